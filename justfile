@@ -1,0 +1,129 @@
+# `just` lists the recipes; `.ci/run` runs them in order and times each.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set script-interpreter := ["bash", "-euo", "pipefail"]
+
+[private]
+default:
+    @just --list --unsorted
+
+# README's first command: generate, verify, store and reopen a chain
+selftest:
+    cargo run --release -- selftest
+
+# README's test command: every test that needs nothing from outside, doctests too
+test *args:
+    cargo test --workspace {{ args }}
+
+# Build what `just test` runs
+test-build:
+    cargo test --workspace --no-run
+
+# The doctests alone; `just test` has them already
+doctest:
+    cargo test --workspace --doc
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Fail on code that `just fmt` would change
+fmt-check:
+    cargo fmt --all -- --check
+
+# Lint every target, warnings denied
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Build the documentation, warnings denied
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Fail if Cargo.lock is not what the manifests ask for
+lockfile:
+    cargo update --workspace --locked
+
+# Check that ironlight-spv and all that it links do without std
+[script]
+no-std:
+    cargo build -p ironlight-spv --no-default-features
+    # A target without std would show this at once, but few machines have one. Here a second panic
+    # handler stands in for it: std brings one too, so if any linked crate pulls std in, the compiler
+    # reports a duplicate. Blind spot: a dependency that no code names is never loaded, so never seen.
+    out=${CARGO_TARGET_DIR:-target}/debug
+    rustc --edition 2024 --crate-name no_std_probe --crate-type lib --emit metadata --out-dir "$out" \
+        -L "dependency=$out/deps" --extern "ironlight_spv=$out/libironlight_spv.rlib" - <<'RUST'
+    #![no_std]
+    use ironlight_spv as _;
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+    RUST
+    echo "ironlight-spv links no std"
+
+# Build ironlight-spv for a target without std that rustup has installed
+no-std-target target:
+    cargo build -p ironlight-spv --no-default-features --target {{ quote(target) }}
+
+# Check the library as a wallet embeds it: one store, no HTTP server, no command line, no libp2p
+[script]
+embed:
+    cargo check -p ironlight --lib --no-default-features --features redb
+    tree=$(cargo tree -p ironlight --no-default-features --features redb \
+        --edges normal,build --prefix none --format '{p}')
+    if unwanted=$(grep -E '^(axum|clap|libp2p)[-_a-z0-9]* v' <<<"$tree" | sort -u); then
+        echo "error: the library must build without these:" >&2
+        echo "$unwanted" >&2
+        exit 1
+    fi
+    echo "$(sort -u <<<"$tree" | wc -l) packages, none of axum, clap, libp2p"
+
+# Compile the benches
+benches:
+    cargo bench -p ironlight-benches --no-run
+
+# Check licences, sources and banned crates of every dependency (needs cargo-deny)
+deny:
+    cargo fetch --locked
+    cargo deny --offline --locked check --hide-inclusion-graph licenses sources bans
+
+# Run the tests on real Bitcoin data (IRONLIGHT_TEST_DATA, else ../shared/data)
+[script]
+data:
+    data=${IRONLIGHT_TEST_DATA:-../shared/data}
+    if [[ -z ${IRONLIGHT_TEST_DATA:-} && ! -d $data ]]; then
+        echo "not run: needs real Bitcoin data in ../shared/data or IRONLIGHT_TEST_DATA"
+        exit 0
+    fi
+    if [[ ! -d $data ]]; then
+        echo "error: IRONLIGHT_TEST_DATA is $data, which is not a directory" >&2
+        exit 1
+    fi
+    export IRONLIGHT_TEST_DATA=$(realpath "$data")
+    cargo test --release -p ironlight-tests --no-fail-fast --test real_data -- --ignored --show-output
+
+# Run the journeys against Bitcoin Core (BITCOIND_EXE, else ../shared/tools/bitcoind, else PATH)
+[script]
+core:
+    bitcoind=${BITCOIND_EXE:-}
+    if [[ -z $bitcoind && -x ../shared/tools/bitcoind ]]; then
+        bitcoind=../shared/tools/bitcoind
+    elif [[ -z $bitcoind ]]; then
+        bitcoind=$(command -v bitcoind) || {
+            echo "not run: needs bitcoind on PATH or its path in BITCOIND_EXE"
+            exit 0
+        }
+    fi
+    if [[ ! -x $bitcoind ]]; then
+        echo "error: BITCOIND_EXE is $bitcoind, which is not a program" >&2
+        exit 1
+    fi
+    export BITCOIND_EXE=$(realpath "$bitcoind")
+    # The journeys start the program that users start.
+    cargo build --release --bin ironlight
+    cargo test --release -p ironlight-tests --no-fail-fast --test 'core_*' -- --ignored --show-output
+
+# Everything above that a change must pass, in order, with times
+ci:
+    .ci/run

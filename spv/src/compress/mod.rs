@@ -1,0 +1,5 @@
+//! State compression: small, self-contained forms of what was verified.
+
+mod codec;
+
+pub use codec::{CODEC_VERSION, CodecError, HeaderBody, decode, encode};

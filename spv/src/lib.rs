@@ -1,0 +1,36 @@
+//! Verifies Bitcoin's header chain by Bitcoin's own rules.
+//!
+//! This crate is pure: it does no I/O, reads no clock and draws no randomness. Time and seeds are
+//! arguments, so every verdict can be repeated. It needs an allocator but no standard library;
+//! the default feature `std` only adds run-time detection of the processor's hashing instructions.
+//!
+//! Start at [`HeaderChain`]: [`verify`](HeaderChain::verify) judges a batch of headers and hands
+//! back proof of it, a [`VerifiedBatch`], which [`apply`](HeaderChain::apply) takes in.
+#![no_std]
+
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod chain;
+pub mod compress;
+#[cfg(feature = "generate")]
+pub mod generate;
+mod header;
+pub mod lanes;
+mod params;
+pub mod peers;
+pub mod rules;
+pub mod sync;
+mod target;
+mod time;
+
+pub use bitcoin::{BlockHash, CompactTarget, Target, Work};
+pub use chain::{
+    Basis, ChainTip, HeaderChain, HeaderError, HeaderRun, LinkedBatch, TipChange, TrustedStart,
+    VerifiedBatch, Violation,
+};
+pub use header::{BlockHeight, Header, IndexedHeader};
+pub use params::{Network, Params, PresyncParams, UnknownNetwork, parse_work};
+pub use target::{BitsError, decode_compact};
+pub use time::{Now, UnixTime};
