@@ -38,16 +38,19 @@ impl core::error::Error for BitsError {}
 pub fn decode_compact(bits: CompactTarget) -> Result<Target, BitsError> {
     let bits = bits.to_consensus();
     let size = bits >> 24;
-    let word = bits & 0x007f_ffff;
+    // What a size below three cuts off counts for nothing, not even for the sign.
+    let word = (bits & 0x007f_ffff) >> (8 * 3u32.saturating_sub(size));
     if word != 0 && bits & 0x0080_0000 != 0 {
         return Err(BitsError::Negative);
     }
     if word != 0 && (size > 34 || (word > 0xff && size > 33) || (word > 0xffff && size > 32)) {
         return Err(BitsError::Overflow);
     }
-    // Without the sign bit: it is no part of the number, and here the word may be zero.
-    let target = Target::from_compact(CompactTarget::from_consensus((size << 24) | word));
-    if target == Target::ZERO { Err(BitsError::Zero) } else { Ok(target) }
+    if word == 0 {
+        return Err(BitsError::Zero);
+    }
+    // The sign bit is clear here.
+    Ok(Target::from_compact(CompactTarget::from_consensus(bits)))
 }
 
 /// `target * span / timespan`, capped at `limit`, rounded through the compact form.

@@ -165,7 +165,27 @@ impl LinkedBatch {
         self.headers.is_empty()
     }
 
-    pub(super) fn hash(&self, index: usize) -> Option<BlockHash> {
+    /// The headers as they came in, the failing ones included.
+    #[must_use]
+    pub fn headers(&self) -> &[Header] {
+        &self.headers
+    }
+
+    /// How many headers, from the first on, have work for their own targets and follow each other.
+    #[must_use]
+    pub const fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// What is wrong with the header after those that passed, if there is one.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Violation> {
+        self.failure.as_ref()
+    }
+
+    /// The hash of one of the headers.
+    #[must_use]
+    pub fn hash(&self, index: usize) -> Option<BlockHash> {
         self.hashes.get(index).copied().map(BlockHash::from_byte_array)
     }
 

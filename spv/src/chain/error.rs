@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use bitcoin::{BlockHash, CompactTarget};
+use bitcoin::{BlockHash, CompactTarget, Work};
 
 use super::batch::VerifiedBatch;
 use crate::header::BlockHeight;
@@ -54,6 +54,13 @@ pub enum Violation {
     WrongStart {
         /// The hash that the start must have.
         expected: BlockHash,
+    },
+    /// The total work that a trusted start claims is less than its own, or could overflow.
+    ImpossibleWork {
+        /// The work of the start's header alone.
+        own: Work,
+        /// The total that it claims.
+        got: Work,
     },
     /// The bits are not the required ones; harder than required is wrong too.
     WrongTarget {
@@ -132,6 +139,7 @@ impl Violation {
             Self::UnknownParent { .. } => "unknown-parent",
             Self::KnownInvalid { .. } => "known-invalid",
             Self::WrongStart { .. } => "wrong-start",
+            Self::ImpossibleWork { .. } => "impossible-work",
             Self::WrongTarget { .. } => "difficulty",
             Self::ForbiddenTransition { .. } => "difficulty-transition",
             Self::TimeTooOld { .. } => "median-time-past",
@@ -155,6 +163,7 @@ impl Violation {
             | Self::NotConsecutive { .. }
             | Self::KnownInvalid { .. }
             | Self::WrongStart { .. }
+            | Self::ImpossibleWork { .. }
             | Self::WrongTarget { .. }
             | Self::ForbiddenTransition { .. }
             | Self::TimeTooOld { .. }
@@ -163,6 +172,17 @@ impl Violation {
             | Self::CheckpointMismatch { .. }
             | Self::ForkBelowCheckpoint { .. } => Blame::Peer,
         }
+    }
+
+    /// Whether the header is known to have met its own target all the same.
+    pub(super) const fn has_work(&self) -> bool {
+        !matches!(
+            self,
+            Self::InvalidBits { .. }
+                | Self::AboveLimit { .. }
+                | Self::HashAboveTarget { .. }
+                | Self::NotConsecutive { .. }
+        )
     }
 }
 
@@ -195,6 +215,9 @@ impl fmt::Display for Violation {
                 write!(f, "it is, or descends from, the invalid header {invalid}")
             }
             Self::WrongStart { expected } => write!(f, "the chain starts with {expected}"),
+            Self::ImpossibleWork { own, got } => {
+                write!(f, "a total work of {got:#x} cannot be: its own is {own:#x}")
+            }
             Self::WrongTarget { expected, got } => {
                 write!(f, "bits are {} where {} are required", Bits(got), Bits(expected))
             }

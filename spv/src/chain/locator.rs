@@ -21,11 +21,11 @@ fn heights(from: BlockHeight, start: BlockHeight) -> impl Iterator<Item = BlockH
     let mut next = Some(from);
     core::iter::from_fn(move || {
         let height = next?;
+        next = (height > start).then(|| height.minus(step).unwrap_or(start).max(start));
         taken += 1;
         if taken > SINGLE_STEPS {
             step = step.saturating_mul(2);
         }
-        next = (height > start).then(|| height.minus(step).unwrap_or(start).max(start));
         Some(height)
     })
 }
@@ -63,7 +63,7 @@ mod tests {
     fn ten_single_steps_then_doubling_gaps_end_with_the_start() {
         let heights: Vec<u32> =
             heights(BlockHeight(100), BlockHeight(0)).map(|height| height.0).collect();
-        assert_eq!(heights, [100, 99, 98, 97, 96, 95, 94, 93, 92, 91, 89, 85, 77, 61, 29, 0]);
+        assert_eq!(heights, [100, 99, 98, 97, 96, 95, 94, 93, 92, 91, 90, 89, 87, 83, 75, 59, 27, 0]);
     }
 
     #[test]

@@ -81,8 +81,8 @@ impl HeaderChain {
     /// A chain that starts at a header which the user trusts.
     ///
     /// # Errors
-    /// [`HeaderError`] where not even the start's own proof of work holds, or where it claims
-    /// height 0 and is not genesis.
+    /// [`HeaderError`] where not even the start's own proof of work holds, where it claims height
+    /// 0 and is not genesis, or where the total work that it claims cannot be.
     pub fn from_start(params: Params, start: TrustedStart) -> Result<Self, HeaderError> {
         let hash = start.header.hash();
         let genesis = params.genesis.hash();
@@ -91,7 +91,10 @@ impl HeaderChain {
         } else {
             PowCheck::new(params.pow_limit).check(start.header.compact_target(), &hash)
         };
-        match checked.and_then(|()| checkpoint::check(&params, start.height, &hash)) {
+        let checked = checked
+            .and_then(|()| start.check_work())
+            .and_then(|()| checkpoint::check(&params, start.height, &hash));
+        match checked {
             Ok(()) => Ok(Self::starting_at(params, start)),
             Err(violation) => {
                 let height = Some(start.height);
@@ -237,10 +240,11 @@ impl HeaderChain {
     }
 
     /// Remembers a header that broke a rule through its sender's fault, so that descendants of
-    /// it are refused without checking them. Errors that are nobody's fault are not remembered.
+    /// it are refused without checking them. Errors that are nobody's fault are not remembered,
+    /// nor are headers without proof of work: they cost nothing to make, and would push out the
+    /// ones that did cost something.
     pub fn remember_invalid(&mut self, error: &HeaderError) {
-        let lasting = error.blame() == Blame::Peer
-            && !matches!(error.violation, Violation::NotConsecutive { .. });
+        let lasting = error.blame() == Blame::Peer && error.violation.has_work();
         if !lasting || !self.invalid.insert(error.hash) {
             return;
         }
@@ -304,9 +308,13 @@ impl HeaderChain {
         if batch.headers.first().is_some_and(|first| first.prev_hash() == self.tip.hash) {
             return 0;
         }
-        (0..batch.passed)
-            .take_while(|index| batch.hash(*index).is_some_and(|hash| self.contains(&hash)))
-            .count()
+        let is_known = |header: &[u8; 32]| {
+            self.contains(&<BlockHash as bitcoin::hashes::Hash>::from_byte_array(*header))
+        };
+        let hashes = batch.hashes.get(..batch.passed).unwrap_or_default();
+        // What is known has known ancestors, down to the chain's start: halving finds the end of
+        // the known ones, so that a batch of repeats costs little more than its hashing.
+        if hashes.first().is_some_and(is_known) { hashes.partition_point(is_known) } else { 0 }
     }
 
     /// The context of the first header that is not known.
@@ -494,17 +502,16 @@ impl HeaderChain {
         self.revision += 1;
         match &batch.change {
             TipChange::Unchanged => self.apply_side(&batch.side),
-            TipChange::Extended { connected } => self.connect(connected),
-            TipChange::Reorg { disconnected, connected, .. } => {
+            TipChange::Extended { connected } => self.connect(self.tip.work, connected),
+            TipChange::Reorg { fork_point, disconnected, connected } => {
                 for (_, hash, _) in connected.iter() {
                     self.forks.remove(&hash);
                 }
                 for (_, hash, _) in disconnected.iter().rev() {
                     self.spine.pop(&hash);
                 }
-                let old_work = self.rewind(disconnected);
-                self.connect(connected);
-                self.keep_disconnected(disconnected, old_work);
+                self.connect(fork_point.work, connected);
+                self.keep_on_side(fork_point.work, disconnected);
             }
         }
         match batch.change {
@@ -515,27 +522,16 @@ impl HeaderChain {
         Ok(batch.change)
     }
 
-    /// The work up to the fork point, the disconnected branch taken off.
-    fn rewind(&mut self, disconnected: &HeaderRun) -> Work {
-        let taken_off = disconnected
-            .headers()
-            .iter()
-            .fold(crate::params::no_work(), |sum, header| sum + work_of(header.compact_target()));
-        let at_fork = self.tip.work - taken_off;
-        self.tip.work = at_fork;
-        at_fork
-    }
-
-    fn connect(&mut self, connected: &HeaderRun) {
-        let mut work = Accumulated::from(self.tip.work);
+    fn connect(&mut self, parent_work: Work, connected: &HeaderRun) {
+        let mut work = Accumulated::from(parent_work);
         for (_, hash, header) in connected.iter() {
             self.spine.push(header, hash, work.with(header));
         }
     }
 
-    fn keep_disconnected(&mut self, disconnected: &HeaderRun, at_fork: Work) {
-        let mut work = Accumulated::from(at_fork);
-        for (height, hash, header) in disconnected.iter() {
+    fn keep_on_side(&mut self, parent_work: Work, run: &HeaderRun) {
+        let mut work = Accumulated::from(parent_work);
+        for (height, hash, header) in run.iter() {
             let entry = IndexedHeader { header: *header, hash, height, work: work.with(header) };
             self.forks.insert(&entry);
         }
@@ -545,7 +541,7 @@ impl HeaderChain {
         let parent = side.headers().first().map(Header::prev_hash);
         let known = parent.and_then(|parent| self.find(&parent));
         let Some((parent, _)) = known else { return };
-        self.keep_disconnected(side, parent.work);
+        self.keep_on_side(parent.work, side);
     }
 }
 

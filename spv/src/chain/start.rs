@@ -5,7 +5,8 @@ use core::fmt;
 
 use bitcoin::{BlockHash, CompactTarget, Work};
 
-use super::context::{Context, Unapplied};
+use super::context::{Context, Unapplied, work_of};
+use super::error::Violation;
 use crate::header::{BlockHeight, Header};
 use crate::params::Params;
 use crate::rules::difficulty::{Lineage, PeriodFirst};
@@ -24,7 +25,7 @@ pub struct TrustedStart {
     pub header: Header,
     /// Total work up to and including it.
     pub work: Work,
-    /// The times of the headers before it, newest last; ten are enough.
+    /// The times of the headers before it, newest last; ten are enough, or all there are.
     pub previous_times: Vec<UnixTime>,
     /// The first header of its difficulty period, unless it is that itself.
     pub period_first: Option<PeriodFirst>,
@@ -41,10 +42,21 @@ impl TrustedStart {
         Self { height, header, work, previous_times, period_first: None, last_ordinary: None }
     }
 
+    /// The total includes the header's own work, and leaves room for all that will be added.
+    pub(super) fn check_work(&self) -> Result<(), Violation> {
+        let mut half = [0; 32];
+        half[0] = 0x80;
+        let own = work_of(self.header.compact_target());
+        if self.work < own || self.work >= Work::from_be_bytes(half) {
+            return Err(Violation::ImpossibleWork { own, got: self.work });
+        }
+        Ok(())
+    }
+
     pub(super) fn context(&self, params: &Params) -> Context {
-        let from_genesis = self.height == BlockHeight::GENESIS;
-        let mut times = RecentTimes::new(from_genesis);
-        for time in self.previous_times.iter().rev().take(MEDIAN_SPAN - 1).rev() {
+        let before = usize::try_from(self.height.0).unwrap_or(usize::MAX);
+        let mut times = RecentTimes::new(self.previous_times.len() >= before);
+        for time in self.previous_times.iter().rev().take(before.min(MEDIAN_SPAN - 1)).rev() {
             times.push(*time);
         }
         times.push(self.header.time());

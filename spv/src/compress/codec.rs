@@ -9,7 +9,7 @@
 //! segment = version 0x01 | count u32 | first parent 32 | first bits u32 | header ...
 //! header  = flags u8 | [version i32] | [bits u32] | time | merkle root 32 | nonce u32
 //! flags   = 1: version follows, else as before (the first header: 0)
-//!           2: bits follow, else as before
+//!           2: bits follow, else as before (never at the first header)
 //!           4: time is absolute, u32; else the difference from the one before, i16
 //!              (before the first header: time 0)
 //! ```
@@ -225,7 +225,8 @@ impl State {
         }
         if flags & BITS_FOLLOW != 0 {
             let bits = input.bits()?;
-            if core::mem::replace(&mut self.bits, bits) == bits {
+            // The first header's bits stand in the segment's head.
+            if core::mem::replace(&mut self.bits, bits) == bits || index == 0 {
                 return Err(not_canonical);
             }
         }

@@ -49,6 +49,9 @@ impl Lineage {
         let itself = PeriodFirst { time, bits };
         let (period_first, last_ordinary) = if params.starts_period(height) {
             (Some(itself), Some(bits))
+        } else if params.no_retargeting {
+            // All bits are at the limit: there is no other to walk back to.
+            (period_first, Some(bits))
         } else if bits != params.pow_limit {
             (period_first, Some(bits))
         } else {

@@ -1,0 +1,129 @@
+//! Headers from a real Bitcoin Core over loopback: ours, verified by all rules and stored on disk,
+//! beside the `bip157` crate, which stores nothing. Peak memory is counted by the allocator.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a bench")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use ironlight::store::Backend;
+use ironlight::{Network, Node, NodeConfig, Storage};
+use ironlight_tests::BitcoinCore;
+use peak_alloc::PeakAlloc;
+use tokio::runtime::Runtime;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const BLOCKS: u32 = 46_000;
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// From nothing on disk to all headers verified, stored and published.
+async fn ours(peer: SocketAddr, storage: Storage, tip: &str) -> Duration {
+    let started = Instant::now();
+    let config = NodeConfig {
+        storage,
+        connect: vec![peer],
+        dns_seeds: false,
+        ..NodeConfig::new(Network::Regtest)
+    };
+    let node = Node::start(config).await.unwrap();
+    let synced = node.chain().synced().await;
+    let spent = started.elapsed();
+    assert_eq!(synced.hash.to_string(), tip);
+    node.stop().await.unwrap();
+    spent
+}
+
+async fn theirs(peer: SocketAddr, tip: &str) -> Duration {
+    use bip157::chain::BlockHeaderChanges;
+    let started = Instant::now();
+    let (node, client) = bip157::Builder::new(bip157::Network::Regtest)
+        .add_peer(bip157::TrustedPeer::from_socket_addr(peer))
+        .whitelist_only()
+        .required_peers(1)
+        .headers_only_sync()
+        .build();
+    let running = tokio::spawn(async move { node.run().await });
+    let bip157::Client { requester, mut info_rx, mut warn_rx, mut event_rx } = client;
+    let drain = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                info = info_rx.recv() => if info.is_none() { break },
+                warning = warn_rx.recv() => if warning.is_none() { break },
+            }
+        }
+    });
+    loop {
+        let found = match event_rx.recv().await.unwrap() {
+            bip157::Event::ChainUpdate(BlockHeaderChanges::Connected(header)) => {
+                header.block_hash().to_string()
+            }
+            bip157::Event::FiltersSynced(update) => update.tip().hash.to_string(),
+            bip157::Event::ChainUpdate(_) | bip157::Event::IndexedFilter(_) => continue,
+        };
+        if found == tip {
+            break;
+        }
+    }
+    let spent = started.elapsed();
+    requester.shutdown().unwrap();
+    let _ = running.await;
+    drain.abort();
+    spent
+}
+
+fn stored(backend: Backend) -> (tempfile::TempDir, Storage) {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().to_owned();
+    (directory, Storage::Disk { data_dir, backend: Some(backend) })
+}
+
+/// Peak bytes over what was there before.
+fn peak(run: impl Fn() -> Duration) -> usize {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    run();
+    ALLOCATOR.peak_usage().saturating_sub(before)
+}
+
+fn main() {
+    if std::env::var_os("BITCOIND_EXE").is_none() {
+        println!("not run: needs Bitcoin Core (BITCOIND_EXE)");
+        return;
+    }
+    let mut core = BitcoinCore::start(&["-blockfilterindex=1", "-peerblockfilters=1"]);
+    let tip = core.mine(BLOCKS);
+    let peer = core.address();
+    let runtime = runtime();
+
+    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
+    let mut group = criterion.benchmark_group("sync_from_core");
+    group.throughput(Throughput::Elements(u64::from(BLOCKS)));
+    for backend in [Backend::Sled, Backend::Redb] {
+        let run = || {
+            let (_directory, storage) = stored(backend);
+            runtime.block_on(ours(peer, storage, &tip))
+        };
+        println!("ironlight on {backend}: peak {:.2} MB", megabytes(peak(&run)));
+        group.bench_function(BenchmarkId::new("ironlight", backend), |bencher| {
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| run()).sum());
+        });
+    }
+    let run = || runtime.block_on(theirs(peer, &tip));
+    println!("bip157, nothing stored: peak {:.2} MB", megabytes(peak(&run)));
+    group.bench_function("bip157", |bencher| {
+        bencher.iter_custom(|rounds| (0..rounds).map(|_| run()).sum());
+    });
+    group.finish();
+    criterion.final_summary();
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people to read")]
+fn megabytes(bytes: usize) -> f64 {
+    bytes as f64 / 1e6
+}

@@ -1,0 +1,5 @@
+//! When to try again.
+
+mod state;
+
+pub use state::{Backoff, BackoffConfig};

@@ -1,0 +1,90 @@
+//! Asks a running node over its control socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::error::ErrorDto;
+use super::socket::FILE_NAME;
+
+/// The node has this long for an answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// No answer is larger.
+const MAX_ANSWER: usize = 4 << 20;
+
+/// Why the node gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// No node listens there.
+    #[error("no node runs on {path} ({source}): start one with `ironlight run`, or name its --data-dir and --network")]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The node listens and does not answer.
+    #[error("the node on {path} did not answer within {DEADLINE:?}: it may be stopping")]
+    Deadline {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The node answered that it cannot.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer is none that this version understands.
+    #[error("the node's answer cannot be read ({0}): is it of another version?")]
+    Unreadable(String),
+}
+
+/// Gets one path from the node whose network directory this is. Cancel safe.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn get<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T, ClientError> {
+    let socket = directory.join(FILE_NAME);
+    let stream = match UnixStream::connect(&socket).await {
+        Ok(stream) => stream,
+        Err(source) => return Err(ClientError::NotRunning { path: socket, source }),
+    };
+    match tokio::time::timeout(DEADLINE, exchange(stream, path)).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => Err(ClientError::Deadline { path: socket }),
+    }
+}
+
+async fn exchange<T: DeserializeOwned>(stream: UnixStream, path: &str) -> Result<T, ClientError> {
+    let unreadable = |error: &dyn std::fmt::Display| ClientError::Unreadable(error.to_string());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| unreadable(&error))?;
+    // The connection runs beside the request and ends with it; its error is the request's too.
+    let connection = tokio::spawn(connection);
+    let request = Request::get(path)
+        .header("host", "ironlight")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| unreadable(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| unreadable(&error))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| ClientError::Unreadable(error.to_string()))?
+        .to_bytes();
+    connection.abort();
+    if status.is_success() {
+        return serde_json::from_slice(&body).map_err(|error| unreadable(&error));
+    }
+    match serde_json::from_slice::<ErrorDto>(&body) {
+        Ok(error) => Err(ClientError::Refused(error.error)),
+        Err(_no_json) => Err(ClientError::Refused(format!("the node answered {status}"))),
+    }
+}

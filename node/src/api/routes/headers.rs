@@ -1,0 +1,30 @@
+//! `GET /v1/headers/{id}`: a header by height on the best chain, or by hash on any branch.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use ironlight_spv::chain::Position;
+use ironlight_spv::{BlockHash, BlockHeight, IndexedHeader};
+
+use crate::api::dto::HeaderDto;
+use crate::api::error::ApiError;
+use crate::chain::ChainHandle;
+
+pub(in crate::api) async fn get(
+    State(chain): State<ChainHandle>,
+    Path(id): Path<String>,
+) -> Result<Json<HeaderDto>, ApiError> {
+    let (entry, position) = find(&chain, id)?;
+    Ok(Json(HeaderDto::of(&entry, position, chain.tip())))
+}
+
+fn find(chain: &ChainHandle, id: String) -> Result<(IndexedHeader, Position), ApiError> {
+    if let Ok(height) = id.parse() {
+        let tip = chain.tip().height;
+        return chain
+            .header_at(BlockHeight(height))
+            .map(|entry| (entry, Position::Best))
+            .ok_or(ApiError::UnknownHeight { height, tip: tip.0 });
+    }
+    let Ok(hash) = id.parse::<BlockHash>() else { return Err(ApiError::NotAHeader { id }) };
+    chain.header(&hash).ok_or(ApiError::UnknownHash { hash })
+}

@@ -1,0 +1,139 @@
+//! Joins the pool of Bitcoin peers to the chain's writer: the two know nothing of each other.
+
+use std::net::SocketAddr;
+
+use ironlight_spv::chain::Violation;
+use ironlight_spv::peers::{BanEntry, Offence, PeerPolicy, PolicyConfig};
+use ironlight_spv::sync::{PeerId, SyncOffence};
+use ironlight_spv::{BlockHash, Params};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use crate::chain::{HeaderNetwork, NetworkInput};
+use crate::clock::Clock;
+use crate::net::bitcoin::seeds::SystemResolver;
+use crate::net::bitcoin::{
+    PeerEvent, PeerEventKind, PoolConfig, PoolHandle, TcpConnector, pool,
+};
+
+/// The Bitcoin network as the chain sees it.
+#[derive(Debug)]
+pub(crate) struct BitcoinPeers {
+    pool: PoolHandle,
+    events: mpsc::Receiver<PeerEvent>,
+    stop: CancellationToken,
+    running: JoinHandle<PeerPolicy>,
+    clock: Clock,
+}
+
+/// What a pool starts with.
+#[derive(Debug)]
+pub(crate) struct BitcoinPeersConfig<'a> {
+    pub(crate) params: &'a Params,
+    /// Only these are dialled, where there are any.
+    pub(crate) connect: Vec<SocketAddr>,
+    pub(crate) seeds: &'a [&'a str],
+    pub(crate) bans: Vec<BanEntry>,
+    pub(crate) seed: u64,
+}
+
+impl BitcoinPeers {
+    /// Starts the pool; it ends when `stop` says so, or with [`HeaderNetwork::close`].
+    pub(crate) fn start(
+        config: BitcoinPeersConfig<'_>,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Self {
+        let BitcoinPeersConfig { params, connect, seeds, bans, seed } = config;
+        let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
+        policy.import_bans(bans, clock.now());
+        for address in connect {
+            if !policy.add_manual(address) {
+                info!(%address, "too many addresses to connect to: left out");
+            }
+        }
+        let mut config = PoolConfig::new(params.default_port, seed.rotate_left(32));
+        config.dns_seeds = seeds.iter().map(|&name| name.to_owned()).collect();
+        let connector = TcpConnector::new(params.magic);
+        let (task, pool, events) = pool::pool(config, policy, connector, SystemResolver, clock);
+        let running = tokio::spawn(task.run(stop.clone()));
+        Self { pool, events, stop, running, clock }
+    }
+}
+
+impl BitcoinPeers {
+    async fn report(&self, peer: PeerId, offence: Offence) {
+        if let Err(stopped) = self.pool.misbehaved(peer, offence).await {
+            debug!(%stopped, "report dropped");
+        }
+    }
+}
+
+impl HeaderNetwork for BitcoinPeers {
+    async fn next(&mut self) -> Option<NetworkInput> {
+        let PeerEvent { peer, kind } = self.events.recv().await?;
+        Some(match kind {
+            PeerEventKind::Connected { addr, user_agent, start_height, .. } => {
+                info!(peer = peer.0, %addr, user_agent, start_height, "peer joined");
+                NetworkInput::Joined { peer, address: addr.to_string(), user_agent }
+            }
+            PeerEventKind::Headers(headers) => NetworkInput::Headers { peer, headers },
+            PeerEventKind::BlockInv(hashes) => NetworkInput::BlockInv { peer, hashes },
+            PeerEventKind::Disconnected { reason } => {
+                info!(peer = peer.0, %reason, "peer left");
+                NetworkInput::Left { peer, reason: reason.to_string() }
+            }
+        })
+    }
+
+    async fn get_headers(&self, peer: PeerId, locator: Vec<BlockHash>, stop: Option<BlockHash>) {
+        let stop = stop.unwrap_or_else(no_stop);
+        if let Err(stopped) = self.pool.get_headers(peer, locator, stop).await {
+            debug!(%stopped, "request dropped");
+        }
+    }
+
+    async fn misbehaved(&self, peer: PeerId, offence: SyncOffence) {
+        self.report(peer, offence_of(&offence)).await;
+    }
+
+    async fn stalled(&self, peer: PeerId) {
+        self.report(peer, Offence::Stalled).await;
+    }
+
+    async fn close(&mut self) -> Vec<BanEntry> {
+        self.stop.cancel();
+        // What the peers still had to say is not waited for.
+        self.events.close();
+        match (&mut self.running).await {
+            Ok(policy) => policy.export_bans(self.clock.now()),
+            Err(error) => {
+                debug!(%error, "pool");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// All zeros: as many as a message holds.
+fn no_stop() -> BlockHash {
+    bitcoin::hashes::Hash::all_zeros()
+}
+
+/// What the peer policy is told of an offence against the rules of sync.
+fn offence_of(offence: &SyncOffence) -> Offence {
+    match offence {
+        SyncOffence::TooManyHeaders { .. } => Offence::TooManyHeaders,
+        // The user's checkpoint is no rule of the network: the peer follows another chain than
+        // we do, but it is no liar.
+        SyncOffence::InvalidHeader {
+            violation: Violation::CheckpointMismatch { .. } | Violation::ForkBelowCheckpoint { .. },
+            ..
+        } => Offence::WrongNetwork,
+        SyncOffence::InvalidHeader { .. } => Offence::InvalidHeader,
+        // The enum grows; a new offence weighs as little as any until it is looked at.
+        _ => Offence::ProtocolViolation,
+    }
+}

@@ -1,0 +1,240 @@
+//! Numbered events, the last few thousand of them kept.
+//!
+//! A subscriber that falls behind by more than the ring holds is told so, and from which height
+//! on to look again; it never silently misses one. Bound: [`RING`] events of a few dozen bytes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ironlight_spv::{BlockHeight, ChainTip};
+use tokio::sync::watch;
+
+/// Events kept for subscribers that fell behind.
+const RING: usize = 4096;
+
+/// Something that happened to the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainEvent {
+    /// The best chain grew.
+    TipExtended {
+        /// The new tip.
+        tip: ChainTip,
+        /// By so many headers.
+        connected: u32,
+    },
+    /// A branch with more work took over.
+    Reorg {
+        /// The new tip.
+        tip: ChainTip,
+        /// The last header that both branches share.
+        fork_point: ChainTip,
+        /// So many headers left the best chain.
+        disconnected: u32,
+        /// So many joined it.
+        connected: u32,
+    },
+    /// The chain is as far as its peers know.
+    Synced {
+        /// The tip.
+        tip: ChainTip,
+    },
+    /// A peer finished its handshake.
+    PeerJoined {
+        /// Its number, never used twice.
+        peer: u64,
+        /// Where it is.
+        address: String,
+    },
+    /// A peer is gone.
+    PeerLeft {
+        /// Its number.
+        peer: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A peer did not answer in time; others are asked, and it is kept.
+    Stalled {
+        /// Its number.
+        peer: u64,
+    },
+}
+
+/// An event with its place in the sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// Counts from 1 since the node started, without gaps.
+    pub sequence: u64,
+    /// The event.
+    pub event: ChainEvent,
+}
+
+/// The subscriber fell further behind than events are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{missed} events were missed: look again from height {resync_from} on")]
+pub struct Lagged {
+    /// How many events are gone.
+    pub missed: u64,
+    /// The lowest height that one of the missed events may have changed.
+    pub resync_from: BlockHeight,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Numbered>,
+    /// Of each event that fell out of the ring, the lowest height that it may have changed.
+    lowest_dropped: Option<BlockHeight>,
+}
+
+/// Where events are published and subscribed to.
+#[derive(Debug)]
+pub struct EventBus {
+    ring: Mutex<Ring>,
+    latest: watch::Sender<u64>,
+}
+
+impl Default for EventBus {
+    fn default() -> Self {
+        Self { ring: Mutex::default(), latest: watch::Sender::new(0) }
+    }
+}
+
+impl EventBus {
+    pub(crate) fn publish(&self, event: ChainEvent) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let sequence = *self.latest.borrow() + 1;
+        ring.events.push_back(Numbered { sequence, event });
+        if ring.events.len() > RING
+            && let Some(dropped) = ring.events.pop_front()
+            && let Some(height) = lowest_change(&dropped.event)
+        {
+            let lowest = ring.lowest_dropped.map_or(height, |lowest| lowest.min(height));
+            ring.lowest_dropped = Some(lowest);
+        }
+        drop(ring);
+        self.latest.send_replace(sequence);
+    }
+
+    /// The number of the latest event; 0 before the first.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        *self.latest.borrow()
+    }
+
+    /// Subscribes to the events after a number: after [`latest`](Self::latest) for new ones only,
+    /// after the last one seen to resume.
+    #[must_use]
+    pub fn subscribe(self: &Arc<Self>, after: u64) -> Subscription {
+        Subscription { bus: Arc::clone(self), next: after + 1, latest: self.latest.subscribe() }
+    }
+
+    fn get(&self, sequence: u64) -> Result<Option<Numbered>, Lagged> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(oldest) = ring.events.front() else { return Ok(None) };
+        let Some(offset) = sequence.checked_sub(oldest.sequence) else {
+            let missed = oldest.sequence - sequence;
+            let resync_from = ring.lowest_dropped.unwrap_or_default();
+            return Err(Lagged { missed, resync_from });
+        };
+        Ok(usize::try_from(offset).ok().and_then(|offset| ring.events.get(offset)).cloned())
+    }
+}
+
+/// The lowest height that an event changed; none where it changed no header.
+fn lowest_change(event: &ChainEvent) -> Option<BlockHeight> {
+    match event {
+        ChainEvent::TipExtended { tip, connected } => {
+            Some(BlockHeight(tip.height.0.saturating_sub(connected.saturating_sub(1))))
+        }
+        ChainEvent::Reorg { fork_point, .. } => Some(fork_point.height.next()),
+        ChainEvent::Synced { .. }
+        | ChainEvent::PeerJoined { .. }
+        | ChainEvent::PeerLeft { .. }
+        | ChainEvent::Stalled { .. } => None,
+    }
+}
+
+/// A place in the sequence of events.
+#[derive(Debug)]
+pub struct Subscription {
+    bus: Arc<EventBus>,
+    next: u64,
+    latest: watch::Receiver<u64>,
+}
+
+impl Subscription {
+    /// The next event, waiting for it where needed. None once the node has stopped and all were
+    /// read. Cancel safe: an event is only passed over once it was returned.
+    ///
+    /// # Errors
+    /// [`Lagged`] where events were dropped before they were read; the next call goes on with
+    /// the oldest one kept.
+    pub async fn next(&mut self) -> Result<Option<Numbered>, Lagged> {
+        loop {
+            match self.bus.get(self.next) {
+                Ok(Some(event)) => {
+                    self.next += 1;
+                    return Ok(Some(event));
+                }
+                Ok(None) => {}
+                Err(lagged) => {
+                    self.next += lagged.missed;
+                    return Err(lagged);
+                }
+            }
+            let next = self.next;
+            if self.latest.wait_for(|latest| *latest >= next).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stalled(peer: u64) -> ChainEvent {
+        ChainEvent::Stalled { peer }
+    }
+
+    fn extended(height: u32) -> ChainEvent {
+        let genesis = ironlight_spv::HeaderChain::new(ironlight_spv::Params::new(
+            ironlight_spv::Network::Regtest,
+        ));
+        let tip = ChainTip { height: BlockHeight(height), ..genesis.tip() };
+        ChainEvent::TipExtended { tip, connected: 1 }
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_sees_each_event_once_and_in_order() {
+        let bus = Arc::new(EventBus::default());
+        let mut subscription = bus.subscribe(0);
+        bus.publish(stalled(1));
+        bus.publish(stalled(2));
+        for expected in 1..=2 {
+            let Numbered { sequence, event } = subscription.next().await.unwrap().unwrap();
+            assert_eq!((sequence, event), (expected, stalled(expected)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_resumes_after_the_last_number_it_saw() {
+        let bus = Arc::new(EventBus::default());
+        (1..=5).for_each(|peer| bus.publish(stalled(peer)));
+        let mut subscription = bus.subscribe(3);
+        assert_eq!(subscription.next().await.unwrap().unwrap().sequence, 4);
+    }
+
+    #[tokio::test]
+    async fn one_that_fell_behind_is_told_where_to_look_again() {
+        let bus = Arc::new(EventBus::default());
+        let mut subscription = bus.subscribe(0);
+        for height in 100..100 + u32::try_from(RING).unwrap() + 10 {
+            bus.publish(extended(height));
+        }
+        let lagged = subscription.next().await.unwrap_err();
+        assert_eq!(lagged, Lagged { missed: 10, resync_from: BlockHeight(100) });
+        assert_eq!(subscription.next().await.unwrap().unwrap().sequence, 11);
+    }
+}

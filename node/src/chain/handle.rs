@@ -1,0 +1,119 @@
+//! What readers of the chain hold.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ironlight_spv::chain::Position;
+use ironlight_spv::{BlockHash, BlockHeight, ChainTip, HeaderChain, IndexedHeader, UnixTime};
+use tokio::sync::watch;
+
+use super::events::{EventBus, Subscription};
+
+/// How far the chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Peers know of more, or none was asked yet.
+    Syncing,
+    /// All peers asked know of no better chain, but it has less than the minimum chain work.
+    BelowMinimumWork,
+    /// As far as the peers know.
+    Synced,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Syncing => "syncing",
+            Self::BelowMinimumWork => "below the minimum chain work",
+            Self::Synced => "synced",
+        })
+    }
+}
+
+/// A peer as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// Its number, never used twice.
+    pub peer: u64,
+    /// Where it is.
+    pub address: String,
+    /// What it says it runs.
+    pub user_agent: String,
+    /// What the sync does with it.
+    pub phase: String,
+}
+
+/// The chain at one moment.
+#[derive(Clone, Debug)]
+pub struct ChainStatus {
+    /// The tip.
+    pub tip: ChainTip,
+    /// The time that the tip's header claims.
+    pub tip_time: UnixTime,
+    /// How far it is.
+    pub phase: Phase,
+    /// Headers held on side branches.
+    pub side_headers: usize,
+    /// The peers.
+    pub peers: Vec<PeerView>,
+}
+
+/// Reads the chain, and hears of its changes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ChainHandle {
+    pub(super) chain: Arc<RwLock<HeaderChain>>,
+    pub(super) status: watch::Receiver<ChainStatus>,
+    pub(super) events: Arc<EventBus>,
+}
+
+impl ChainHandle {
+    /// The chain at this moment.
+    #[must_use]
+    pub fn status(&self) -> ChainStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The tip of the best chain.
+    #[must_use]
+    pub fn tip(&self) -> ChainTip {
+        self.status.borrow().tip
+    }
+
+    /// Reads the chain itself. The writer waits for the closure, so keep it short.
+    pub fn read<T>(&self, read: impl FnOnce(&HeaderChain) -> T) -> T {
+        read(&self.chain.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The header at a height of the best chain.
+    #[must_use]
+    pub fn header_at(&self, height: BlockHeight) -> Option<IndexedHeader> {
+        self.read(|chain| chain.get(height))
+    }
+
+    /// The header with a hash, and whether it lies on the best chain.
+    #[must_use]
+    pub fn header(&self, hash: &BlockHash) -> Option<(IndexedHeader, Position)> {
+        self.read(|chain| chain.find(hash))
+    }
+
+    /// New events from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.events.subscribe(self.events.latest())
+    }
+
+    /// The events after a number that was seen before.
+    #[must_use]
+    pub fn subscribe_after(&self, sequence: u64) -> Subscription {
+        self.events.subscribe(sequence)
+    }
+
+    /// Waits until the chain is synced, or known to be below the minimum chain work. Cancel safe.
+    pub async fn synced(&self) -> ChainTip {
+        let mut status = self.status.clone();
+        // An error means that the node has stopped: the last tip is all there will ever be.
+        match status.wait_for(|status| status.phase != Phase::Syncing).await {
+            Ok(status) => status.tip,
+            Err(_stopped) => self.tip(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! From a trusted height and hash to a chain: the header and its context come from peers, each
+//! proved by the hash it was asked for.
+
+use ironlight_spv::sync::{StartAction, StartConfig, StartFetch};
+use ironlight_spv::{HeaderChain, Params, TrustedStart};
+use tracing::{info, warn};
+
+use super::writer::{HeaderNetwork, NetworkInput, sleep_until};
+use crate::clock::Clock;
+use crate::node::StartPoint;
+
+/// Peers that joined while the start was fetched: the writer has to hear of them.
+pub(crate) type Joined = Vec<NetworkInput>;
+
+/// Asks peers until one gives the start point's header; then a chain that starts there, and the
+/// peers that are connected by then. None once the network has closed.
+pub(crate) async fn fetch_start<N: HeaderNetwork>(
+    network: &mut N,
+    params: Params,
+    point: StartPoint,
+    clock: Clock,
+) -> Option<(HeaderChain, Joined)> {
+    info!(height = point.height.0, hash = %point.hash, "asking peers for the start point");
+    let config = StartConfig::default();
+    let mut fetch = StartFetch::new(params.clone(), config, point.height, point.hash);
+    let mut joined = Joined::new();
+    loop {
+        while let Some(action) = fetch.poll() {
+            match action {
+                StartAction::GetHeader { peer, hash } => {
+                    network.get_headers(peer, Vec::new(), Some(hash)).await;
+                }
+                StartAction::Finished(start) => {
+                    if let Some(chain) = chain_from(&params, start) {
+                        return Some((chain, joined));
+                    }
+                    return None;
+                }
+                other => warn!(?other, "an action that this node does not know"),
+            }
+        }
+        let deadline = fetch.poll_timeout().map(|elapsed| clock.instant(elapsed));
+        tokio::select! {
+            input = network.next() => handle(&mut fetch, &mut joined, input?, clock),
+            () = sleep_until(deadline) => fetch.handle_timeout(clock.now()),
+        }
+    }
+}
+
+fn handle(fetch: &mut StartFetch, joined: &mut Joined, input: NetworkInput, clock: Clock) {
+    let now = clock.now();
+    match &input {
+        NetworkInput::Joined { peer, .. } => {
+            fetch.handle_connected(*peer, now);
+            joined.push(input);
+        }
+        NetworkInput::Left { peer, .. } => {
+            fetch.handle_disconnected(*peer, now);
+            let left = *peer;
+            joined.retain(
+                |input| !matches!(input, NetworkInput::Joined { peer, .. } if *peer == left),
+            );
+        }
+        NetworkInput::Headers { peer, headers } => fetch.handle_headers(*peer, headers, now),
+        // Before there is a chain, an announcement says nothing.
+        NetworkInput::BlockInv { .. } => {}
+    }
+}
+
+fn chain_from(params: &Params, start: TrustedStart) -> Option<HeaderChain> {
+    match HeaderChain::from_start(params.clone(), start) {
+        Ok(chain) => Some(chain),
+        Err(error) => {
+            warn!(%error, "the start point is not valid");
+            None
+        }
+    }
+}

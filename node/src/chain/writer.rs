@@ -1,0 +1,335 @@
+//! The single writer: the one task that changes the chain.
+//!
+//! It stamps each input with the time, lets the sync machine decide, verifies, commits to the
+//! store off the async threads, applies, and publishes, in that order. What an attacker can grow
+//! is bounded by the sync machine and by the channel that peers share; here nothing is kept.
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use ironlight_spv::chain::HeaderError;
+use ironlight_spv::peers::BanEntry;
+use ironlight_spv::sync::{
+    HeaderSync, PeerId, PeerStatus, SyncAction, SyncEvent, SyncOffence, SyncState,
+};
+use ironlight_spv::{
+    BlockHash, Header, HeaderChain, HeaderRun, LinkedBatch, TipChange, VerifiedBatch,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::events::{ChainEvent, EventBus};
+use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
+use super::start::Joined;
+use crate::clock::Clock;
+use crate::store::{Store, StoreError, WriteBatch, bans, headers};
+
+/// What the network tells the chain.
+#[derive(Debug)]
+pub(crate) enum NetworkInput {
+    Joined { peer: PeerId, address: String, user_agent: String },
+    Left { peer: PeerId, reason: String },
+    Headers { peer: PeerId, headers: Vec<Header> },
+    BlockInv { peer: PeerId, hashes: Vec<BlockHash> },
+}
+
+/// The network as the chain sees it; the Bitcoin pool is one, a simulated one may be another.
+pub(crate) trait HeaderNetwork: Send {
+    /// The next input; none once the network is closed. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Option<NetworkInput>> + Send;
+    fn get_headers(
+        &self,
+        peer: PeerId,
+        locator: Vec<BlockHash>,
+        stop: Option<BlockHash>,
+    ) -> impl Future<Output = ()> + Send;
+    fn misbehaved(
+        &self,
+        peer: PeerId,
+        offence: SyncOffence,
+    ) -> impl Future<Output = ()> + Send;
+    /// A peer is slow; whether that means anything is for the peer policy to say.
+    fn stalled(&self, peer: PeerId) -> impl Future<Output = ()> + Send;
+    /// Ends all connections, waits until they are, and gives back who is banned.
+    fn close(&mut self) -> impl Future<Output = Vec<BanEntry>> + Send;
+}
+
+/// The writer and all that it owns.
+pub(crate) struct Writer<N> {
+    chain: Arc<RwLock<HeaderChain>>,
+    store: Arc<dyn Store>,
+    sync: HeaderSync,
+    network: N,
+    clock: Clock,
+    peers: Vec<PeerView>,
+    events: Arc<EventBus>,
+    status: watch::Sender<ChainStatus>,
+}
+
+impl<N: HeaderNetwork> Writer<N> {
+    /// A writer, and the handle to read by. `joined` are the peers that are connected already.
+    pub(crate) fn new(
+        chain: HeaderChain,
+        store: Arc<dyn Store>,
+        sync: HeaderSync,
+        network: N,
+        clock: Clock,
+        joined: Joined,
+    ) -> (Self, ChainHandle) {
+        let status = watch::Sender::new(ChainStatus {
+            tip: chain.tip(),
+            tip_time: chain.tip_time(),
+            phase: Phase::Syncing,
+            side_headers: 0,
+            peers: Vec::new(),
+        });
+        let events = Arc::new(EventBus::default());
+        let chain = Arc::new(RwLock::new(chain));
+        let handle = ChainHandle {
+            chain: Arc::clone(&chain),
+            status: status.subscribe(),
+            events: Arc::clone(&events),
+        };
+        let peers = Vec::new();
+        let mut writer = Self { chain, store, sync, network, clock, peers, events, status };
+        joined.into_iter().for_each(|input| writer.handle(input));
+        (writer, handle)
+    }
+
+    fn chain(&self) -> RwLockReadGuard<'_, HeaderChain> {
+        self.chain.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs until told to stop or until the network closes. A batch that is being committed is
+    /// finished first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails. What cannot be committed was not applied, so nothing
+    /// that was published is lost.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
+        let done = self.follow(stop).await;
+        let bans = self.network.close().await;
+        done?;
+        commit_blocking(&self.store, bans::batch(&bans)?).await
+    }
+
+    async fn follow(&mut self, stop: CancellationToken) -> Result<(), StoreError> {
+        loop {
+            self.act().await?;
+            self.publish_status();
+            let deadline = self.sync.poll_timeout().map(|elapsed| self.clock.instant(elapsed));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                input = self.network.next() => match input {
+                    Some(input) => self.handle(input),
+                    None => return Ok(()),
+                },
+                () = sleep_until(deadline) => {
+                    let now = self.clock.now();
+                    let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
+                    self.sync.handle_timeout(&chain, now);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, input: NetworkInput) {
+        let now = self.clock.now();
+        let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
+        match input {
+            NetworkInput::Joined { peer, address, user_agent } => {
+                self.sync.handle_connected(&chain, peer, now);
+                self.events.publish(ChainEvent::PeerJoined { peer: peer.0, address: address.clone() });
+                let phase = String::new();
+                self.peers.push(PeerView { peer: peer.0, address, user_agent, phase });
+            }
+            NetworkInput::Left { peer, reason } => {
+                self.sync.handle_disconnected(&chain, peer, now);
+                self.peers.retain(|view| view.peer != peer.0);
+                self.events.publish(ChainEvent::PeerLeft { peer: peer.0, reason });
+            }
+            NetworkInput::Headers { peer, headers } => {
+                self.sync.handle_headers(&chain, peer, headers, now);
+            }
+            NetworkInput::BlockInv { peer, hashes } => {
+                self.sync.handle_block_inv(&chain, peer, &hashes, now);
+            }
+        }
+    }
+
+    /// Does all that the sync machine wants done.
+    async fn act(&mut self) -> Result<(), StoreError> {
+        while let Some(action) = self.sync.poll() {
+            match action {
+                SyncAction::GetHeaders { peer, locator, stop } => {
+                    self.network.get_headers(peer, locator, stop).await;
+                }
+                SyncAction::Apply { peer, batch } => self.take_in(peer, batch).await?,
+                SyncAction::Pin(hash) => self.write().pin(hash),
+                SyncAction::Unpin(hash) => self.write().unpin(&hash),
+                SyncAction::Misbehaved { peer, offence } => {
+                    warn!(peer = peer.0, %offence, "peer misbehaved");
+                    self.network.misbehaved(peer, offence).await;
+                }
+                SyncAction::Event(event) => {
+                    if let SyncEvent::Stalled { peer } = event {
+                        self.network.stalled(peer).await;
+                    }
+                    self.report(&event);
+                }
+                // The enum grows; a new action must not pass unseen.
+                other => debug!(?other, "an action that this node does not know"),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HeaderChain> {
+        self.chain.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Verifies headers, takes in what is valid, and tells the sync machine the verdict.
+    async fn take_in(&mut self, peer: PeerId, batch: LinkedBatch) -> Result<(), StoreError> {
+        let verdict = self.chain().verify_linked(batch, self.clock.now().unix);
+        let outcome = match verdict {
+            Ok(batch) => Ok(self.commit(batch).await?),
+            Err(mut error) => {
+                if let Some(prefix) = error.prefix.take() {
+                    self.commit(*prefix).await?;
+                }
+                self.refuse(peer, &error);
+                Err(error)
+            }
+        };
+        let now = self.clock.now();
+        let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
+        self.sync.handle_applied(&chain, peer, outcome.as_ref(), now);
+        Ok(())
+    }
+
+    fn refuse(&self, peer: PeerId, error: &HeaderError) {
+        warn!(peer = peer.0, %error, "refused a header");
+        self.write().remember_invalid(error);
+    }
+
+    /// Commits a batch, then applies and publishes it.
+    async fn commit(&self, batch: VerifiedBatch) -> Result<TipChange, StoreError> {
+        let writes = headers::batch_for(&self.chain(), batch.change());
+        if !writes.is_empty() {
+            commit_blocking(&self.store, writes).await?;
+        }
+        let applied = self.write().apply(batch);
+        let change = applied.unwrap_or_else(|stale| {
+            // Only this task changes the chain, so a batch cannot go stale in between.
+            error!(%stale, "a batch was lost");
+            TipChange::Unchanged
+        });
+        self.publish(&change);
+        Ok(change)
+    }
+
+    fn publish(&self, change: &TipChange) {
+        let tip = self.chain().tip();
+        let count = |run: &HeaderRun| u32::try_from(run.len()).unwrap_or(u32::MAX);
+        match change {
+            TipChange::Unchanged => return,
+            TipChange::Extended { connected } => {
+                let connected = count(connected);
+                info!(height = tip.height.0, hash = %tip.hash, connected, "new tip");
+                self.publish_status();
+                self.events.publish(ChainEvent::TipExtended { tip, connected });
+            }
+            TipChange::Reorg { fork_point, disconnected, connected } => {
+                let (disconnected, connected) = (count(disconnected), count(connected));
+                info!(
+                    height = tip.height.0, hash = %tip.hash, connected, disconnected,
+                    fork_height = fork_point.height.0, "new tip after a reorg"
+                );
+                self.publish_status();
+                self.events.publish(ChainEvent::Reorg {
+                    tip,
+                    fork_point: *fork_point,
+                    disconnected,
+                    connected,
+                });
+            }
+        }
+    }
+
+    fn report(&self, event: &SyncEvent) {
+        match event {
+            SyncEvent::Synced { tip } => {
+                info!(height = tip.height.0, hash = %tip.hash, "synced");
+                self.events.publish(ChainEvent::Synced { tip: *tip });
+            }
+            SyncEvent::BelowMinimumWork { tip } => {
+                warn!(
+                    height = tip.height.0, hash = %tip.hash,
+                    "the peers' chain is below the minimum chain work"
+                );
+            }
+            SyncEvent::Stalled { peer } => {
+                warn!(peer = peer.0, "peer stalls; asking another");
+                self.events.publish(ChainEvent::Stalled { peer: peer.0 });
+            }
+            SyncEvent::PresyncStarted { peer, height } => {
+                info!(peer = peer.0, from = height.0, "a long chain of little work: presync");
+            }
+            SyncEvent::PresyncGaveUp { peer, height, reason, .. } => {
+                info!(peer = peer.0, height = height.0, %reason, "presync came to nothing");
+            }
+            other => debug!(?other, "sync"),
+        }
+    }
+
+    /// Writes down how the chain stands, for whoever asks.
+    fn publish_status(&self) {
+        let sync = self.sync.status();
+        let phase = match sync.state {
+            SyncState::NoPeers | SyncState::Syncing => Phase::Syncing,
+            SyncState::BelowMinimumWork => Phase::BelowMinimumWork,
+            SyncState::Synced => Phase::Synced,
+        };
+        let chain = self.chain();
+        self.status.send_replace(ChainStatus {
+            tip: chain.tip(),
+            tip_time: chain.tip_time(),
+            phase,
+            side_headers: chain.side_headers(),
+            peers: self.peers.iter().map(|peer| described(peer, &sync.peers)).collect(),
+        });
+    }
+}
+
+/// A peer with what the sync does with it.
+fn described(view: &PeerView, sync: &[PeerStatus]) -> PeerView {
+    let mut view = view.clone();
+    if let Some(status) = sync.iter().find(|status| status.peer.0 == view.peer) {
+        status.phase.name().clone_into(&mut view.phase);
+        if let Some(presync) = status.presync {
+            let pass = if presync.redownload { "redownload" } else { "presync" };
+            view.phase = format!("{pass} at {}", presync.height);
+        }
+    }
+    view
+}
+
+/// Commits off the async threads.
+pub(crate) async fn commit_blocking(store: &Arc<dyn Store>, writes: WriteBatch) -> Result<(), StoreError> {
+    let store = Arc::clone(store);
+    match tokio::task::spawn_blocking(move || store.commit(writes)).await {
+        Ok(done) => done,
+        // The store keeps its panics in; what panics here all the same must not pass for done.
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+/// Sleeps until a moment, or for ever where nothing is due.
+pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

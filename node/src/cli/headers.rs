@@ -1,0 +1,320 @@
+//! `ironlight headers verify|import|export`: files of headers, 80 bytes each, one after another.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use ironlight_spv::chain::HeaderError;
+use ironlight_spv::{
+    BlockHeight, Header, HeaderChain, Params, TrustedStart, UnixTime, VerifiedBatch,
+};
+
+use super::config::{NetworkArgs, parse_backend, parse_chain_work};
+use super::progress::Progress;
+use super::Failure;
+use crate::store::{self, Opened, headers};
+
+/// Headers read and verified at a time.
+const BATCH: usize = 2016;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HeadersCommand {
+    /// Verify a file by all header rules.
+    Verify(FileArgs),
+    /// Verify a file and store its headers.
+    Import(StoredFileArgs),
+    /// Write the stored chain to a file.
+    Export(StoredFileArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
+    /// The file.
+    file: PathBuf,
+    #[command(flatten)]
+    location: NetworkArgs,
+    /// Height of the file's first header, which is then trusted; without it, the file starts
+    /// with genesis or continues the stored chain.
+    #[arg(long, value_name = "HEIGHT", requires = "start_work")]
+    start_height: Option<u32>,
+    /// Total chain work up to and including the file's first header.
+    #[arg(long, value_name = "HEX", requires = "start_height")]
+    start_work: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StoredFileArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// sled or redb [default: what the directory has, sled for a new one].
+    #[arg(long, value_name = "BACKEND")]
+    store: Option<String>,
+}
+
+/// Something is wrong with a file of headers.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("{path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {bytes} bytes are not a whole number of 80-byte headers: is it cut short?")]
+    Ragged { path: PathBuf, bytes: u64 },
+    #[error("{path}: no headers in it")]
+    Empty { path: PathBuf },
+    #[error("{path}: {error}")]
+    Invalid { path: PathBuf, error: Box<HeaderError> },
+    #[error("{path}: its first header is not genesis: give --start-height and --start-work, or import it into the chain that it continues")]
+    NoStart { path: PathBuf },
+    #[error("nothing is stored in {path} to export: import or sync a chain first")]
+    NothingStored { path: PathBuf },
+}
+
+pub(super) fn run(command: HeadersCommand) -> Result<(), Failure> {
+    match command {
+        HeadersCommand::Verify(args) => verify(&args),
+        HeadersCommand::Import(args) => import(&args),
+        HeadersCommand::Export(args) => export(&args),
+    }
+}
+
+/// A file of headers, read in batches.
+struct HeaderFile {
+    path: PathBuf,
+    reader: BufReader<File>,
+    count: u64,
+}
+
+impl HeaderFile {
+    fn open(path: &Path) -> Result<Self, FileError> {
+        let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        let bytes = file.metadata().map_err(unreadable)?.len();
+        let size = Header::SIZE as u64;
+        match bytes {
+            0 => Err(FileError::Empty { path: path.to_owned() }),
+            _ if !bytes.is_multiple_of(size) => {
+                Err(FileError::Ragged { path: path.to_owned(), bytes })
+            }
+            _ => {
+                let reader = BufReader::with_capacity(BATCH * Header::SIZE, file);
+                Ok(Self { path: path.to_owned(), reader, count: bytes / size })
+            }
+        }
+    }
+
+    /// Up to so many headers; none at the end of the file.
+    fn read(&mut self, most: usize) -> Result<Vec<Header>, FileError> {
+        let mut bytes = Vec::with_capacity(most * Header::SIZE);
+        let limit = (most * Header::SIZE) as u64;
+        let read = self.reader.by_ref().take(limit).read_to_end(&mut bytes);
+        read.map_err(|source| FileError::Unreadable { path: self.path.clone(), source })?;
+        let (headers, _ragged) = bytes.as_chunks::<{ Header::SIZE }>();
+        Ok(headers.iter().copied().map(Header::from_bytes).collect())
+    }
+}
+
+/// The chain that a file's first header starts, or none where it starts none.
+fn chain_from(
+    args: &FileArgs,
+    params: Params,
+    first: Header,
+) -> Result<Option<HeaderChain>, Failure> {
+    let invalid = |error| FileError::Invalid { path: args.file.clone(), error: Box::new(error) };
+    if let (Some(height), Some(work)) = (args.start_height, args.start_work.as_deref()) {
+        let work = parse_chain_work("start-work", work)?;
+        let start = TrustedStart::bare(BlockHeight(height), first, work);
+        return Ok(Some(HeaderChain::from_start(params, start).map_err(invalid)?));
+    }
+    if first.prev_hash() == params.genesis.prev_hash() {
+        let work = HeaderChain::new(params.clone()).tip().work;
+        let start = TrustedStart::bare(BlockHeight::GENESIS, first, work);
+        return Ok(Some(HeaderChain::from_start(params, start).map_err(invalid)?));
+    }
+    Ok(None)
+}
+
+fn verify(args: &FileArgs) -> Result<(), Failure> {
+    let location = args.location.clone().resolve()?;
+    let mut file = HeaderFile::open(&args.file)?;
+    let first = file.read(1)?;
+    let first = *first.first().ok_or_else(|| FileError::Empty { path: args.file.clone() })?;
+    let mut chain = chain_from(args, location.params()?, first)?
+        .ok_or_else(|| FileError::NoStart { path: args.file.clone() })?;
+    let verified = take_in(&mut file, &mut chain, "verifying", |_, _| Ok(()))?;
+    report(&chain, file.count, verified.spent, "verified");
+    Ok(())
+}
+
+fn report(chain: &HeaderChain, count: u64, spent: Duration, what: &str) {
+    let seconds = spent.as_secs_f64().max(1e-9);
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people to read")]
+    let rate = count as f64 / seconds;
+    println!("{what} {count} headers in {seconds:.4} s: {rate:.0} headers a second");
+    println!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
+    println!("last   {}", chain.tip());
+    println!("work   0x{}", format!("{:064x}", chain.tip().work).trim_start_matches('0'));
+    println!("basis  {}", chain.basis());
+    if chain.params().signatures_outside_headers() {
+        println!("caveat {}", crate::SIGNET_CAVEAT);
+    }
+}
+
+/// What came of a file.
+struct TakenIn {
+    /// Time spent verifying and applying, reading and storing apart.
+    spent: Duration,
+    side: usize,
+}
+
+/// Verifies the rest of a file batch by batch; each valid batch, the valid headers before a bad
+/// one too, goes through `commit` before it is applied.
+fn take_in(
+    file: &mut HeaderFile,
+    chain: &mut HeaderChain,
+    what: &'static str,
+    commit: impl Fn(&HeaderChain, &VerifiedBatch) -> Result<(), Failure>,
+) -> Result<TakenIn, Failure> {
+    let now = crate::clock::unix_now();
+    let mut progress = Progress::new(what, file.count);
+    let mut taken = TakenIn { spent: Duration::ZERO, side: 0 };
+    loop {
+        let headers = file.read(BATCH)?;
+        if headers.is_empty() {
+            return Ok(taken);
+        }
+        let started = Instant::now();
+        let (batch, error) = judge(chain, &headers, now);
+        taken.spent += started.elapsed();
+        if let Some(batch) = batch {
+            taken.side += batch.side_branch().len();
+            commit(chain, &batch)?;
+            let started = Instant::now();
+            chain.apply(batch)?;
+            taken.spent += started.elapsed();
+        }
+        if let Some(error) = error {
+            let error = Box::new(error);
+            return Err(FileError::Invalid { path: file.path.clone(), error }.into());
+        }
+        progress.add(headers.len());
+    }
+}
+
+/// The valid part of a batch, and what is wrong with the rest.
+fn judge(
+    chain: &HeaderChain,
+    headers: &[Header],
+    now: UnixTime,
+) -> (Option<VerifiedBatch>, Option<HeaderError>) {
+    match chain.verify(headers, now) {
+        Ok(batch) => (Some(batch), None),
+        Err(mut error) => (error.prefix.take().map(|prefix| *prefix), Some(error)),
+    }
+}
+
+fn open(args: &StoredFileArgs, location: &NetworkArgs) -> Result<Opened, Failure> {
+    let opened = store::open(store::Options {
+        dir: location.network_dir()?,
+        backend: parse_backend(args.store.as_deref())?,
+        now: crate::clock::unix_now().0,
+    })?;
+    for note in &opened.notes {
+        eprintln!("{note}");
+    }
+    Ok(opened)
+}
+
+fn import(args: &StoredFileArgs) -> Result<(), Failure> {
+    let location = args.file.location.clone().resolve()?;
+    let params = location.params()?;
+    let mut file = HeaderFile::open(&args.file.file)?;
+    let opened = open(args, &location)?;
+    let store = opened.store.as_ref();
+    let mut chain = match headers::load(store, &params)? {
+        Some(loaded) => {
+            if let Some(cut) = &loaded.cut {
+                eprintln!("{cut}");
+            }
+            loaded.chain
+        }
+        None => begin(args, &mut file, params, store)?,
+    };
+    let before = chain.tip();
+    let taken = take_in(&mut file, &mut chain, "importing", |chain, batch| {
+        let writes = headers::batch_for(chain, batch.change());
+        if !writes.is_empty() {
+            store.commit(writes)?;
+        }
+        Ok(())
+    })?;
+    report(&chain, file.count, taken.spent, "verified and stored");
+    if taken.side > 0 {
+        println!("forks  {} headers lie on side branches and are not stored", taken.side);
+    }
+    if chain.tip() == before {
+        println!("tip    unchanged");
+    }
+    if chain.tip().work < chain.params().minimum_chain_work {
+        println!("note   the chain is below the minimum chain work of {}", location.params()?.network);
+    }
+    Ok(())
+}
+
+/// Begins the chain of a store that has none: with the file's first header.
+fn begin(
+    args: &StoredFileArgs,
+    file: &mut HeaderFile,
+    params: Params,
+    store: &dyn store::Store,
+) -> Result<HeaderChain, Failure> {
+    let path = || args.file.file.clone();
+    let first = file.read(1)?;
+    let first = *first.first().ok_or_else(|| FileError::Empty { path: path() })?;
+    let chain = chain_from(&args.file, params, first)?
+        .ok_or_else(|| FileError::NoStart { path: path() })?;
+    store.commit(headers::begin(&chain)?)?;
+    Ok(chain)
+}
+
+fn export(args: &StoredFileArgs) -> Result<(), Failure> {
+    let location = args.file.location.clone().resolve()?;
+    let opened = open(args, &location)?;
+    let directory = location.network_dir()?;
+    let loaded = headers::load(opened.store.as_ref(), &location.params()?)?
+        .ok_or(FileError::NothingStored { path: directory })?;
+    let chain = loaded.chain;
+    let path = &args.file.file;
+    let written = write_file(path, &chain);
+    let count =
+        written.map_err(|source| FileError::Unreadable { path: path.clone(), source })?;
+    println!("wrote {count} headers to {}", path.display());
+    println!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
+    println!("last   {}", chain.tip());
+    if chain.start_height() != BlockHeight::GENESIS {
+        let work = format!("{:064x}", chain.start().work);
+        println!(
+            "import it elsewhere with --start-height {} --start-work {}",
+            chain.start_height(),
+            work.trim_start_matches('0')
+        );
+    }
+    Ok(())
+}
+
+fn write_file(path: &Path, chain: &HeaderChain) -> std::io::Result<u64> {
+    let mut file = BufWriter::new(File::create_new(path)?);
+    let mut parent = chain.start().header.prev_hash();
+    let mut count = 0;
+    let heights = chain.start_height()..chain.tip().height.next();
+    let mut progress = Progress::new("exporting", u64::from(heights.end.0 - heights.start.0));
+    for body in chain.bodies(heights) {
+        let header = body.with_parent(parent);
+        parent = header.hash();
+        file.write_all(header.as_bytes())?;
+        count += 1;
+        progress.add(1);
+    }
+    file.into_inner()?.sync_all()?;
+    Ok(count)
+}

@@ -1,0 +1,27 @@
+//! Where logs go: standard error, as text or JSON, at the level that `RUST_LOG` says.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// One line an event, for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging; sled speaks up only where something is wrong.
+pub(super) fn init(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_unset| EnvFilter::new("info,sled=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => {
+            builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+        }
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,88 @@
+//! `ironlight status` and `ironlight header`: ask a running node over its control socket.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Failure, NetworkArgs};
+use crate::api::{HeaderDto, StatusDto, TipDto, client};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    location: NetworkArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HeaderArgs {
+    /// Height on the best chain, or hash on any branch.
+    id: String,
+    #[command(flatten)]
+    location: NetworkArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn ask<T: serde::de::DeserializeOwned>(
+    location: &NetworkArgs,
+    path: &str,
+) -> Result<T, Failure> {
+    let directory = location.clone().resolve()?.network_dir()?;
+    Ok(super::runtime()?.block_on(client::get(&directory, path))?)
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
+    let status: StatusDto = ask(&args.location, "/v1/status")?;
+    if args.json {
+        return print_json(&status);
+    }
+    let StatusDto { version, network, phase, tip, basis, caveat, side_headers, peers, hashing } =
+        status;
+    let TipDto { height, hash, time, work } = tip;
+    println!("ironlight {version} on {network}: {phase}");
+    println!("tip      {height} {hash}");
+    println!("time     {time} (claimed by the tip)");
+    println!("work     0x{}", work.trim_start_matches('0'));
+    println!("basis    {basis}");
+    if let Some(caveat) = caveat {
+        println!("caveat   {caveat}");
+    }
+    println!("forks    {side_headers} headers on side branches");
+    println!("{hashing}");
+    println!("peers    {}", peers.len());
+    for peer in peers {
+        println!("  {:>4}  {}  {}  {}", peer.id, peer.address, peer.user_agent, peer.phase);
+    }
+    Ok(())
+}
+
+pub(super) fn header(args: &HeaderArgs) -> Result<(), Failure> {
+    // A height or a hash has no character that would need escaping; anything else is refused
+    // here, before it becomes part of a path.
+    if !args.id.chars().all(|symbol| symbol.is_ascii_hexdigit()) {
+        return Err(format!("{:?} is neither a height nor a block hash", args.id).into());
+    }
+    let header: HeaderDto = ask(&args.location, &format!("/v1/headers/{}", args.id))?;
+    if args.json {
+        return print_json(&header);
+    }
+    let place = if header.best_chain { "on the best chain" } else { "on a side branch" };
+    println!("header         {} {}", header.height, header.hash);
+    println!("place          {place}, {} confirmations", header.confirmations);
+    println!("parent         {}", header.previous_hash);
+    println!("merkle root    {}", header.merkle_root);
+    println!("time           {}", header.time);
+    println!("bits           {}", header.bits);
+    println!("nonce          {}", header.nonce);
+    println!("version        {:#010x}", header.version);
+    println!("total work     0x{}", header.work.trim_start_matches('0'));
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! Ironlight: a hardened Bitcoin light-client node.
+//!
+//! A wallet embeds it in a few lines; [`Node::start`] brings the network, the chain and the store
+//! together, [`ChainHandle`](chain::ChainHandle) reads the chain and hears of its changes:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), ironlight::NodeError> {
+//! use ironlight::{Network, Node, NodeConfig};
+//!
+//! let config = NodeConfig::new(Network::Signet);
+//! let node = Node::start(config).await?;
+//! let tip = node.chain().synced().await;
+//! println!("{} at height {}", tip.hash, tip.height);
+//! node.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
+//! `daemon` adds what the program `ironlight` needs, control socket and command line.
+
+#[cfg(feature = "daemon")]
+pub mod api;
+mod bridge;
+pub mod chain;
+#[cfg(feature = "daemon")]
+pub mod cli;
+pub mod clock;
+pub mod net;
+mod node;
+pub mod store;
+
+pub use ironlight_spv as spv;
+pub use ironlight_spv::{BlockHash, BlockHeight, ChainTip, Network, Params};
+pub use node::{Node, NodeConfig, NodeError, StartPoint, Storage};
+
+/// This crate's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What headers cannot prove on a signet.
+pub const SIGNET_CAVEAT: &str =
+    "signet blocks are signed outside their headers: headers prove work only";

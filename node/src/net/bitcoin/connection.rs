@@ -1,0 +1,386 @@
+//! One connected peer.
+//!
+//! Purpose: two loops, one that reads and one that writes, which end together. Neither waits for
+//! the other: a peer that does not read cannot stop our reading, nor one that is silent our
+//! pings.
+//!
+//! Invariants: events of all peers go into one bounded channel, into which each connection puts
+//! one at a time, in turn; while it is full, this peer is not read from. A peer that talks faster
+//! than [`ConnectionConfig::quota`] is read from more slowly and is not punished: the line's own
+//! flow control pushes back. Headers that we asked for do not count. A peer that stops answering,
+//! reading or finishing its messages is closed within the times of [`ConnectionConfig`].
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ironlight_hardening::rate_limit::{Gcra, Quota, RetryAfter};
+use ironlight_spv::peers::{AddressRecord, PeerId, SplitMix64};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, trace};
+
+use super::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
+use super::message::{Inbound, Outbound};
+use super::transport::{MessageReader, MessageWriter, Received};
+
+/// Answers to `getheaders` that may be awaited at once.
+const MAX_SOLICITED: u32 = 16;
+/// A message costs one token, and one more for so many bytes.
+const BYTES_PER_TOKEN: u32 = 1024;
+
+/// How a connection is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionConfig {
+    /// A ping this long after the last one was answered.
+    pub ping_every: Duration,
+    /// A pong within this, or the peer is gone. A pong queues behind a message of headers, so
+    /// less than a minute would close slow but honest lines.
+    pub pong_within: Duration,
+    /// A whole message within this, or the peer is gone: pings alone make for more than that.
+    pub idle: Duration,
+    /// A message is written within this, or the peer is gone.
+    pub write_within: Duration,
+    /// How fast the peer may talk: a token for each message that was not asked for, and one for
+    /// each KiB of it.
+    pub quota: Quota,
+    /// Messages that may wait to be sent.
+    pub outbox: usize,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            ping_every: Duration::from_secs(120),
+            pong_within: Duration::from_secs(60),
+            idle: Duration::from_secs(300),
+            write_within: Duration::from_secs(20),
+            // Sustained, 500 messages or 500 KiB a second: far above any honest peer (a new block
+            // every 10 minutes), little for a processor.
+            quota: Quota {
+                burst: 5000,
+                per: Duration::from_millis(2),
+            },
+            outbox: 16,
+        }
+    }
+}
+
+/// What was carried; shared with whoever shows it.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    /// Bytes received.
+    pub(super) bytes_in: AtomicU64,
+    /// Bytes sent.
+    pub(super) bytes_out: AtomicU64,
+    /// How long the last ping took, in microseconds; 0 before the first.
+    pub(super) ping_micros: AtomicU64,
+}
+
+/// The other end of a connection's leash: closes it, once, with a reason.
+#[derive(Clone, Debug)]
+pub(super) struct Leash {
+    token: CancellationToken,
+    reason: Arc<OnceLock<WhyClose>>,
+}
+
+/// Why this node closes a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WhyClose {
+    /// See [`CloseReason::Misbehaved`].
+    Misbehaved(ironlight_spv::peers::Offence),
+    /// See [`CloseReason::Evicted`].
+    Evicted,
+    /// See [`CloseReason::Asked`].
+    Asked,
+    /// See [`CloseReason::NotReading`].
+    NotReading,
+}
+
+impl Leash {
+    /// A leash that is also pulled when its parent is: that is [`CloseReason::Shutdown`].
+    #[must_use]
+    pub(super) fn new(parent: &CancellationToken) -> Self {
+        Self {
+            token: parent.child_token(),
+            reason: Arc::default(),
+        }
+    }
+
+    /// Closes the connection. Only the first reason counts.
+    pub(super) fn pull(&self, why: WhyClose) {
+        // It fails when there is a reason already.
+        let _ = self.reason.set(why);
+        self.token.cancel();
+    }
+
+    /// Waits until it is pulled. Cancel safe.
+    pub(super) async fn pulled(&self) -> CloseReason {
+        self.token.cancelled().await;
+        match self.reason.get() {
+            Some(WhyClose::Misbehaved(offence)) => CloseReason::Misbehaved(*offence),
+            Some(WhyClose::Evicted) => CloseReason::Evicted,
+            Some(WhyClose::Asked) => CloseReason::Asked,
+            Some(WhyClose::NotReading) => CloseReason::NotReading,
+            None => CloseReason::Shutdown,
+        }
+    }
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) enum ToWriter {
+    /// A message to be sent.
+    Send(Outbound),
+    /// A pong that came, with its nonce.
+    Pong(u64),
+}
+
+/// All that a connection needs besides its transport.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Its number.
+    pub(super) peer: PeerId,
+    /// Where the peer is.
+    pub(super) addr: SocketAddr,
+    /// How it is kept.
+    pub(super) config: ConnectionConfig,
+    /// Where events go.
+    pub(super) events: mpsc::Sender<PeerEvent>,
+    /// Where addresses go.
+    pub(super) notices: mpsc::Sender<Notice>,
+    /// A sender into `outbox`, for answers.
+    pub(super) replies: mpsc::Sender<ToWriter>,
+    /// What is counted.
+    pub(super) traffic: Arc<Traffic>,
+    /// What closes it.
+    pub(super) leash: Leash,
+    /// For the numbers in pings.
+    pub(super) seed: u64,
+}
+
+impl Connection {
+    /// Serves the peer until the connection ends, and says why it did. It sends neither
+    /// `Connected` nor `Disconnected`.
+    ///
+    /// Cancel safe in that nothing outlives it.
+    pub(super) async fn run(
+        self,
+        reader: impl MessageReader,
+        writer: impl MessageWriter,
+        outbox: mpsc::Receiver<ToWriter>,
+    ) -> CloseReason {
+        let solicited = AtomicU32::new(0);
+        let reading = Reading {
+            connection: &self,
+            solicited: &solicited,
+        };
+        let writing = Writing {
+            connection: &self,
+            solicited: &solicited,
+            writer,
+            outbox,
+            nonces: SplitMix64::new(self.seed),
+            ping: None,
+        };
+        let reason = tokio::select! {
+            biased;
+            reason = self.leash.pulled() => reason,
+            reason = reading.run(reader) => reason,
+            reason = writing.run() => reason,
+        };
+        debug!(peer = %self.peer, addr = %self.addr, %reason, "connection ends");
+        reason
+    }
+}
+
+struct Reading<'a> {
+    connection: &'a Connection,
+    solicited: &'a AtomicU32,
+}
+
+impl Reading<'_> {
+    async fn run(self, mut reader: impl MessageReader) -> CloseReason {
+        let start = Instant::now();
+        let config = self.connection.config;
+        let mut limiter = Gcra::new(config.quota);
+        loop {
+            let received = match timeout(config.idle, reader.recv()).await {
+                Ok(Ok(received)) => received,
+                Ok(Err(error)) => return CloseReason::Transport(error),
+                Err(_) => {
+                    return CloseReason::Idle {
+                        within: config.idle,
+                    };
+                }
+            };
+            self.connection
+                .traffic
+                .bytes_in
+                .fetch_add(u64::from(received.bytes), Ordering::Relaxed);
+            let cost = self.cost(&received).min(config.quota.burst);
+            while let Err(RetryAfter(wait)) = limiter.check(cost, start.elapsed()) {
+                trace!(peer = %self.connection.peer, ?wait, "talks too fast");
+                sleep(wait).await;
+            }
+            if let Err(reason) = self.dispatch(received.message).await {
+                return reason;
+            }
+        }
+    }
+
+    /// Headers that we asked for are free.
+    fn cost(&self, received: &Received) -> u32 {
+        let asked_for = matches!(received.message, Inbound::Headers(_))
+            && self
+                .solicited
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                    count.checked_sub(1)
+                })
+                .is_ok();
+        if asked_for {
+            0
+        } else {
+            1 + received.bytes / BYTES_PER_TOKEN
+        }
+    }
+
+    async fn dispatch(&self, message: Inbound) -> Result<(), CloseReason> {
+        match message {
+            Inbound::Headers(headers) => self.tell(PeerEventKind::Headers(headers)).await,
+            Inbound::Inv { blocks, .. } if !blocks.is_empty() => {
+                self.tell(PeerEventKind::BlockInv(blocks)).await
+            }
+            Inbound::Ping(nonce) => self.reply(ToWriter::Send(Outbound::Pong(nonce))).await,
+            Inbound::Pong(nonce) => self.reply(ToWriter::Pong(nonce)).await,
+            // An empty answer is the protocol's way to say that there is nothing more.
+            Inbound::GetHeaders => {
+                self.reply(ToWriter::Send(Outbound::Headers(Vec::new())))
+                    .await
+            }
+            Inbound::Addresses(addresses) => self.pass_on(addresses).await,
+            // Core passes over a second verack as well.
+            Inbound::Inv { .. } | Inbound::SendHeaders | Inbound::Verack => Ok(()),
+            Inbound::Ignored(command) => {
+                trace!(peer = %self.connection.peer, %command, "passed over");
+                Ok(())
+            }
+            Inbound::Version(_) | Inbound::WtxidRelay | Inbound::SendAddrV2 => {
+                Err(CloseReason::OutOfOrder {
+                    command: message.command(),
+                })
+            }
+        }
+    }
+
+    async fn tell(&self, kind: PeerEventKind) -> Result<(), CloseReason> {
+        let event = PeerEvent {
+            peer: self.connection.peer,
+            kind,
+        };
+        self.connection
+            .events
+            .send(event)
+            .await
+            .map_err(|_| CloseReason::Shutdown)
+    }
+
+    async fn reply(&self, item: ToWriter) -> Result<(), CloseReason> {
+        self.connection
+            .replies
+            .send(item)
+            .await
+            .map_err(|_| CloseReason::Shutdown)
+    }
+
+    async fn pass_on(&self, addresses: Vec<AddressRecord>) -> Result<(), CloseReason> {
+        let Connection { peer, notices, .. } = self.connection;
+        let told = Notice::Told {
+            peer: *peer,
+            addresses,
+        };
+        notices.send(told).await.map_err(|_| CloseReason::Shutdown)
+    }
+}
+
+struct Writing<'a, W> {
+    connection: &'a Connection,
+    solicited: &'a AtomicU32,
+    writer: W,
+    outbox: mpsc::Receiver<ToWriter>,
+    nonces: SplitMix64,
+    /// The ping that waits for its pong, and since when.
+    ping: Option<(u64, Instant)>,
+}
+
+impl<W: MessageWriter> Writing<'_, W> {
+    async fn run(mut self) -> CloseReason {
+        let config = self.connection.config;
+        let mut next_ping = Instant::now() + config.ping_every;
+        loop {
+            let deadline = match self.ping {
+                Some((_, sent)) => sent + config.pong_within,
+                None => next_ping,
+            };
+            let outcome = tokio::select! {
+                Some(item) = self.outbox.recv() => self.handle(item).await,
+                () = sleep_until(deadline) => match self.ping {
+                    Some(_) => Err(CloseReason::PingTimeout { within: config.pong_within }),
+                    None => {
+                        next_ping = Instant::now() + config.ping_every;
+                        self.send_ping().await
+                    }
+                },
+            };
+            if let Err(reason) = outcome {
+                return reason;
+            }
+        }
+    }
+
+    async fn handle(&mut self, item: ToWriter) -> Result<(), CloseReason> {
+        match item {
+            ToWriter::Send(message) => self.send(message).await,
+            ToWriter::Pong(nonce) => {
+                if let Some((_, sent)) = self.ping.take_if(|(expected, _)| *expected == nonce) {
+                    let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    self.connection
+                        .traffic
+                        .ping_micros
+                        .store(micros.max(1), Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn send_ping(&mut self) -> Result<(), CloseReason> {
+        let nonce = self.nonces.next_u64();
+        self.ping = Some((nonce, Instant::now()));
+        self.send(Outbound::Ping(nonce)).await
+    }
+
+    async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {
+        if matches!(message, Outbound::GetHeaders { .. }) {
+            let raised = self.solicited.load(Ordering::Relaxed).saturating_add(1);
+            self.solicited
+                .store(raised.min(MAX_SOLICITED), Ordering::Relaxed);
+        }
+        let within = self.connection.config.write_within;
+        match timeout(within, self.writer.send(&message)).await {
+            Ok(Ok(bytes)) => {
+                let count = &self.connection.traffic.bytes_out;
+                count.fetch_add(u64::from(bytes), Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(CloseReason::Transport(error)),
+            Err(_) => Err(CloseReason::NotReading),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

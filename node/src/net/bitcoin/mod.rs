@@ -1,0 +1,38 @@
+//! Bitcoin's own peer network: full nodes.
+//!
+//! Purpose: to carry headers, block announcements and addresses between full nodes and the rest
+//! of the node, and to know nothing else: whether a header is valid is decided elsewhere, whom to
+//! dial and to ban by [`ironlight_spv::peers::PeerPolicy`].
+//!
+//! The way of a message: [`v1`] reads its 24-byte frame, refuses what is too long before a byte
+//! of it is stored, and decodes the payload; the connection limits how fast a peer
+//! may talk, answers pings, and sends the rest on as a [`PeerEvent`]; [`pool`] dials, keeps the
+//! policy informed, and carries requests the other way.
+//!
+//! What an attacker can grow, for each connected peer: one message being received, at most
+//! 1.8 MB (an `inv`; what cannot be of use is read and thrown away); one event that waits for
+//! room; [`ConnectionConfig::outbox`] messages that wait to be sent, at most 3.3 KB each. For all
+//! peers together: [`PoolConfig::events`] events, at most 160 KB each. When these are full, peers
+//! are read from no faster than the node keeps up.
+
+pub mod command;
+mod connection;
+mod decode;
+pub mod events;
+pub mod handshake;
+pub mod message;
+pub mod pool;
+pub mod seeds;
+pub mod transport;
+pub mod v1;
+pub mod wire;
+
+pub use connection::ConnectionConfig;
+pub use events::{CloseReason, PeerEvent, PeerEventKind};
+pub use pool::{PeerInfo, Pool, PoolConfig, PoolHandle};
+pub use transport::{Connect, TcpConnector, Transport};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

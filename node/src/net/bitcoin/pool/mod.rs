@@ -1,0 +1,223 @@
+//! All peers of the Bitcoin network.
+//!
+//! Purpose: to do what [`PeerPolicy`] decides: dial, drop, and ask seeds; to carry requests to
+//! peers, and to tell the policy what became of it all. One task owns the policy; every peer has
+//! a task of its own.
+//!
+//! Invariant: the pool's task waits for nobody. Events go from the peers' tasks straight to the
+//! node, and a request to a peer whose queue is full closes that peer, so the node may wait for
+//! the pool at any time, and neither can hold up the other. When peers run out it goes on trying
+//! until it is told to stop.
+//!
+//! What an attacker can grow: nothing beyond the bounds of the policy and of [`PoolConfig`].
+//! Addresses that a peer tells are taken in at 0.1 a second, 1000 at once (Bitcoin Core,
+//! `MAX_ADDR_RATE_PER_SECOND`, `MAX_ADDR_PROCESSING_TOKEN_BUCKET`); the rest is dropped.
+
+mod peer_task;
+mod reports;
+mod task;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bitcoin::BlockHash;
+use bitcoin::p2p::ServiceFlags;
+use ironlight_spv::peers::{Offence, PeerId, PeerPolicy};
+use tokio::sync::{mpsc, oneshot};
+
+use super::connection::ConnectionConfig;
+use super::events::PeerEvent;
+use super::handshake::HandshakeConfig;
+use super::seeds::Resolve;
+use super::transport::Connect;
+use crate::clock::Clock;
+pub use task::Pool;
+
+/// Commands that may wait for the pool.
+const COMMANDS: usize = 64;
+
+/// What a pool works with.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Names to ask for addresses when none are left; empty for never.
+    pub dns_seeds: Vec<String>,
+    /// The port of addresses that come from seeds.
+    pub default_port: u16,
+    /// How connections are kept.
+    pub connection: ConnectionConfig,
+    /// What a handshake asks for.
+    pub handshake: HandshakeConfig,
+    /// Events that may wait for the node, of all peers together. One holds at most 160 KB.
+    pub events: usize,
+    /// The height of the own tip, told in handshakes.
+    pub start_height: u32,
+    /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
+    /// to seeds. Not the policy's seed.
+    pub seed: u64,
+}
+
+impl PoolConfig {
+    /// The usual: no seeds, 32 events.
+    #[must_use]
+    pub fn new(default_port: u16, seed: u64) -> Self {
+        Self {
+            dns_seeds: Vec::new(),
+            default_port,
+            connection: ConnectionConfig::default(),
+            handshake: HandshakeConfig::default(),
+            events: 32,
+            start_height: 0,
+            seed,
+        }
+    }
+}
+
+/// A pool that does not run yet, what talks to it, and what comes out of it. The events end when
+/// the pool has stopped.
+#[must_use]
+pub fn pool<C: Connect, R: Resolve>(
+    config: PoolConfig,
+    policy: PeerPolicy,
+    connector: C,
+    resolver: R,
+    clock: Clock,
+) -> (Pool<C, R>, PoolHandle, mpsc::Receiver<PeerEvent>) {
+    let (events, events_out) = mpsc::channel(config.events.max(1));
+    let (commands, commands_in) = mpsc::channel(COMMANDS);
+    let pool = Pool::new(
+        config,
+        policy,
+        connector,
+        resolver,
+        clock,
+        events,
+        commands_in,
+    );
+    (pool, PoolHandle { commands }, events_out)
+}
+
+/// A peer, or an address that is being dialled, as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Its number.
+    pub peer: PeerId,
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// Whether the user named it.
+    pub manual: bool,
+    /// What it says of itself; none while it is being dialled.
+    pub session: Option<SessionInfo>,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+}
+
+/// What is known of a connected peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// What it offers.
+    pub services: ServiceFlags,
+    /// The newest protocol that it speaks.
+    pub protocol_version: u32,
+    /// Its software, safe to be shown.
+    pub user_agent: String,
+    /// The height of its tip when it connected, as it says.
+    pub start_height: u32,
+    /// How long it has been connected.
+    pub connected_for: Duration,
+    /// How long its last ping took; none before the first.
+    pub ping: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum PoolCommand {
+    GetHeaders {
+        peer: PeerId,
+        locator: Vec<BlockHash>,
+        stop: BlockHash,
+    },
+    Disconnect {
+        peer: PeerId,
+    },
+    Misbehaved {
+        peer: PeerId,
+        offence: Offence,
+    },
+    Peers {
+        answer: oneshot::Sender<Vec<PeerInfo>>,
+    },
+}
+
+/// The pool has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStopped;
+
+impl fmt::Display for PoolStopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the pool of Bitcoin peers has stopped")
+    }
+}
+
+impl std::error::Error for PoolStopped {}
+
+/// Talks to a pool. Requests for a peer that is gone are passed over: its `Disconnected` event
+/// is on the way. When the last handle is dropped, the pool stops.
+///
+/// All methods are cancel safe: a command is handed over whole or not at all.
+#[derive(Clone, Debug)]
+pub struct PoolHandle {
+    commands: mpsc::Sender<PoolCommand>,
+}
+
+impl PoolHandle {
+    /// Asks a peer for the headers after the first hash of the locator that it knows: at most
+    /// 2000, up to `stop` (all zeros: no end).
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn get_headers(
+        &self,
+        peer: PeerId,
+        locator: Vec<BlockHash>,
+        stop: BlockHash,
+    ) -> Result<(), PoolStopped> {
+        self.send(PoolCommand::GetHeaders {
+            peer,
+            locator,
+            stop,
+        })
+        .await
+    }
+
+    /// Lets a peer go. Nothing is held against it.
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn disconnect(&self, peer: PeerId) -> Result<(), PoolStopped> {
+        self.send(PoolCommand::Disconnect { peer }).await
+    }
+
+    /// Reports what a peer did wrong; the policy decides what follows.
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn misbehaved(&self, peer: PeerId, offence: Offence) -> Result<(), PoolStopped> {
+        self.send(PoolCommand::Misbehaved { peer, offence }).await
+    }
+
+    /// All peers and dialled addresses, the oldest first.
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, PoolStopped> {
+        let (answer, answered) = oneshot::channel();
+        self.send(PoolCommand::Peers { answer }).await?;
+        answered.await.map_err(|_| PoolStopped)
+    }
+
+    async fn send(&self, command: PoolCommand) -> Result<(), PoolStopped> {
+        self.commands.send(command).await.map_err(|_| PoolStopped)
+    }
+}

@@ -1,0 +1,118 @@
+//! What became of peers, told to the policy.
+
+use std::net::SocketAddr;
+
+use bitcoin::p2p::ServiceFlags;
+use ironlight_spv::peers::{AddressRecord, AddressSource, DialFailure, DisconnectCause, PeerId};
+use tokio::task::{Id, JoinError};
+use tracing::{debug, error, info, warn};
+
+use super::peer_task::{End, crash_goodbye};
+use super::task::{Peer, Pool};
+use crate::net::bitcoin::events::Notice;
+use crate::net::bitcoin::message::Version;
+use crate::net::bitcoin::seeds::Resolve;
+use crate::net::bitcoin::transport::Connect;
+
+impl<C: Connect, R: Resolve> Pool<C, R> {
+    pub(super) fn on_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Connected { peer, version } => self.on_connected(peer, version),
+            Notice::Told { peer, addresses } => self.on_told(peer, &addresses),
+            Notice::Seeded { seed, addrs } => self.on_seeded(seed, &addrs),
+        }
+    }
+
+    fn on_connected(&mut self, peer: PeerId, version: Version) {
+        let now = self.clock.now();
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        info!(%peer, addr = %entry.addr, agent = %version.user_agent, "connected");
+        entry.session = Some((version, now.elapsed));
+        self.policy.handle_connected(entry.addr, peer, now);
+        self.seed_backoff.reset();
+    }
+
+    fn on_told(&mut self, peer: PeerId, addresses: &[AddressRecord]) {
+        let now = self.clock.now();
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let told = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let granted = entry.addresses.take_up_to(told, now.elapsed);
+        let taken = usize::try_from(granted).unwrap_or(usize::MAX);
+        debug!(%peer, told, granted, "addresses");
+        let source = AddressSource::Peer(entry.addr.ip());
+        let taken = addresses.get(..taken).unwrap_or(addresses);
+        self.policy.add_addresses(source, taken, now);
+    }
+
+    fn on_seeded(&mut self, seed: u16, addrs: &[SocketAddr]) {
+        let now = self.clock.now();
+        debug!(seed, addresses = addrs.len(), "a DNS seed answered");
+        // Seeds list full nodes that were reached lately; they do not say more than that.
+        let record = |addr: &SocketAddr| AddressRecord {
+            addr: *addr,
+            services: ServiceFlags::NETWORK,
+            last_seen: now.unix,
+        };
+        let told: Vec<_> = addrs.iter().map(record).collect();
+        self.policy
+            .add_addresses(AddressSource::DnsSeed(seed), &told, now);
+    }
+
+    pub(super) fn on_end(&mut self, ended: Result<(Id, (PeerId, End)), JoinError>) {
+        match ended {
+            Ok((id, (peer, end))) => {
+                self.task_ids.remove(&id);
+                self.on_peer_end(peer, &end);
+            }
+            Err(error) => self.on_crash(&error),
+        }
+    }
+
+    fn on_peer_end(&mut self, peer: PeerId, end: &End) {
+        let now = self.clock.now();
+        let Some(Peer { addr, .. }) = self.peers.remove(&peer) else {
+            return;
+        };
+        match end {
+            End::Served { cause, offence } => {
+                if let Some(offence) = *offence {
+                    let verdict = self.policy.handle_misbehaviour(peer, offence, now);
+                    warn!(%peer, %addr, ?offence, ?verdict, "a peer misbehaved");
+                }
+                self.policy.handle_disconnected(peer, *cause, now);
+            }
+            End::NoConnection(error) => debug!(%peer, %addr, %error, "no connection"),
+            End::NoHandshake(error) => info!(%peer, %addr, %error, "no handshake"),
+            End::GivenUp => debug!(%peer, %addr, "given up"),
+        }
+        if let Some(failure) = end.failure() {
+            self.policy.handle_failed(addr, failure, now);
+        }
+    }
+
+    /// A defect of ours must not leave a peer that nobody serves.
+    fn on_crash(&mut self, error: &JoinError) {
+        let now = self.clock.now();
+        let Some(peer) = self.task_ids.remove(&error.id()) else {
+            return;
+        };
+        let Some(entry) = self.peers.remove(&peer) else {
+            return;
+        };
+        error!(%peer, addr = %entry.addr, %error, "a connection's task failed: a defect");
+        if entry.session.is_none() {
+            return self
+                .policy
+                .handle_failed(entry.addr, DialFailure::Unreachable, now);
+        }
+        self.policy
+            .handle_disconnected(peer, DisconnectCause::Local, now);
+        let events = self.events.clone();
+        self.errands
+            .spawn(async move { drop(events.send(crash_goodbye(peer)).await) });
+    }
+}

@@ -1,0 +1,330 @@
+//! The task that owns the policy.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bitcoin::hashes::siphash24;
+use ironlight_hardening::rate_limit::{Gcra, Quota};
+use ironlight_hardening::retry::{Backoff, BackoffConfig};
+use ironlight_spv::peers::{Offence, PeerId, PeerPolicy, Verdict};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::peer_task::{End, PeerTask};
+use super::{PeerInfo, PoolCommand, PoolConfig, SessionInfo};
+use crate::clock::Clock;
+use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
+use crate::net::bitcoin::events::{Notice, PeerEvent};
+use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
+use crate::net::bitcoin::seeds::{self, Resolve};
+use crate::net::bitcoin::transport::Connect;
+
+/// Notices that may wait, of all peers together; one holds at most 1000 addresses, 48 KB.
+const NOTICES: usize = 32;
+/// Seeds are asked again after growing pauses.
+const SEED_PAUSE: BackoffConfig = BackoffConfig {
+    base: Duration::from_secs(30),
+    cap: Duration::from_secs(60 * 60),
+};
+/// How fast one peer's addresses are taken in.
+const ADDRESS_QUOTA: Quota = Quota {
+    burst: 1000,
+    per: Duration::from_secs(10),
+};
+/// Without anything to wait for, look again after this.
+const AT_LATEST: Duration = Duration::from_secs(60 * 60);
+
+/// Dials, drops and keeps books; see the [module](super).
+#[derive(Debug)]
+pub struct Pool<C, R> {
+    config: PoolConfig,
+    pub(super) policy: PeerPolicy,
+    connector: Arc<C>,
+    resolver: Arc<R>,
+    pub(super) clock: Clock,
+    stop: CancellationToken,
+    next_peer: u64,
+    pub(super) peers: BTreeMap<PeerId, Peer>,
+    tasks: JoinSet<(PeerId, End)>,
+    pub(super) task_ids: HashMap<Id, PeerId>,
+    /// Questions to seeds, and goodbyes of tasks that failed.
+    pub(super) errands: JoinSet<()>,
+    pub(super) seed_backoff: Backoff,
+    /// Seeds are not asked before.
+    next_seeding: Duration,
+    pub(super) events: mpsc::Sender<PeerEvent>,
+    commands: mpsc::Receiver<PoolCommand>,
+    notices: mpsc::Sender<Notice>,
+    notices_in: mpsc::Receiver<Notice>,
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) addr: SocketAddr,
+    leash: Leash,
+    outbox: mpsc::Sender<ToWriter>,
+    traffic: Arc<Traffic>,
+    pub(super) addresses: Gcra,
+    /// Since it shook hands.
+    pub(super) session: Option<(Version, Duration)>,
+}
+
+impl<C: Connect, R: Resolve> Pool<C, R> {
+    pub(super) fn new(
+        config: PoolConfig,
+        policy: PeerPolicy,
+        connector: C,
+        resolver: R,
+        clock: Clock,
+        events: mpsc::Sender<PeerEvent>,
+        commands: mpsc::Receiver<PoolCommand>,
+    ) -> Self {
+        let (notices, notices_in) = mpsc::channel(NOTICES);
+        Self {
+            seed_backoff: Backoff::new(SEED_PAUSE, config.seed),
+            config,
+            policy,
+            connector: Arc::new(connector),
+            resolver: Arc::new(resolver),
+            clock,
+            stop: CancellationToken::new(),
+            next_peer: 0,
+            peers: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            task_ids: HashMap::new(),
+            errands: JoinSet::new(),
+            next_seeding: Duration::ZERO,
+            events,
+            commands,
+            notices,
+            notices_in,
+        }
+    }
+
+    /// Runs until `stop` is cancelled or the last handle is dropped, closes all connections,
+    /// waits for their tasks, and hands back the policy with all that it has learnt.
+    ///
+    /// Cancel safe in that nothing outlives it: dropping it ends all connections.
+    pub async fn run(mut self, stop: CancellationToken) -> PeerPolicy {
+        loop {
+            self.dial();
+            self.drop_slow();
+            self.ask_seeds();
+            let wake = self.clock.instant(self.next_wake());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                // Before ends: a peer's notices are older than its end.
+                Some(notice) = self.notices_in.recv() => self.on_notice(notice),
+                Some(ended) = self.tasks.join_next_with_id() => self.on_end(ended),
+                Some(_) = self.errands.join_next() => {}
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => break,
+                },
+                () = sleep_until(wake) => {}
+            }
+        }
+        self.drain().await
+    }
+
+    async fn drain(mut self) -> PeerPolicy {
+        self.stop.cancel();
+        self.errands.shutdown().await;
+        // Whoever waits for room in it is let go.
+        self.notices_in.close();
+        while self.tasks.join_next().await.is_some() {}
+        info!("all Bitcoin peers are closed");
+        self.policy
+    }
+
+    fn next_wake(&self) -> Duration {
+        let now = self.clock.now();
+        let latest = now.elapsed + AT_LATEST;
+        let due = self.policy.poll_timeout().unwrap_or(latest).min(latest);
+        let may_seed = !self.config.dns_seeds.is_empty() && self.policy.wants_addresses(now);
+        if may_seed {
+            due.min(self.next_seeding)
+        } else {
+            due
+        }
+    }
+
+    fn dial(&mut self) {
+        while let Some(addr) = self.policy.poll_dial(self.clock.now()) {
+            let peer = PeerId(self.next_peer);
+            self.next_peer += 1;
+            self.start(peer, addr);
+        }
+    }
+
+    fn start(&mut self, peer: PeerId, addr: SocketAddr) {
+        debug!(%peer, %addr, "dialling");
+        let (outbox, outbox_in) = mpsc::channel(self.config.connection.outbox.max(2));
+        let leash = Leash::new(&self.stop);
+        let traffic = Arc::<Traffic>::default();
+        let now = self.clock.now();
+        let (nonce, ping_seed) = (self.draw(peer, 0), self.draw(peer, 1));
+        let start_height = self.config.start_height;
+        let own = OwnVersion {
+            receiver: addr,
+            time: now.unix,
+            nonce,
+            start_height,
+        };
+        let task = PeerTask {
+            connector: Arc::clone(&self.connector),
+            connection: Connection {
+                peer,
+                addr,
+                config: self.config.connection,
+                events: self.events.clone(),
+                notices: self.notices.clone(),
+                replies: outbox.clone(),
+                traffic: Arc::clone(&traffic),
+                leash: leash.clone(),
+                seed: ping_seed,
+            },
+            outbox: outbox_in,
+            own,
+            handshake: self.config.handshake,
+            ask_addresses: !self.policy.is_manual(addr),
+            stop: self.stop.clone(),
+        };
+        let handle = self.tasks.spawn(async move { (peer, task.run().await) });
+        self.task_ids.insert(handle.id(), peer);
+        let addresses = Gcra::new(ADDRESS_QUOTA);
+        self.peers.insert(
+            peer,
+            Peer {
+                addr,
+                leash,
+                outbox,
+                traffic,
+                addresses,
+                session: None,
+            },
+        );
+    }
+
+    /// A number for one peer. Peers see it, so it says nothing about the seed or about others.
+    fn draw(&self, peer: PeerId, purpose: u64) -> u64 {
+        let bytes = peer.0.to_le_bytes();
+        siphash24::Hash::hash_to_u64_with_keys(self.config.seed, purpose, &bytes)
+    }
+
+    fn drop_slow(&mut self) {
+        let slow = self.policy.poll_drop(self.clock.now());
+        if let Some(peer) = slow.and_then(|slow| self.peers.get(&slow)) {
+            info!(addr = %peer.addr, "letting a slow peer go for a better one");
+            peer.leash.pull(WhyClose::Evicted);
+        }
+    }
+
+    fn ask_seeds(&mut self) {
+        let now = self.clock.now();
+        let wanted = !self.config.dns_seeds.is_empty()
+            && now.elapsed >= self.next_seeding
+            && self.policy.wants_addresses(now);
+        if !wanted {
+            return;
+        }
+        self.next_seeding = now.elapsed + self.seed_backoff.next_delay();
+        info!(
+            seeds = self.config.dns_seeds.len(),
+            "no addresses left, asking DNS seeds"
+        );
+        for (seed, name) in (0_u16..).zip(self.config.dns_seeds.clone()) {
+            let (resolver, notices) = (Arc::clone(&self.resolver), self.notices.clone());
+            let port = self.config.default_port;
+            self.errands.spawn(async move {
+                match seeds::ask(&*resolver, &name, port).await {
+                    // It fails when the pool stops.
+                    Ok(addrs) => drop(notices.send(Notice::Seeded { seed, addrs }).await),
+                    Err(error) => warn!(%name, %error, "a DNS seed does not answer"),
+                }
+            });
+        }
+    }
+
+    fn on_command(&mut self, command: PoolCommand) {
+        match command {
+            PoolCommand::GetHeaders {
+                peer,
+                locator,
+                stop,
+            } => {
+                self.send(peer, Outbound::GetHeaders { locator, stop });
+            }
+            PoolCommand::Disconnect { peer } => self.close(peer, WhyClose::Asked),
+            PoolCommand::Misbehaved { peer, offence } => self.on_misbehaved(peer, offence),
+            // It fails when the one who asked did not wait.
+            PoolCommand::Peers { answer } => drop(answer.send(self.peers_now())),
+        }
+    }
+
+    fn send(&self, peer: PeerId, message: Outbound) {
+        let Some(entry) = self.peers.get(&peer) else {
+            return;
+        };
+        if entry.outbox.try_send(ToWriter::Send(message)).is_err() {
+            entry.leash.pull(WhyClose::NotReading);
+        }
+    }
+
+    fn close(&self, peer: PeerId, why: WhyClose) {
+        if let Some(entry) = self.peers.get(&peer) {
+            entry.leash.pull(why);
+        }
+    }
+
+    fn on_misbehaved(&mut self, peer: PeerId, offence: Offence) {
+        let verdict = self
+            .policy
+            .handle_misbehaviour(peer, offence, self.clock.now());
+        match verdict {
+            Verdict::Keep => debug!(%peer, ?offence, "noted"),
+            Verdict::Drop | Verdict::Ban { .. } => {
+                warn!(%peer, ?offence, ?verdict, "a peer misbehaved");
+                self.close(peer, WhyClose::Misbehaved(offence));
+            }
+        }
+    }
+
+    fn peers_now(&self) -> Vec<PeerInfo> {
+        let elapsed = self.clock.now().elapsed;
+        let info = |(peer, entry): (&PeerId, &Peer)| PeerInfo {
+            peer: *peer,
+            addr: entry.addr,
+            manual: self.policy.is_manual(entry.addr),
+            session: entry.session_info(elapsed),
+            bytes_in: entry.traffic.bytes_in.load(Ordering::Relaxed),
+            bytes_out: entry.traffic.bytes_out.load(Ordering::Relaxed),
+        };
+        self.peers.iter().map(info).collect()
+    }
+}
+
+impl Peer {
+    fn session_info(&self, elapsed: Duration) -> Option<SessionInfo> {
+        let (version, since) = self.session.as_ref()?;
+        let ping = match self.traffic.ping_micros.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        };
+        Some(SessionInfo {
+            services: version.services,
+            protocol_version: version.protocol,
+            user_agent: version.user_agent.clone(),
+            start_height: version.start_height,
+            connected_for: elapsed.saturating_sub(*since),
+            ping,
+        })
+    }
+}

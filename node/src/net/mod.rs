@@ -1,0 +1,3 @@
+//! The networks that the node talks to.
+
+pub mod bitcoin;

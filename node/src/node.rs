@@ -1,0 +1,333 @@
+//! Wiring: the only file that sees all parts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ironlight_spv::peers::BanEntry;
+use ironlight_spv::sync::{HeaderSync, SyncConfig};
+use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::bridge::{BitcoinPeers, BitcoinPeersConfig};
+use crate::chain::{ChainHandle, Joined, Writer, commit_blocking, fetch_start};
+use crate::clock::{Clock, unix_now};
+use crate::store::{
+    self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers,
+};
+
+/// Where the chain is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory: fetched again at each start.
+    Memory,
+    /// In a directory; each network has a directory of its own in it.
+    Disk {
+        /// The directory.
+        data_dir: PathBuf,
+        /// The backend; none for what the directory has, or sled for a new one.
+        backend: Option<Backend>,
+    },
+}
+
+/// A block that the user trusts, to start from instead of genesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartPoint {
+    /// Its height.
+    pub height: BlockHeight,
+    /// Its hash.
+    pub hash: BlockHash,
+}
+
+/// What a node is to be.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The network; its minimum chain work and checkpoints are the user's to change.
+    pub params: Params,
+    /// Where the chain is kept.
+    pub storage: Storage,
+    /// Full nodes to connect to. Where there are any, only these are connected to.
+    pub connect: Vec<SocketAddr>,
+    /// Whether to ask the network's DNS seeds for full nodes.
+    pub dns_seeds: bool,
+    /// Where to start; genesis where there is none. With a start point the minimum chain work is
+    /// not asked for, since the work before it is not known.
+    pub start_point: Option<StartPoint>,
+    /// Deadlines and bounds of header sync; the defaults suit Bitcoin's networks.
+    pub sync: SyncConfig,
+}
+
+impl NodeConfig {
+    /// A node that finds peers by DNS and keeps its chain in memory.
+    #[must_use]
+    pub fn new(network: Network) -> Self {
+        Self {
+            params: Params::new(network),
+            storage: Storage::Memory,
+            connect: Vec::new(),
+            dns_seeds: true,
+            start_point: None,
+            sync: SyncConfig::default(),
+        }
+    }
+}
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store holds a chain that starts elsewhere.
+    #[error(
+        "the stored chain starts at height {stored}, not at the start point {wanted}: \
+         choose another data directory for it"
+    )]
+    OtherStart {
+        /// Where the stored chain starts.
+        stored: BlockHeight,
+        /// What was asked for.
+        wanted: BlockHeight,
+    },
+    /// Nothing to connect to.
+    #[error(
+        "no peers: neither addresses to connect to nor DNS seeds; {network} has no other way in \
+         (give --connect ADDRESS)"
+    )]
+    NoPeers {
+        /// The network.
+        network: Network,
+    },
+    /// The network closed before a peer gave the start point.
+    #[error("the node was stopped before a peer gave the start point")]
+    StoppedAtStart,
+    /// The control socket.
+    #[cfg(feature = "daemon")]
+    #[error(transparent)]
+    Socket(#[from] crate::api::socket::SocketError),
+    /// A task panicked: a bug.
+    #[error("a task of the node failed ({reason}): this is a bug, report it")]
+    Task {
+        /// What the runtime says.
+        reason: String,
+    },
+}
+
+/// A running node. Dropping it without [`stop`](Self::stop) stops it as well, at once and still
+/// safely: what was published is committed.
+#[derive(Debug)]
+pub struct Node {
+    chain: ChainHandle,
+    notes: Vec<String>,
+    stop: CancellationToken,
+    writer: JoinHandle<Result<(), StoreError>>,
+    #[cfg(feature = "daemon")]
+    control: Option<JoinHandle<()>>,
+}
+
+impl Node {
+    /// Opens the store, verifies the stored chain again, and starts to sync.
+    ///
+    /// With a start point and an empty store it waits for a peer that gives the start point's
+    /// header. Cancel safe: nothing goes on when the future is dropped.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        let NodeConfig { mut params, storage, connect, dns_seeds, start_point, sync } = config;
+        let seeds = if dns_seeds { params.dns_seeds } else { &[] };
+        if connect.is_empty() && seeds.is_empty() {
+            return Err(NodeError::NoPeers { network: params.network });
+        }
+        if start_point.is_some() {
+            params.minimum_chain_work = HeaderChain::new(params.clone()).tip().work;
+        }
+        let opened = open(storage, &params).await?;
+        let clock = Clock::start();
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        let peers = BitcoinPeersConfig {
+            params: &params,
+            connect,
+            seeds,
+            bans: opened.bans,
+            seed: random_seed(),
+        };
+        let mut network = BitcoinPeers::start(peers, clock, stop.clone());
+        let (chain, joined) = match (opened.chain, start_point) {
+            (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
+            (None, None) => {
+                (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new())
+            }
+            (None, Some(point)) => {
+                let fetched = fetch_start(&mut network, params, point, clock).await;
+                let (chain, joined) = fetched.ok_or(NodeError::StoppedAtStart)?;
+                (begin(&opened.store, chain).await?, joined)
+            }
+        };
+        info!(height = chain.tip().height.0, basis = %chain.basis(), "chain opened");
+        let sync = HeaderSync::new(sync, random_seed());
+        let (writer, chain) = Writer::new(chain, opened.store, sync, network, clock, joined);
+        guard.disarm();
+        Ok(Self {
+            chain,
+            notes: opened.notes,
+            writer: tokio::spawn(writer.run(stop.clone())),
+            stop,
+            #[cfg(feature = "daemon")]
+            control: None,
+        })
+    }
+
+    /// Reads the chain, and hears of its changes.
+    #[must_use]
+    pub const fn chain(&self) -> &ChainHandle {
+        &self.chain
+    }
+
+    /// What the store had to say when it was opened: damage found and mended.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Answers on the control socket in a directory, until the node stops.
+    ///
+    /// # Errors
+    /// [`NodeError::Socket`].
+    #[cfg(feature = "daemon")]
+    pub fn open_control_socket(&mut self, directory: &std::path::Path) -> Result<(), NodeError> {
+        let socket = crate::api::socket::ControlSocket::open(directory)?;
+        let router = crate::api::router(self.chain.clone());
+        self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
+        Ok(())
+    }
+
+    /// Waits until the node stops by itself, which it does only where something is wrong. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub async fn failed(&mut self) -> Result<(), NodeError> {
+        joined((&mut self.writer).await)
+    }
+
+    /// Stops the node in order: control socket, peers, and the writer once its last batch is
+    /// committed.
+    ///
+    /// # Errors
+    /// What went wrong on the way out.
+    pub async fn stop(mut self) -> Result<(), NodeError> {
+        self.stop.cancel();
+        #[cfg(feature = "daemon")]
+        if let Some(control) = self.control.take()
+            && let Err(error) = control.await
+        {
+            warn!(%error, "control socket");
+        }
+        joined((&mut self.writer).await)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A stored chain starts where the user wants it to.
+fn check_start(chain: HeaderChain, point: Option<StartPoint>) -> Result<HeaderChain, NodeError> {
+    match point {
+        Some(StartPoint { height, hash }) if !headers::starts_with(&chain, height, hash) => {
+            Err(NodeError::OtherStart { stored: chain.start_height(), wanted: height })
+        }
+        Some(_) | None => Ok(chain),
+    }
+}
+
+fn joined(
+    result: Result<Result<(), StoreError>, tokio::task::JoinError>,
+) -> Result<(), NodeError> {
+    match result {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+    }
+}
+
+/// An open store and what it holds.
+struct OpenedChain {
+    store: Arc<dyn Store>,
+    chain: Option<HeaderChain>,
+    bans: Vec<BanEntry>,
+    notes: Vec<String>,
+}
+
+/// Opens the store and loads its chain, off the async threads.
+async fn open(storage: Storage, params: &Params) -> Result<OpenedChain, NodeError> {
+    let Storage::Disk { data_dir, backend } = storage else {
+        let store = Arc::new(MemoryStore::new());
+        return Ok(OpenedChain { store, chain: None, bans: Vec::new(), notes: Vec::new() });
+    };
+    let dir = data_dir.join(params.network.name());
+    let options = store::Options { dir, backend, now: unix_now().0 };
+    let params = params.clone();
+    let task = tokio::task::spawn_blocking(move || open_and_mend(&options, &params));
+    task.await.map_err(|error| NodeError::Task { reason: error.to_string() })?
+}
+
+/// Opens a directory's store. Where what it holds cannot be read at all, it is set aside and a
+/// new one begun: the headers are fetched again, and nobody has to delete anything.
+fn open_and_mend(options: &store::Options, params: &Params) -> Result<OpenedChain, NodeError> {
+    let opened = store::open(options.clone())?;
+    match headers::load(opened.store.as_ref(), params) {
+        Ok(loaded) => Ok(with_chain(opened, loaded)),
+        Err(error) if error.is_damage() => {
+            let backend = opened.store.backend();
+            let mut notes = opened.notes;
+            drop(opened.store);
+            let reason = error.to_string();
+            notes.extend(store::quarantine(&options.dir, backend, options.now, &reason)?);
+            let mut opened = store::open(options.clone())?;
+            opened.notes.splice(0..0, notes);
+            let loaded = headers::load(opened.store.as_ref(), params)?;
+            Ok(with_chain(opened, loaded))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn with_chain(opened: Opened, loaded: Option<headers::Loaded>) -> OpenedChain {
+    let mut notes = Vec::new();
+    for note in &opened.notes {
+        match note {
+            Note::Created { .. } | Note::Migrated { .. } => info!("{note}"),
+            _ => warn!("{note}"),
+        }
+        notes.push(note.to_string());
+    }
+    let chain = loaded.map(|loaded| {
+        if let Some(cut) = loaded.cut {
+            warn!("{cut}");
+            notes.push(cut.to_string());
+        }
+        loaded.chain
+    });
+    let bans = bans::load(opened.store.as_ref());
+    OpenedChain { store: opened.store, chain, bans, notes }
+}
+
+/// Records in a store where a new chain begins.
+async fn begin(store: &Arc<dyn Store>, chain: HeaderChain) -> Result<HeaderChain, NodeError> {
+    let writes = headers::begin(&chain)?;
+    commit_blocking(store, writes).await?;
+    Ok(chain)
+}
+
+/// Where randomness comes in: each node's choices differ, so that nobody can foresee them.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,398 @@
+//! The machine: what goes in, what comes out.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::address_book::{AddressBook, Entry};
+use super::ban::BanList;
+use super::group::is_routable;
+use super::{
+    AddressRecord, AddressSource, BanEntry, DialFailure, DisconnectCause, NetworkGroup, Offence,
+    PeerId, PolicyConfig, SplitMix64, Verdict, Weight, backoff,
+};
+use crate::time::Now;
+
+/// Peers that the user can name at most.
+pub const MAX_MANUAL_PEERS: usize = 64;
+
+/// The pause after a manual peer's first failure, and the longest.
+const MANUAL_BASE: Duration = Duration::from_secs(1);
+const MANUAL_CAP: Duration = Duration::from_secs(60);
+/// A connection that held so long wipes out earlier failures.
+const SETTLED: Duration = Duration::from_secs(10 * 60);
+/// A stall marks a peer as slow for so long.
+const SLOW_FOR: Duration = Duration::from_secs(20 * 60);
+/// Slow peers are replaced one at a time, with such a pause: when our own line is slow, all
+/// peers look slow.
+const EVICTION_PAUSE: Duration = Duration::from_secs(2 * 60);
+
+/// A dialled or connected address.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    group: NetworkGroup,
+    manual: bool,
+    state: LinkState,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum LinkState {
+    Dialling,
+    Connected {
+        peer: PeerId,
+        since: Duration,
+        slow_until: Duration,
+    },
+}
+
+/// A peer that the user named.
+#[derive(Clone, Copy, Debug, Default)]
+struct Manual {
+    failures: u32,
+    due: Duration,
+}
+
+/// Decides whom to dial, drop and ban. See the [module](super) for what it guarantees.
+///
+/// After each `handle_*`, call [`poll_dial`](Self::poll_dial) until it has nothing, then
+/// [`poll_drop`](Self::poll_drop), and wait until [`poll_timeout`](Self::poll_timeout).
+#[derive(Clone, Debug)]
+pub struct PeerPolicy {
+    config: PolicyConfig,
+    random: SplitMix64,
+    book: AddressBook,
+    bans: BanList,
+    manual: BTreeMap<SocketAddr, Manual>,
+    links: BTreeMap<SocketAddr, Link>,
+    peers: BTreeMap<PeerId, SocketAddr>,
+    /// No learnt address is due before; spares a look through the book.
+    quiet_until: Duration,
+    next_eviction: Duration,
+}
+
+impl PeerPolicy {
+    /// A policy without addresses. Whoever knows the seed knows the order of its choices and
+    /// where addresses fall in its book, so a running node draws it from the system.
+    #[must_use]
+    pub fn new(config: PolicyConfig, seed: u64) -> Self {
+        let mut random = SplitMix64::new(seed);
+        let key = (random.next_u64(), random.next_u64());
+        let book = AddressBook::new(key, config.allow_unroutable);
+        Self {
+            config,
+            random,
+            book,
+            bans: BanList::default(),
+            manual: BTreeMap::new(),
+            links: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            quiet_until: Duration::ZERO,
+            next_eviction: Duration::ZERO,
+        }
+    }
+
+    /// Adds a peer that the user named (Bitcoin Core's `-connect`). From the first one on, only
+    /// such peers are dialled. They are never banned or evicted and do not count towards the
+    /// target. False when there are [`MAX_MANUAL_PEERS`] already.
+    pub fn add_manual(&mut self, addr: SocketAddr) -> bool {
+        if self.manual.len() >= MAX_MANUAL_PEERS && !self.manual.contains_key(&addr) {
+            return false;
+        }
+        self.manual.entry(addr).or_default();
+        if let Some(link) = self.links.get_mut(&addr) {
+            link.manual = true;
+        }
+        true
+    }
+
+    /// Takes in addresses that somebody told. Callers bound how many come in: by the message, and
+    /// by a rate for each peer.
+    pub fn add_addresses(&mut self, source: AddressSource, told: &[AddressRecord], now: Now) {
+        for record in told {
+            if !self.bans.contains(record.addr.ip(), now.unix) {
+                self.book.offer(source, record, now.unix);
+            }
+        }
+        self.wake();
+    }
+
+    /// An address to dial now, if there is one. It counts as being dialled until
+    /// [`handle_connected`](Self::handle_connected) or [`handle_failed`](Self::handle_failed).
+    pub fn poll_dial(&mut self, now: Now) -> Option<SocketAddr> {
+        let manual = self.due_manual(now.elapsed);
+        let addr = manual.or_else(|| self.due_learnt(now.elapsed))?;
+        let (group, manual) = (NetworkGroup::of(addr), manual.is_some());
+        self.links.insert(
+            addr,
+            Link {
+                group,
+                manual,
+                state: LinkState::Dialling,
+            },
+        );
+        Some(addr)
+    }
+
+    /// A dialled address became a peer.
+    pub fn handle_connected(&mut self, addr: SocketAddr, peer: PeerId, now: Now) {
+        let state = LinkState::Connected {
+            peer,
+            since: now.elapsed,
+            slow_until: Duration::ZERO,
+        };
+        let manual = self.manual.contains_key(&addr);
+        self.links.insert(
+            addr,
+            Link {
+                group: NetworkGroup::of(addr),
+                manual,
+                state,
+            },
+        );
+        self.peers.insert(peer, addr);
+        self.book.succeeded(addr, now.unix);
+    }
+
+    /// A dialled address did not become a peer.
+    pub fn handle_failed(&mut self, addr: SocketAddr, why: DialFailure, now: Now) {
+        self.links.remove(&addr);
+        self.wake();
+        match why {
+            DialFailure::Unreachable => self.hold_off(addr, now, HoldOff::Failed),
+            DialFailure::Unsuitable => self.hold_off(addr, now, HoldOff::Longest { slow: false }),
+            DialFailure::Offended(offence) => {
+                // What is to be done is clear already, whatever the verdict: it is not connected.
+                let _ = self.judge(addr, offence, now);
+                self.hold_off(addr, now, HoldOff::Longest { slow: false });
+            }
+        }
+    }
+
+    /// A peer is gone.
+    pub fn handle_disconnected(&mut self, peer: PeerId, why: DisconnectCause, now: Now) {
+        let Some(addr) = self.peers.remove(&peer) else {
+            return;
+        };
+        let Some(link) = self.links.remove(&addr) else {
+            return;
+        };
+        self.wake();
+        if let LinkState::Connected { since, .. } = link.state
+            && now.elapsed.saturating_sub(since) >= SETTLED
+        {
+            self.book.settled(addr);
+            if let Some(manual) = self.manual.get_mut(&addr) {
+                manual.failures = 0;
+            }
+        }
+        let hold_off = match why {
+            DisconnectCause::Closed | DisconnectCause::Unresponsive => HoldOff::Failed,
+            DisconnectCause::Misbehaved => HoldOff::Longest { slow: false },
+            DisconnectCause::Evicted => HoldOff::Longest { slow: true },
+            DisconnectCause::Local => HoldOff::Shortest,
+        };
+        self.hold_off(addr, now, hold_off);
+    }
+
+    /// A peer did something wrong. The caller does what the verdict says, and then tells
+    /// [`handle_disconnected`](Self::handle_disconnected).
+    pub fn handle_misbehaviour(&mut self, peer: PeerId, offence: Offence, now: Now) -> Verdict {
+        let Some(addr) = self.peers.get(&peer).copied() else {
+            return Verdict::Keep;
+        };
+        self.judge(addr, offence, now)
+    }
+
+    /// A slow peer to be let go for a better one that waits. One at a time: it counts as
+    /// connected until [`handle_disconnected`](Self::handle_disconnected), with
+    /// [`DisconnectCause::Evicted`].
+    pub fn poll_drop(&mut self, now: Now) -> Option<PeerId> {
+        if now.elapsed < self.next_eviction || !self.is_full() {
+            return None;
+        }
+        self.next_eviction = now.elapsed;
+        let (slow, peer) = self.slow_peer(now.elapsed)?;
+        self.next_eviction = now.elapsed + EVICTION_PAUSE;
+        let others = self.connected().saturating_sub(1);
+        if others < self.config.diversity_floor {
+            return None;
+        }
+        let links = &self.links;
+        let better = |entry: &Entry| {
+            let taken = |(addr, link): (&SocketAddr, &Link)| {
+                *addr == entry.addr || (*addr != slow && link.group == entry.group)
+            };
+            !entry.slow && !links.iter().any(taken)
+        };
+        self.book
+            .choose(&mut self.random, now.elapsed, better)
+            .map(|_| peer)
+    }
+
+    /// When there is something to be polled next, as time since the start; none if only an event
+    /// can bring it. Right after the polls had nothing.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let waiting = |addr: &SocketAddr| !self.links.contains_key(addr);
+        let manual = self
+            .manual
+            .iter()
+            .filter(|(addr, _)| waiting(addr))
+            .map(|(_, manual)| manual.due);
+        let learnt =
+            (self.wants_learnt() && self.quiet_until < Duration::MAX).then_some(self.quiet_until);
+        let eviction = (self.is_full() && self.slow_peer(self.next_eviction).is_some())
+            .then_some(self.next_eviction);
+        manual.chain(learnt).chain(eviction).min()
+    }
+
+    /// Whether new addresses are needed: few peers, and none left to dial right now.
+    #[must_use]
+    pub fn wants_addresses(&self, now: Now) -> bool {
+        self.wants_learnt()
+            && self.connected() < self.config.diversity_floor
+            && now.elapsed < self.quiet_until
+    }
+
+    /// Whether the user named this address.
+    #[must_use]
+    pub fn is_manual(&self, addr: SocketAddr) -> bool {
+        self.manual.contains_key(&addr)
+    }
+
+    /// Peers connected.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Addresses in the book.
+    #[must_use]
+    pub fn known_addresses(&self) -> usize {
+        self.book.len()
+    }
+
+    /// The bans in force, to be kept over a restart.
+    #[must_use]
+    pub fn export_bans(&self, now: Now) -> Vec<BanEntry> {
+        self.bans.export(now.unix)
+    }
+
+    /// Takes bans from an earlier run; none is made longer than a new one would be.
+    pub fn import_bans(&mut self, bans: impl IntoIterator<Item = BanEntry>, now: Now) {
+        self.bans.import(bans, now.unix);
+        for ban in self.bans.export(now.unix) {
+            self.book.remove_owner(ban.ip);
+        }
+    }
+
+    fn judge(&mut self, addr: SocketAddr, offence: Offence, now: Now) -> Verdict {
+        // An address that is not routed names no owner: it may be a proxy that all peers share.
+        let spared = self.is_manual(addr) || !is_routable(addr.ip());
+        match offence.weight() {
+            Weight::Slow => {
+                self.mark_slow(addr, now.elapsed);
+                Verdict::Keep
+            }
+            Weight::Drop => Verdict::Drop,
+            Weight::Ban if spared => Verdict::Drop,
+            Weight::Ban => {
+                let until = self.bans.ban(addr.ip(), offence, now.unix);
+                self.book.remove_owner(addr.ip());
+                Verdict::Ban { until }
+            }
+        }
+    }
+
+    fn mark_slow(&mut self, addr: SocketAddr, elapsed: Duration) {
+        if let Some(Link {
+            state: LinkState::Connected { slow_until, .. },
+            ..
+        }) = self.links.get_mut(&addr)
+        {
+            *slow_until = elapsed + SLOW_FOR;
+        }
+    }
+
+    fn hold_off(&mut self, addr: SocketAddr, now: Now, pause: HoldOff) {
+        let elapsed = now.elapsed;
+        if let Some(manual) = self.manual.get_mut(&addr) {
+            manual.failures = manual.failures.saturating_add(1);
+            manual.due = elapsed
+                + match pause {
+                    HoldOff::Shortest => MANUAL_BASE,
+                    HoldOff::Failed => {
+                        backoff(MANUAL_BASE, MANUAL_CAP, manual.failures, &mut self.random)
+                    }
+                    HoldOff::Longest { .. } => MANUAL_CAP,
+                };
+            return;
+        }
+        match pause {
+            HoldOff::Shortest => self.book.pause(addr, elapsed),
+            HoldOff::Failed => self.book.failed(addr, elapsed, &mut self.random),
+            HoldOff::Longest { slow } => self.book.rest(addr, elapsed, slow),
+        }
+    }
+
+    fn due_manual(&self, elapsed: Duration) -> Option<SocketAddr> {
+        let due = |(addr, manual): &(&SocketAddr, &Manual)| {
+            manual.due <= elapsed && !self.links.contains_key(*addr)
+        };
+        self.manual.iter().find(due).map(|(addr, _)| *addr)
+    }
+
+    fn due_learnt(&mut self, elapsed: Duration) -> Option<SocketAddr> {
+        if !self.wants_learnt() || elapsed < self.quiet_until {
+            return None;
+        }
+        let links = &self.links;
+        let free = |entry: &Entry| !links.values().any(|link| link.group == entry.group);
+        let chosen = self.book.choose(&mut self.random, elapsed, free);
+        if chosen.is_none() {
+            self.quiet_until = self.book.next_due(free).unwrap_or(Duration::MAX);
+        }
+        chosen.map(|entry| entry.addr)
+    }
+
+    fn wants_learnt(&self) -> bool {
+        self.manual.is_empty() && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        let learnt = self.links.values().filter(|link| !link.manual).count();
+        learnt >= self.config.outbound_target
+    }
+
+    /// The learnt peer that has been slow for the longest.
+    fn slow_peer(&self, elapsed: Duration) -> Option<(SocketAddr, PeerId)> {
+        let slow = self
+            .links
+            .iter()
+            .filter_map(|(addr, link)| match link.state {
+                LinkState::Connected {
+                    peer, slow_until, ..
+                } if !link.manual && slow_until > elapsed => Some((slow_until, *addr, peer)),
+                LinkState::Connected { .. } | LinkState::Dialling => None,
+            });
+        slow.min().map(|(_, addr, peer)| (addr, peer))
+    }
+
+    /// Something changed that may free an address.
+    fn wake(&mut self) {
+        self.quiet_until = Duration::ZERO;
+    }
+}
+
+/// How long an address rests.
+#[derive(Clone, Copy)]
+enum HoldOff {
+    Shortest,
+    Failed,
+    Longest { slow: bool },
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

@@ -1,0 +1,154 @@
+//! What becomes of the driver's verdict on a batch.
+
+use bitcoin::BlockHash;
+
+use super::action::{SyncAction, SyncEvent, SyncOffence};
+use super::machine::HeaderSync;
+use super::peer::{PeerId, Pending, Turn};
+use crate::chain::{Blame, HeaderChain, HeaderError, Position, TipChange, Violation};
+use crate::time::Now;
+
+impl HeaderSync {
+    /// The driver's verdict on an [`SyncAction::Apply`], after it verified, committed and applied
+    /// the batch, or applied its valid prefix and refused the rest. `chain` is the chain after it.
+    pub fn handle_applied(
+        &mut self,
+        chain: &HeaderChain,
+        peer: PeerId,
+        outcome: Result<&TipChange, &HeaderError>,
+        now: Now,
+    ) {
+        let pending = self.peers.get_mut(&peer).and_then(|peer| peer.pending.take());
+        if let Some(pending) = pending {
+            match outcome {
+                Ok(change) => self.applied(chain, peer, pending, change, now),
+                Err(error) => self.apply_failed(chain, peer, pending, error, now),
+            }
+        }
+        self.schedule(chain, now);
+    }
+
+    fn applied(
+        &mut self,
+        chain: &HeaderChain,
+        id: PeerId,
+        pending: Pending,
+        change: &TipChange,
+        now: Now,
+    ) {
+        let best = chain
+            .find(&pending.end)
+            .is_none_or(|(_, position)| position == Position::Best);
+        self.move_pin(id, pending, best);
+        let moved = !matches!(change, TipChange::Unchanged);
+        if moved {
+            self.last_news = now.elapsed;
+        }
+        if moved && pending.full {
+            self.fell_behind();
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.strikes = 0;
+        peer.reached = chain.find(&pending.end).map(|(entry, _)| entry.height).or(peer.reached);
+        let finished = peer.presync.as_ref().map(|presync| presync.is_finished());
+        match finished {
+            Some(false) => self.release(chain, id, pending.full, now),
+            Some(true) => {
+                let height = self.presync_mut(id).map(|presync| presync.height());
+                self.end_presync(id, None);
+                if let Some(height) = height {
+                    self.tell(SyncEvent::PresyncFinished { peer: id, height });
+                }
+                self.go_on(chain, id, pending, best, now);
+            }
+            None => self.go_on(chain, id, pending, best, now),
+        }
+    }
+
+    /// The pin follows the end of the branch; the best chain needs none.
+    fn move_pin(&mut self, id: PeerId, pending: Pending, best: bool) {
+        if !pending.pinned {
+            return;
+        }
+        self.unpin(id);
+        match self.peers.get_mut(&id) {
+            Some(peer) if !best => peer.pin = Some(pending.end),
+            Some(_) | None => self.act(SyncAction::Unpin(pending.end)),
+        }
+    }
+
+    /// A batch went in: asks for the next one, or ends the turn.
+    fn go_on(
+        &mut self,
+        chain: &HeaderChain,
+        id: PeerId,
+        pending: Pending,
+        best: bool,
+        now: Now,
+    ) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        if peer.request.is_some() {
+            return;
+        }
+        let turn = peer.turn;
+        if !pending.full {
+            if turn.is_working() || matches!(turn, Turn::Backoff { .. }) {
+                self.finish_turn(id);
+            }
+        } else if best && self.primary_extends_tip(id) {
+            self.stand_by(id);
+        } else if self.engage(id, now) {
+            self.ask(id, chain.locator_from(&pending.end), None, now);
+        }
+    }
+
+    /// Whether another peer is downloading on our best chain, so that this one need not.
+    fn primary_extends_tip(&self, id: PeerId) -> bool {
+        let Some(primary) = self.primary.filter(|primary| *primary != id) else { return false };
+        let primary = self.peers.get(&primary);
+        primary.is_some_and(|primary| primary.is_direct() && primary.reached.is_some())
+    }
+
+    fn apply_failed(
+        &mut self,
+        chain: &HeaderChain,
+        id: PeerId,
+        pending: Pending,
+        error: &HeaderError,
+        now: Now,
+    ) {
+        if pending.pinned {
+            self.act(SyncAction::Unpin(pending.end));
+        }
+        if error.blame() == Blame::Peer {
+            let (hash, height, violation) = (error.hash, error.height, error.violation);
+            return self.refuse(id, SyncOffence::InvalidHeader { hash, height, violation });
+        }
+        self.end_presync(id, None);
+        self.unpin(id);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        match error.violation {
+            Violation::UnknownParent { .. } => self.lost_parent(chain, id, error.hash, now),
+            _ => {
+                // Ahead of our clock. What is in flight would not connect to anything.
+                peer.request = None;
+                let until = now.elapsed.saturating_add(self.config.clock_retry);
+                self.back_off_until(id, until);
+            }
+        }
+    }
+
+    /// The branch that the batch was to go on is gone: asks where our chains part.
+    fn lost_parent(&mut self, chain: &HeaderChain, id: PeerId, hash: BlockHash, now: Now) {
+        let most = self.config.max_unconnecting;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.request.is_some() {
+            peer.announced = Some(hash);
+        } else if peer.unconnecting < most {
+            peer.unconnecting += 1;
+            self.start_turn(chain, id, now);
+        } else {
+            self.back_off(id, now);
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! The presync of one peer's chain: first it shows that it ends in enough work, then it is
+//! downloaded again and compared with what was shown.
+//!
+//! Source: Bitcoin Core, `headerssync.cpp`. While the chain is shown only its last header's hash,
+//! height and work are kept, and one salted bit every [`PresyncParams::commitment_period`] headers.
+//! The second time headers wait in a buffer of [`PresyncParams::redownload_buffer`] until enough
+//! bits behind them have been compared.
+//!
+//! What an attacker can grow, and where it stops: see [`memory_bound`].
+//!
+//! [`PresyncParams::commitment_period`]: crate::PresyncParams::commitment_period
+//! [`PresyncParams::redownload_buffer`]: crate::PresyncParams::redownload_buffer
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bitcoin::{BlockHash, CompactTarget, Work};
+
+use super::MAX_HEADERS;
+use super::action::{GaveUp, PresyncStatus};
+use super::commitments::{Bits, CHUNK_BITS, Secret};
+use crate::chain::{LinkedBatch, Violation, work_of};
+use crate::header::{BlockHeight, Header, IndexedHeader};
+use crate::params::Params;
+use crate::rules::difficulty::is_permitted;
+use crate::rules::timestamp::MAX_FUTURE;
+use crate::time::UnixTime;
+
+/// The fastest that blocks can come for long: the median of eleven times must rise each time.
+const MAX_BLOCKS_A_SECOND: u64 = 6;
+/// A header without its parent's hash.
+const COMPACT: usize = Header::SIZE - 32;
+
+/// The most bytes that one presync holds, from a start with this median time past.
+///
+/// The bits of the longest chain that can exist by now, plus a full buffer and one message behind
+/// it at 48 bytes a header, plus what the queues themselves take. Mainnet from genesis in 2026:
+/// 0.66 MB of bits and 0.83 MB of headers, 1.50 MB together.
+#[must_use]
+pub fn memory_bound(params: &Params, start_median_time: UnixTime, now: UnixTime) -> usize {
+    let bits = max_commitments(params, start_median_time, now);
+    let bits = usize::try_from(bits).unwrap_or(usize::MAX);
+    let chunks = bits.div_ceil(CHUNK_BITS).saturating_add(1);
+    // A queue of pointers to chunks may have doubled just now.
+    let chunks = chunks.saturating_mul(CHUNK_BITS / 8 + 4 * size_of::<usize>());
+    let headers = buffer_capacity(params).saturating_mul(COMPACT);
+    size_of::<Presync>().saturating_add(chunks).saturating_add(headers)
+}
+
+fn max_commitments(params: &Params, start: UnixTime, now: UnixTime) -> u64 {
+    let seconds = u64::from(now.0.saturating_sub(start.0)) + u64::from(MAX_FUTURE);
+    MAX_BLOCKS_A_SECOND * seconds / u64::from(params.presync.commitment_period.max(1))
+}
+
+fn buffer_capacity(params: &Params) -> usize {
+    let buffer = usize::try_from(params.presync.redownload_buffer).unwrap_or(usize::MAX);
+    buffer.saturating_add(MAX_HEADERS)
+}
+
+/// What the driver of a presync is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Ask for more, from [`Presync::next_parent`] on.
+    More,
+    /// Enough work was shown: ask for the same again, from [`Presync::next_parent`] on.
+    Redownload,
+    /// Headers may be released, or more asked for: see [`Presync::release`].
+    Release,
+    /// The attempt is over; nobody is to blame.
+    GiveUp(GaveUp),
+    /// Bits follow bits as they can on no chain.
+    Invalid { hash: BlockHash, height: BlockHeight, violation: Violation },
+}
+
+/// How far a pass over the chain has come.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    hash: BlockHash,
+    height: BlockHeight,
+    bits: CompactTarget,
+    work: Work,
+    /// The work of one header with these bits: dividing is dear, and bits change rarely.
+    unit: Work,
+}
+
+impl Cursor {
+    fn at(entry: &IndexedHeader) -> Self {
+        let bits = entry.header.compact_target();
+        let unit = work_of(bits);
+        Self { hash: entry.hash, height: entry.height, bits, work: entry.work, unit }
+    }
+
+    /// Moves on by one header if its bits may follow.
+    fn push(&mut self, params: &Params, header: &Header, hash: BlockHash) -> Result<(), Violation> {
+        let height = self.height.next();
+        let bits = header.compact_target();
+        if !is_permitted(params, height, self.bits, bits) {
+            return Err(Violation::ForbiddenTransition { from: self.bits, got: bits });
+        }
+        if bits != self.bits {
+            self.unit = work_of(bits);
+        }
+        *self = Self { hash, height, bits, work: self.work + self.unit, unit: self.unit };
+        Ok(())
+    }
+}
+
+/// The second download.
+#[derive(Debug)]
+struct Buffer {
+    headers: VecDeque<[u8; COMPACT]>,
+    /// The parent of the first header held.
+    first_parent: BlockHash,
+    capacity: usize,
+    /// The threshold was reached once more: all is released, and bits are not compared any more.
+    complete: bool,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Presync {
+    start: Cursor,
+    threshold: Work,
+    secret: Secret,
+    period: u32,
+    max_commitments: u64,
+    commitments: Bits,
+    cursor: Cursor,
+    redownload: Option<Buffer>,
+    compare: bool,
+}
+
+impl Presync {
+    /// Starts from a known header. `random` are 32 bytes that no peer can know.
+    pub(super) fn new(
+        params: &Params,
+        start: &IndexedHeader,
+        start_median_time: UnixTime,
+        threshold: Work,
+        random: [u8; 32],
+        now: UnixTime,
+    ) -> Self {
+        let period = params.presync.commitment_period.max(1);
+        Self {
+            start: Cursor::at(start),
+            threshold,
+            secret: Secret::new(random, period),
+            period,
+            max_commitments: max_commitments(params, start_median_time, now),
+            commitments: Bits::default(),
+            cursor: Cursor::at(start),
+            redownload: None,
+            compare: true,
+        }
+    }
+
+    /// Takes any chain at the second download. For tests of what the comparison is for.
+    pub(super) fn without_comparison(self) -> Self {
+        Self { compare: false, ..self }
+    }
+
+    /// The hash that the next header has to name as its parent.
+    pub(super) const fn next_parent(&self) -> BlockHash {
+        self.cursor.hash
+    }
+
+    /// The known header that the presync started from.
+    pub(super) const fn start(&self) -> BlockHash {
+        self.start.hash
+    }
+
+    pub(super) const fn height(&self) -> BlockHeight {
+        self.cursor.height
+    }
+
+    pub(super) const fn work(&self) -> Work {
+        self.cursor.work
+    }
+
+    pub(super) const fn status(&self) -> PresyncStatus {
+        PresyncStatus {
+            redownload: self.redownload.is_some(),
+            height: self.cursor.height,
+            work: self.cursor.work,
+            threshold: self.threshold,
+        }
+    }
+
+    /// Whether all of the second download has been released.
+    pub(super) fn is_finished(&self) -> bool {
+        self.redownload.as_ref().is_some_and(|buffer| buffer.complete && buffer.headers.is_empty())
+    }
+
+    /// Takes the next headers, all of which have proof of work and follow each other and
+    /// [`next_parent`](Self::next_parent); those before `from` are known already. `full` says that
+    /// there may be more.
+    pub(super) fn advance(
+        &mut self,
+        params: &Params,
+        batch: &LinkedBatch,
+        from: usize,
+        full: bool,
+    ) -> Step {
+        for (index, header) in batch.headers().iter().enumerate().skip(from) {
+            let Some(hash) = batch.hash(index) else { break };
+            let height = self.cursor.height.next();
+            if let Err(violation) = self.cursor.push(params, header, hash) {
+                return Step::Invalid { hash, height, violation };
+            }
+            if let Err(reason) = self.commit_or_compare(header, &hash) {
+                return Step::GiveUp(reason);
+            }
+        }
+        match &self.redownload {
+            None if self.cursor.work >= self.threshold => self.begin_redownload(params),
+            None if full => Step::More,
+            None => Step::GiveUp(GaveUp::LowWork),
+            Some(buffer) if buffer.complete || full => Step::Release,
+            Some(_) => Step::GiveUp(GaveUp::Declined),
+        }
+    }
+
+    /// What is kept of the header that the cursor has just moved to.
+    fn commit_or_compare(&mut self, header: &Header, hash: &BlockHash) -> Result<(), GaveUp> {
+        let committed = self.secret.is_at(self.cursor.height.0, self.period);
+        let Some(buffer) = &mut self.redownload else {
+            if committed {
+                self.commitments.push(self.secret.bit(hash));
+            }
+            let kept = u64::try_from(self.commitments.len()).unwrap_or(u64::MAX);
+            return if kept > self.max_commitments { Err(GaveUp::TooLong) } else { Ok(()) };
+        };
+        buffer.complete |= self.cursor.work >= self.threshold;
+        if committed && !buffer.complete && self.compare {
+            match self.commitments.pop() {
+                None => return Err(GaveUp::CommitmentOverrun),
+                Some(bit) if bit != self.secret.bit(hash) => {
+                    return Err(GaveUp::CommitmentMismatch);
+                }
+                Some(_) => {}
+            }
+        }
+        buffer.headers.push_back(compact(header));
+        Ok(())
+    }
+
+    fn begin_redownload(&mut self, params: &Params) -> Step {
+        // Made once in its full size: growing by doubling would cost half as much again.
+        let held = usize::try_from(self.cursor.height.0.saturating_sub(self.start.height.0))
+            .unwrap_or(usize::MAX)
+            .saturating_add(MAX_HEADERS);
+        self.redownload = Some(Buffer {
+            headers: VecDeque::with_capacity(held.min(buffer_capacity(params))),
+            first_parent: self.start.hash,
+            capacity: buffer_capacity(params).saturating_sub(MAX_HEADERS),
+            complete: false,
+        });
+        self.cursor = self.start;
+        Step::Redownload
+    }
+
+    /// The next headers that may be checked and kept, at most one message's worth; empty where
+    /// more must be downloaded first.
+    pub(super) fn release(&mut self) -> Vec<Header> {
+        let Some(buffer) = &mut self.redownload else { return Vec::new() };
+        let kept = if buffer.complete { 0 } else { buffer.capacity };
+        let ready = buffer.headers.len().saturating_sub(kept).min(MAX_HEADERS);
+        let mut released = Vec::with_capacity(ready);
+        for bytes in buffer.headers.drain(..ready) {
+            let header = expand(&bytes, &buffer.first_parent);
+            buffer.first_parent = header.hash();
+            released.push(header);
+        }
+        released
+    }
+}
+
+fn compact(header: &Header) -> [u8; COMPACT] {
+    let mut bytes = [0; COMPACT];
+    let whole = header.as_bytes();
+    bytes[..4].copy_from_slice(&whole[..4]);
+    bytes[4..].copy_from_slice(&whole[36..]);
+    bytes
+}
+
+fn expand(bytes: &[u8; COMPACT], parent: &BlockHash) -> Header {
+    let mut whole = [0; Header::SIZE];
+    whole[..4].copy_from_slice(&bytes[..4]);
+    whole[4..36].copy_from_slice(parent.as_ref());
+    whole[36..].copy_from_slice(&bytes[4..]);
+    Header::from_bytes(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::Miner;
+    use crate::params::{Network, PresyncParams};
+
+    const NOW: UnixTime = UnixTime(1_700_000_000);
+
+    fn params(threshold: u64) -> (Params, Work) {
+        let mut params = Params::new(Network::Regtest);
+        params.presync = PresyncParams { commitment_period: 5, redownload_buffer: 40 };
+        let unit = work_of(params.pow_limit);
+        let work = (0..threshold).fold(crate::params::no_work(), |sum, _| sum + unit);
+        (params, work)
+    }
+
+    fn genesis(params: &Params) -> IndexedHeader {
+        let header = params.genesis;
+        let work = work_of(header.compact_target());
+        IndexedHeader { header, hash: header.hash(), height: BlockHeight::GENESIS, work }
+    }
+
+    fn presync(params: &Params, threshold: Work, seed: u8) -> Presync {
+        let start = genesis(params);
+        let median = start.header.time();
+        Presync::new(params, &start, median, threshold, [seed; 32], NOW)
+    }
+
+    fn feed(presync: &mut Presync, params: &Params, headers: &[Header], full: bool) -> Step {
+        presync.advance(params, &LinkedBatch::new(params, headers.to_vec()), 0, full)
+    }
+
+    #[test]
+    fn a_chain_that_shows_its_work_comes_out_whole_the_second_time() {
+        let (params, threshold) = params(300);
+        let headers = Miner::new(1).run(&params.genesis, 320, 600);
+        let mut presync = presync(&params, threshold, 1);
+        assert_eq!(feed(&mut presync, &params, &headers[..200], true), Step::More);
+        assert_eq!(feed(&mut presync, &params, &headers[200..], true), Step::Redownload);
+        let mut released = Vec::new();
+        for part in headers.chunks(50) {
+            assert_eq!(feed(&mut presync, &params, part, true), Step::Release);
+            released.extend(presync.release());
+            let held_back = if released.len() < 300 && !presync.is_finished() { 40 } else { 0 };
+            assert!(released.len() + held_back <= headers.len());
+        }
+        assert_eq!(released, headers);
+        assert!(presync.is_finished());
+    }
+
+    #[test]
+    fn nothing_is_released_before_the_buffer_is_full() {
+        let (params, threshold) = params(300);
+        let headers = Miner::new(1).run(&params.genesis, 300, 600);
+        let mut presync = presync(&params, threshold, 1);
+        feed(&mut presync, &params, &headers, true);
+        feed(&mut presync, &params, &headers[..40], true);
+        assert!(presync.release().is_empty());
+        feed(&mut presync, &params, &headers[40..45], true);
+        assert_eq!(presync.release(), headers[..5]);
+    }
+
+    #[test]
+    fn another_chain_is_noticed_at_the_second_download() {
+        let (params, threshold) = params(300);
+        let shown = Miner::new(1).run(&params.genesis, 300, 600);
+        let other = Miner::new(2).run(&params.genesis, 300, 600);
+        for seed in 0..20 {
+            let mut presync = presync(&params, threshold, seed);
+            feed(&mut presync, &params, &shown, true);
+            let step = feed(&mut presync, &params, &other[..200], true);
+            assert_eq!(step, Step::GiveUp(GaveUp::CommitmentMismatch));
+        }
+    }
+
+    #[test]
+    fn a_chain_that_ends_too_early_is_given_up() {
+        let (params, threshold) = params(300);
+        let headers = Miner::new(1).run(&params.genesis, 100, 600);
+        let mut presync = presync(&params, threshold, 1);
+        assert_eq!(
+            feed(&mut presync, &params, &headers, false),
+            Step::GiveUp(GaveUp::LowWork)
+        );
+    }
+
+    #[test]
+    fn a_chain_longer_than_time_allows_is_given_up() {
+        let (params, threshold) = params(100_000);
+        let start = genesis(&params);
+        // Six headers a second for the two hours ahead of the clock.
+        let now = start.header.time();
+        let mut presync = Presync::new(&params, &start, now, threshold, [1; 32], now);
+        let headers = Miner::new(1).run(&params.genesis, 6 * 7_200 + 10, 1);
+        let step = feed(&mut presync, &params, &headers, true);
+        assert_eq!(step, Step::GiveUp(GaveUp::TooLong));
+        assert_eq!(presync.commitments.len(), 6 * 7_200 / 5 + 1);
+    }
+
+    #[test]
+    fn a_forbidden_change_of_difficulty_is_a_fault() {
+        let (mut params, threshold) = params(300);
+        params.no_retargeting = false;
+        params.minimum_difficulty_blocks = false;
+        let mut miner = Miner::new(1);
+        let mut headers = miner.run(&params.genesis, 10, 600);
+        let harder = CompactTarget::from_consensus(0x2000_ffff);
+        let parent = headers[9];
+        headers.push(miner.mine(parent.hash(), parent.time().plus_seconds(600), harder));
+        let mut presync = presync(&params, threshold, 1);
+        match feed(&mut presync, &params, &headers, true) {
+            Step::Invalid { height, violation, .. } => {
+                assert_eq!(height, BlockHeight(11));
+                assert_eq!(violation.rule(), "difficulty-transition");
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+
+    #[test]
+    fn mainnet_from_genesis_stays_under_a_megabyte_and_a_half() {
+        let params = Params::new(Network::Mainnet);
+        let bound = memory_bound(&params, params.genesis.time(), UnixTime(1_790_000_000));
+        assert!(bound < 1_560_000, "{bound} bytes");
+    }
+}

@@ -1,0 +1,311 @@
+//! Who is asked when: one peer downloads, others give second opinions, everybody is asked in the
+//! end.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bitcoin::BlockHash;
+
+use super::action::{GaveUp, SyncAction, SyncEvent, SyncState};
+use super::machine::{HeaderSync, Opinions};
+use super::peer::{PeerId, Request, Turn};
+use crate::chain::{BlockLocator, HeaderChain};
+use crate::time::Now;
+
+/// A backoff is doubled at most so often.
+const MAX_DOUBLINGS: u32 = 4;
+
+impl HeaderSync {
+    /// When [`handle_timeout`](Self::handle_timeout) is due, in time since the node started.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let peers = self.peers.values();
+        let deadlines = peers.clone().filter_map(|peer| peer.request?.deadline);
+        let backoffs = peers.filter_map(|peer| match peer.turn {
+            Turn::Backoff { until } => Some(until),
+            Turn::Waiting
+            | Turn::Working { .. }
+            | Turn::Standby
+            | Turn::Done
+            | Turn::Refused => None,
+        });
+        let others = [self.opinion_due(), self.reask_due(), self.grace_ends()];
+        deadlines.chain(backoffs).chain(others.into_iter().flatten()).min()
+    }
+
+    /// Brings everything up to date after an event.
+    pub(super) fn schedule(&mut self, chain: &HeaderChain, now: Now) {
+        if self.reask_due().is_some_and(|due| due <= now.elapsed) {
+            self.begin_round(now);
+        }
+        self.ask_announcers(chain, now);
+        if self.primary.is_none()
+            && let Some(peer) = self.pick()
+        {
+            self.opinions = Opinions { batches: 0, since: now.elapsed };
+            self.start_turn(chain, peer, now);
+        }
+        if self.is_caught_up(chain) {
+            self.ask_everybody(chain, now);
+        }
+        if self.wants_opinion(now) {
+            self.ask_opinion(chain, now);
+        }
+        self.update_state(chain, now);
+    }
+
+    pub(super) fn working(&self) -> usize {
+        self.peers.values().filter(|peer| peer.turn.is_working()).count()
+    }
+
+    /// Somebody to ask, at random, so that being first or quick is of no use. Slow peers only
+    /// where there is nobody else.
+    fn pick(&mut self) -> Option<PeerId> {
+        let of_kind = |slow: bool| -> Vec<PeerId> {
+            let candidates = self.peers.iter().filter(|(_, peer)| peer.turn.is_candidate());
+            candidates
+                .filter(|(_, peer)| peer.is_free() && peer.slow == slow)
+                .map(|(id, _)| *id)
+                .collect()
+        };
+        let mut candidates = of_kind(false);
+        if candidates.is_empty() {
+            candidates = of_kind(true);
+        }
+        let chosen = self.draw_below(candidates.len());
+        candidates.get(chosen).copied()
+    }
+
+    /// Asks a peer for what follows our tip, or for the next of the presync that it is in.
+    pub(super) fn start_turn(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.turn = Turn::Working { since: now.elapsed };
+        known.reached = None;
+        known.announced = None;
+        if known.presync.is_some() {
+            self.ask_presync(chain, peer, now);
+        } else {
+            self.ask(peer, chain.locator(), None, now);
+        }
+    }
+
+    /// Sends a getheaders.
+    pub(super) fn ask(
+        &mut self,
+        peer: PeerId,
+        locator: BlockLocator,
+        probe: Option<BlockHash>,
+        now: Now,
+    ) {
+        let deadline = now.elapsed.saturating_add(self.config.request_timeout);
+        let deadline = self.config.defences.stall_timeout.then_some(deadline);
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.request = Some(Request { deadline, probe });
+        self.questions += 1;
+        known.asked = self.questions;
+        if self.primary.is_none() && known.turn.is_working() {
+            self.primary = Some(peer);
+        }
+        self.act(SyncAction::GetHeaders { peer, locator, stop: None });
+    }
+
+    /// Asks for the next headers of a peer's presync.
+    pub(super) fn ask_presync(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
+        let Some(presync) = self.presync_mut(peer) else { return };
+        let (next, start) = (presync.next_parent(), presync.start());
+        self.ask(peer, after(chain, next, &start), None, now);
+    }
+
+    /// The peer has no more headers for us in this round.
+    pub(super) fn finish_turn(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.turn = Turn::Done;
+        known.strikes = 0;
+        self.unpin(peer);
+        self.forget_primary(peer);
+    }
+
+    /// The peer agrees with the one that downloads, and waits.
+    pub(super) fn stand_by(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.turn = Turn::Standby;
+        self.unpin(peer);
+        self.forget_primary(peer);
+    }
+
+    /// The attempt came to nothing; the peer is asked again later.
+    pub(super) fn back_off(&mut self, peer: PeerId, now: Now) {
+        let retry = self.config.retry_after;
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let wait = retry.saturating_mul(1 << known.strikes.min(MAX_DOUBLINGS));
+        known.strikes = known.strikes.saturating_add(1);
+        self.back_off_until(peer, now.elapsed.saturating_add(wait));
+    }
+
+    pub(super) fn back_off_until(&mut self, peer: PeerId, until: Duration) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.turn = Turn::Backoff { until };
+        self.forget_primary(peer);
+    }
+
+    /// Ends a presync that came to nothing.
+    pub(super) fn give_up(&mut self, peer: PeerId, reason: GaveUp, now: Now) {
+        self.end_presync(peer, Some(reason));
+        self.unpin(peer);
+        self.back_off(peer, now);
+    }
+
+    /// Moves overdue requests to others. The presync is kept for the late answer.
+    pub(super) fn expire_requests(&mut self, now: Now) {
+        let overdue: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| {
+                let deadline = peer.request.and_then(|request| request.deadline);
+                deadline.is_some_and(|deadline| deadline <= now.elapsed)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for peer in overdue {
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.request = None;
+                known.slow = true;
+            }
+            self.tell(SyncEvent::Stalled { peer });
+            self.back_off(peer, now);
+        }
+    }
+
+    pub(super) fn end_backoffs(&mut self, now: Now) {
+        for peer in self.peers.values_mut() {
+            if matches!(peer.turn, Turn::Backoff { until } if until <= now.elapsed) {
+                peer.turn = Turn::Waiting;
+            }
+        }
+    }
+
+    /// Asks those that announced something unknown, as soon as they are free.
+    fn ask_announcers(&mut self, chain: &HeaderChain, now: Now) {
+        let mut announcers = Vec::new();
+        for (id, peer) in &mut self.peers {
+            if peer.announced.is_some_and(|hash| chain.contains(&hash)) {
+                peer.announced = None;
+            }
+            if peer.announced.is_some() && peer.is_free() && peer.turn == Turn::Done {
+                announcers.push(*id);
+            }
+        }
+        for peer in announcers {
+            if self.working() < self.config.max_parallel {
+                self.start_turn(chain, peer, now);
+            }
+        }
+    }
+
+    /// Nobody downloads a chain that is kept at once, and somebody has no more of it.
+    fn is_caught_up(&self, chain: &HeaderChain) -> bool {
+        let primary = self.primary.and_then(|peer| self.peers.get(&peer));
+        let done = self.peers.values().any(|peer| peer.turn == Turn::Done);
+        // A primary that has only been asked may well turn out to have nothing.
+        let downloads = primary.is_some_and(|peer| peer.is_direct() && peer.reached.is_some());
+        done && !downloads && chain.tip().work >= chain.params().minimum_chain_work
+    }
+
+    fn ask_everybody(&mut self, chain: &HeaderChain, now: Now) {
+        while self.working() < self.config.max_parallel {
+            let Some(peer) = self.pick() else { return };
+            self.start_turn(chain, peer, now);
+        }
+    }
+
+    /// When somebody else is to be asked whether the primary is right.
+    fn opinion_due(&self) -> Option<Duration> {
+        let others = self.peers.values().any(|peer| peer.turn.is_candidate() && peer.is_free());
+        let wanted = self.config.defences.second_opinions && self.primary.is_some() && others;
+        wanted.then(|| self.opinions.since.saturating_add(self.config.second_opinion_after))
+    }
+
+    fn wants_opinion(&self, now: Now) -> bool {
+        let Some(due) = self.opinion_due() else { return false };
+        due <= now.elapsed || self.opinions.batches >= self.config.second_opinion_batches
+    }
+
+    /// Asks the candidate that was not asked for longest to continue from where the primary is.
+    /// An answer that does costs one message; any other answer starts a download of its own.
+    fn ask_opinion(&mut self, chain: &HeaderChain, now: Now) {
+        self.opinions = Opinions { batches: 0, since: now.elapsed };
+        if self.working() >= self.config.max_parallel && !self.preempt(now) {
+            return;
+        }
+        let candidates =
+            self.peers.iter().filter(|(_, peer)| peer.turn.is_candidate() && peer.is_free());
+        let next = candidates.min_by_key(|(_, peer)| (peer.slow, peer.asked));
+        let Some(peer) = next.map(|(id, _)| *id) else { return };
+        let primary = self.primary.and_then(|primary| self.peers.get(&primary));
+        let presync = primary.and_then(|primary| primary.presync.as_ref());
+        let place = presync.map(|presync| (presync.next_parent(), presync.start()));
+        let own = self.peers.get(&peer).is_some_and(|peer| peer.presync.is_some());
+        match place.filter(|_| !own) {
+            Some((at, start)) => {
+                if let Some(known) = self.peers.get_mut(&peer) {
+                    known.turn = Turn::Working { since: now.elapsed };
+                    known.reached = None;
+                }
+                self.ask(peer, after(chain, at, &start), Some(at), now);
+            }
+            None => self.start_turn(chain, peer, now),
+        }
+    }
+
+    /// Takes the place of the peer that has had one for longest, if that is too long.
+    fn preempt(&mut self, now: Now) -> bool {
+        let since = |turn: Turn| match turn {
+            Turn::Working { since } => Some(since),
+            Turn::Waiting
+            | Turn::Standby
+            | Turn::Done
+            | Turn::Backoff { .. }
+            | Turn::Refused => None,
+        };
+        let turns = self.peers.iter().filter_map(|(id, peer)| Some((since(peer.turn)?, *id)));
+        let Some((since, peer)) = turns.min() else { return false };
+        if now.elapsed.saturating_sub(since) < self.config.turn_patience {
+            return false;
+        }
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.request = None;
+        }
+        self.give_up(peer, GaveUp::Preempted, now);
+        true
+    }
+
+    /// When everybody is asked for news again.
+    fn reask_due(&self) -> Option<Duration> {
+        let done = self.peers.values().any(|peer| peer.turn == Turn::Done);
+        if !done || !self.config.defences.reask_when_silent {
+            return None;
+        }
+        let since = self.last_news.max(self.round_began);
+        let synced = self.state == SyncState::Synced;
+        let wait = if synced { self.config.silence } else { self.config.reask_unsynced };
+        Some(since.saturating_add(wait))
+    }
+
+    fn begin_round(&mut self, now: Now) {
+        self.round_began = now.elapsed;
+        for peer in self.peers.values_mut() {
+            if peer.turn == Turn::Done && peer.is_free() {
+                peer.turn = Turn::Waiting;
+            }
+        }
+    }
+}
+
+/// A locator for what follows a header that we may not hold, on a chain from a known start.
+fn after(chain: &HeaderChain, next: BlockHash, start: &BlockHash) -> BlockLocator {
+    let below = chain.locator_from(start);
+    let mut locator = BlockLocator::with_capacity(below.len() + 1);
+    locator.push(next);
+    locator.extend(below.into_iter().filter(|hash| *hash != next));
+    locator
+}

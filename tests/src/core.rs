@@ -1,0 +1,148 @@
+//! A real Bitcoin Core on regtest.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{eventually, free_port};
+
+/// Regtest's genesis time plus a day: mock time starts here, so that long chains stay in the past.
+const FIRST_TIME: u64 = 1_296_688_602 + 86_400;
+/// What blocks pay to: an output that anyone can spend.
+const ANYONE: &str = "raw(51)#8lvh9jxk";
+
+/// A running `bitcoind`, stopped and removed when dropped.
+#[derive(Debug)]
+pub struct BitcoinCore {
+    process: Child,
+    directory: TempDir,
+    p2p: u16,
+    rpc: u16,
+    time: u64,
+}
+
+/// The program that `BITCOIND_EXE` names, else the one on the path.
+fn program() -> PathBuf {
+    std::env::var_os("BITCOIND_EXE").map_or_else(|| PathBuf::from("bitcoind"), PathBuf::from)
+}
+
+impl BitcoinCore {
+    /// Starts one on free ports with an empty chain; `extra` are further options.
+    #[must_use]
+    pub fn start(extra: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (p2p, rpc) = (free_port(), free_port());
+        let process = Command::new(program())
+            .arg("-regtest")
+            .arg(format!("-datadir={}", directory.path().display()))
+            .arg(format!("-bind=127.0.0.1:{p2p}"))
+            .arg(format!("-rpcport={rpc}"))
+            .args(["-rpcuser=test", "-rpcpassword=test", "-dnsseed=0", "-printtoconsole=0"])
+            .args(["-listenonion=0", "-fixedseeds=0", "-rpcthreads=2"])
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("bitcoind starts (is BITCOIND_EXE set?)");
+        let core = Self { process, directory, p2p, rpc, time: FIRST_TIME };
+        eventually("Bitcoin Core answers", Duration::from_secs(60), || {
+            core.try_call("getblockcount", json!([])).is_some()
+        });
+        core.call("setmocktime", json!([FIRST_TIME]));
+        core
+    }
+
+    /// Where it listens for peers.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.p2p))
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Calls a method and expects it to succeed.
+    #[must_use = "a call's answer says what happened; drop it on purpose"]
+    pub fn ask(&self, method: &str, params: Value) -> Value {
+        self.call(method, params)
+    }
+
+    fn call(&self, method: &str, params: Value) -> Value {
+        let answer = self.try_call(method, params).expect("Bitcoin Core answers");
+        assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+        answer["result"].clone()
+    }
+
+    fn try_call(&self, method: &str, params: Value) -> Option<Value> {
+        let body = json!({ "id": 1, "method": method, "params": params }).to_string();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.rpc)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(600))).ok()?;
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Basic dGVzdDp0ZXN0\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        let value: Value = serde_json::from_str(body).ok()?;
+        // While it starts up it answers with an error of this number.
+        (value["error"]["code"] != json!(-28)).then_some(value)
+    }
+
+    /// Mines blocks, a minute of mock time each, and gives the new tip's hash.
+    pub fn mine(&mut self, mut blocks: u32) -> String {
+        while blocks > 0 {
+            let some = blocks.min(500);
+            self.time += u64::from(some) * 60;
+            self.call("setmocktime", json!([self.time]));
+            self.call("generatetodescriptor", json!([some, ANYONE]));
+            blocks -= some;
+        }
+        self.tip()
+    }
+
+    /// The hash of its tip.
+    #[must_use]
+    pub fn tip(&self) -> String {
+        self.call("getbestblockhash", json!([])).as_str().unwrap().to_owned()
+    }
+
+    /// The height of its tip.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        u32::try_from(self.call("getblockcount", json!([])).as_u64().unwrap()).unwrap()
+    }
+
+    /// The hash at a height.
+    #[must_use]
+    pub fn hash_at(&self, height: u32) -> String {
+        self.call("getblockhash", json!([height])).as_str().unwrap().to_owned()
+    }
+
+    /// Takes the last blocks off and mines one more than that instead.
+    pub fn reorg(&mut self, depth: u32) -> String {
+        let first = self.hash_at(self.height() - depth + 1);
+        self.call("invalidateblock", json!([first]));
+        self.mine(depth + 1)
+    }
+}
+
+impl Drop for BitcoinCore {
+    fn drop(&mut self) {
+        // Its directory goes too, so there is nothing to save.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

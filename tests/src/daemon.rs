@@ -1,0 +1,129 @@
+//! The program `ironlight` as a process.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program beside the test's own: the same build profile.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let directory = test.parent().and_then(Path::parent).unwrap();
+    let program = directory.join("ironlight");
+    assert!(program.exists(), "{} is not built: `cargo build` first", program.display());
+    program
+}
+
+/// A running `ironlight run` with JSON logs.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Child,
+    lines: Receiver<Value>,
+    seen: Vec<Value>,
+}
+
+impl Daemon {
+    /// Starts one on regtest with further options.
+    #[must_use]
+    pub fn start(data_dir: &Path, options: &[&str]) -> Self {
+        let mut process = Command::new(program())
+            .args(["--log-format", "json", "run", "--network", "regtest", "--data-dir"])
+            .arg(data_dir)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = process.stderr.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a log line with a message and gives its fields.
+    pub fn line(&mut self, message: &str, limit: Duration) -> Value {
+        self.line_where(message, limit, |_| true)
+    }
+
+    /// Waits for a log line with a message whose fields fit.
+    pub fn line_where(
+        &mut self,
+        message: &str,
+        limit: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let started = Instant::now();
+        loop {
+            let left = limit.saturating_sub(started.elapsed());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no line {message:?} within {limit:?}; there were {:#?}", self.seen)
+            };
+            let fields = line["fields"].clone();
+            self.seen.push(line);
+            if fields["message"] == message && fits(&fields) {
+                return fields;
+            }
+        }
+    }
+
+    /// All lines that were waited past or have come since.
+    pub fn lines(&mut self) -> &[Value] {
+        self.seen.extend(self.lines.try_iter());
+        &self.seen
+    }
+
+    /// Waits until its tip has a hash.
+    pub fn reaches(&mut self, hash: &str, limit: Duration) -> Value {
+        let started = Instant::now();
+        loop {
+            let left = limit.saturating_sub(started.elapsed());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("tip {hash} not within {limit:?}; there were {:#?}", self.seen)
+            };
+            let fields = line["fields"].clone();
+            self.seen.push(line);
+            let message = fields["message"].as_str().unwrap_or_default();
+            if message.starts_with("new tip") && fields["hash"] == hash {
+                return fields;
+            }
+        }
+    }
+
+    /// SIGKILL: no destructor runs, nothing is flushed.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for it to end.
+    pub fn stop(mut self) -> ExitStatus {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+        self.process.wait().unwrap()
+    }
+
+    /// Runs another command of the program to its end.
+    #[must_use]
+    pub fn command(arguments: &[&str]) -> Output {
+        Command::new(program()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,41 @@
+//! What the journeys stand on: a real Bitcoin Core, the program `ironlight` as a process, and a
+//! throttled wire between the two.
+//!
+//! Everything here talks to loopback only. A failure is a panic that says what was expected.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test's support: a panic is the failure of the test"
+)]
+
+mod core;
+mod daemon;
+mod fake;
+mod wire;
+
+pub use self::core::BitcoinCore;
+pub use daemon::Daemon;
+pub use fake::{Behaviour, FakeNode};
+pub use wire::Wire;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+/// A port of loopback that is free right now.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for a condition, asking again every few milliseconds.
+pub fn eventually(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,68 @@
+//! A wire between a node and its peer that counts and slows what the peer sends.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Forwards connections to a peer.
+#[derive(Debug)]
+pub struct Wire {
+    address: SocketAddr,
+    from_peer: Arc<AtomicU64>,
+}
+
+impl Wire {
+    /// A wire to a peer that lets so many bytes a second through from it; 0 for no limit.
+    #[must_use]
+    pub fn to(peer: SocketAddr, bytes_per_second: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let from_peer = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&from_peer);
+        thread::spawn(move || {
+            for node in listener.incoming().map_while(Result::ok) {
+                let Ok(peer) = TcpStream::connect(peer) else { continue };
+                let (node_in, peer_out) = (node.try_clone().unwrap(), peer.try_clone().unwrap());
+                let counter = Arc::clone(&counter);
+                thread::spawn(move || forward(node_in, peer_out, 0, &AtomicU64::new(0)));
+                thread::spawn(move || forward(peer, node, bytes_per_second, &counter));
+            }
+        });
+        Self { address, from_peer }
+    }
+
+    /// Where the node connects to.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Bytes that the peer has sent so far, over all connections.
+    #[must_use]
+    pub fn bytes_from_peer(&self) -> u64 {
+        self.from_peer.load(Ordering::Relaxed)
+    }
+}
+
+/// Copies in small pieces, waiting so that the rate holds, until one end closes.
+fn forward(mut from: TcpStream, mut to: TcpStream, bytes_per_second: u64, counter: &AtomicU64) {
+    let mut piece = [0; 8192];
+    let (started, mut sent) = (Instant::now(), 0u64);
+    while let Ok(count @ 1..) = from.read(&mut piece) {
+        if bytes_per_second > 0 {
+            let due = Duration::from_micros(sent * 1_000_000 / bytes_per_second);
+            thread::sleep(due.saturating_sub(started.elapsed()));
+        }
+        if to.write_all(&piece[..count]).is_err() {
+            break;
+        }
+        sent += count as u64;
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+    // The other direction ends too; an end that is closed already says so, which is all right.
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
