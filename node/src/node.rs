@@ -321,7 +321,7 @@ fn with_chain(opened: Opened, loaded: Option<headers::Loaded>) -> OpenedChain {
 
 /// Records in a store where a new chain begins.
 async fn begin(store: &Arc<dyn Store>, chain: HeaderChain) -> Result<HeaderChain, NodeError> {
-    let writes = headers::begin(&chain)?;
+    let writes = headers::begin(&chain);
     commit_blocking(store, writes).await?;
     Ok(chain)
 }

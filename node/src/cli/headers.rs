@@ -273,7 +273,7 @@ fn begin(
     let first = *first.first().ok_or_else(|| FileError::Empty { path: path() })?;
     let chain = chain_from(&args.file, params, first)?
         .ok_or_else(|| FileError::NoStart { path: path() })?;
-    store.commit(headers::begin(&chain)?)?;
+    store.commit(headers::begin(&chain))?;
     Ok(chain)
 }
 

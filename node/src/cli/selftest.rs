@@ -68,7 +68,7 @@ pub(super) fn run(args: &SelftestArgs) -> Result<(), Failure> {
 /// Verifies, commits and applies batch by batch, and prints what each cost.
 fn store_chain(store: &dyn Store, mined: &[Header]) -> Result<HeaderChain, Failure> {
     let mut chain = HeaderChain::new(Params::new(Network::Regtest));
-    store.commit(headers::begin(&chain)?)?;
+    store.commit(headers::begin(&chain))?;
     let (mut verifying, mut storing) = (Duration::ZERO, Duration::ZERO);
     let mut progress = Progress::new("storing", mined.len() as u64);
     for headers in mined.chunks(BATCH) {

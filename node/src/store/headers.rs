@@ -8,16 +8,12 @@
 
 use std::ops::ControlFlow;
 
-use ironlight_spv::chain::{HeaderChain, TipChange, TrustedStart};
+use ironlight_spv::chain::{HeaderChain, TipChange};
 use ironlight_spv::compress::{self, HeaderBody};
-use ironlight_spv::rules::difficulty::PeriodFirst;
-use ironlight_spv::{
-    BlockHash, BlockHeight, CompactTarget, Header, HeaderRun, Params, UnixTime, Work,
-};
-use serde::{Deserialize, Serialize};
+use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderRun, Params, UnixTime};
 
 use super::checksum::{self, Damage};
-use super::{Store, StoreError, Table, WriteBatch, records};
+use super::{Store, StoreError, Table, WriteBatch, start_record};
 
 /// Headers in a sealed value: a difficulty period of every network that retargets.
 const SEALED: u32 = 2016;
@@ -55,62 +51,16 @@ impl std::fmt::Display for Cut {
     }
 }
 
-/// The trusted start as it is recorded.
-#[derive(Serialize, Deserialize)]
-struct StartRecord {
-    height: u32,
-    header: Vec<u8>,
-    work: [u8; 32],
-    previous_times: Vec<u32>,
-    period_first: Option<(u32, u32)>,
-    last_ordinary: Option<u32>,
-}
-
-impl From<&TrustedStart> for StartRecord {
-    fn from(start: &TrustedStart) -> Self {
-        Self {
-            height: start.height.0,
-            header: start.header.as_bytes().to_vec(),
-            work: start.work.to_be_bytes(),
-            previous_times: start.previous_times.iter().map(|time| time.0).collect(),
-            period_first: start
-                .period_first
-                .map(|first| (first.time.0, first.bits.to_consensus())),
-            last_ordinary: start.last_ordinary.map(CompactTarget::to_consensus),
-        }
-    }
-}
-
-impl StartRecord {
-    fn into_start(self) -> Option<TrustedStart> {
-        let header: [u8; Header::SIZE] = self.header.try_into().ok()?;
-        Some(TrustedStart {
-            height: BlockHeight(self.height),
-            header: Header::from_bytes(header),
-            work: Work::from_be_bytes(self.work),
-            previous_times: self.previous_times.into_iter().map(UnixTime).collect(),
-            period_first: self.period_first.map(|(time, bits)| PeriodFirst {
-                time: UnixTime(time),
-                bits: CompactTarget::from_consensus(bits),
-            }),
-            last_ordinary: self.last_ordinary.map(CompactTarget::from_consensus),
-        })
-    }
-}
-
 /// The batch that records a chain's network, and its start where that is not genesis; for a
 /// store that holds no chain yet.
-///
-/// # Errors
-/// [`StoreError`] where the record cannot be encoded.
-pub fn begin(chain: &HeaderChain) -> Result<WriteBatch, StoreError> {
+#[must_use]
+pub fn begin(chain: &HeaderChain) -> WriteBatch {
     let mut batch = WriteBatch::default();
     put(&mut batch, Table::Meta, NETWORK_KEY, &network_id(chain.params()));
     if chain.start_height() != BlockHeight::GENESIS {
-        let record = records::encode(&StartRecord::from(chain.start()))?;
-        put(&mut batch, Table::Meta, START_KEY, &record);
+        put(&mut batch, Table::Meta, START_KEY, &start_record::encode(chain.start()));
     }
-    Ok(batch)
+    batch
 }
 
 /// What a store must agree on: a signet of one's own has the genesis of every signet, but a
@@ -220,8 +170,8 @@ pub fn read(store: &dyn Store, params: &Params) -> Result<Option<Loaded>, StoreE
 
 fn start_of(params: &Params, record: &[u8]) -> Result<HeaderChain, StoreError> {
     let unusable = |reason: String| StoreError::UnusableStart { reason };
-    let record: StartRecord = records::decode(record)?;
-    let start = record.into_start().ok_or_else(|| unusable("not a header".to_owned()))?;
+    let start = start_record::decode(record)
+        .ok_or_else(|| unusable(format!("{} bytes of no known form", record.len())))?;
     HeaderChain::from_start(params.clone(), start).map_err(|error| unusable(error.to_string()))
 }
 
@@ -279,3 +229,7 @@ fn append(chain: &mut HeaderChain, key: &[u8], stored: &[u8]) -> Result<(), Stri
 pub fn starts_with(chain: &HeaderChain, height: BlockHeight, hash: BlockHash) -> bool {
     chain.start_height() == height && chain.start().header.hash() == hash
 }
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;

@@ -35,6 +35,7 @@ mod migrate;
 mod note;
 mod open;
 pub mod records;
+mod start_record;
 #[cfg(feature = "sled")]
 mod tally;
 

@@ -1,0 +1,211 @@
+//! The program as its users meet it: what it prints, and its exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ironlight_spv::generate::Miner;
+use ironlight_spv::{Header, Network, Params};
+
+fn ironlight(arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ironlight"));
+    program.env("RUST_LOG", "error").args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The one line that a failure prints.
+fn failure(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+fn regtest_chain(seed: u64, headers: usize) -> Vec<Header> {
+    let genesis = Params::new(Network::Regtest).genesis;
+    let mut chain = vec![genesis];
+    chain.extend(Miner::new(seed).run(&genesis, headers, 60));
+    chain
+}
+
+fn write(path: &Path, headers: &[Header]) {
+    let bytes: Vec<u8> = headers.iter().flat_map(|header| *header.as_bytes()).collect();
+    std::fs::write(path, bytes).unwrap();
+}
+
+struct Directory(tempfile::TempDir);
+
+impl Directory {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn file(&self, name: &str, headers: &[Header]) -> String {
+        write(&self.0.path().join(name), headers);
+        self.path(name)
+    }
+}
+
+#[test]
+fn selftest_passes_and_leaves_nothing_behind() {
+    let output = ironlight(&["selftest", "--headers", "3000"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = stdout(&output);
+    for part in ["verified", "stored", "reopened", "reorg", "selftest passed"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_valid_file_is_verified_and_its_ends_and_basis_are_named() {
+    let directory = Directory::new();
+    let chain = regtest_chain(1, 500);
+    let file = directory.file("headers.bin", &chain);
+    let output = ironlight(&["headers", "verify", &file, "--network", "regtest"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = stdout(&output);
+    assert!(text.contains("headers a second"), "{text}");
+    assert!(text.contains(&chain[500].hash().to_string()), "{text}");
+    assert!(text.contains("all rules from genesis"), "{text}");
+}
+
+#[test]
+fn a_bad_header_is_named_by_height_and_rule() {
+    let directory = Directory::new();
+    let mut chain = regtest_chain(1, 500);
+    let mut bytes = *chain[300].as_bytes();
+    bytes[36] ^= 1;
+    chain[300] = Header::from_bytes(bytes);
+    let file = directory.file("headers.bin", &chain);
+    let line = failure(&ironlight(&["headers", "verify", &file, "--network", "regtest"]));
+    // Regtest's proof of work passes every second time; then the next header does not follow.
+    let named = (line.contains("height 300") && line.contains("proof-of-work"))
+        || (line.contains("height 301") && line.contains("not-consecutive"));
+    assert!(named, "{line}");
+}
+
+#[test]
+fn files_that_are_no_headers_get_one_line_each() {
+    let directory = Directory::new();
+    let regtest = ["--network", "regtest"];
+    let verify = |file: &str| {
+        failure(&ironlight(&[&["headers", "verify", file], &regtest[..]].concat()))
+    };
+    assert!(verify(&directory.path("nothing.bin")).contains("nothing.bin"));
+    assert!(verify(&directory.file("empty.bin", &[])).contains("no headers in it"));
+    std::fs::write(directory.path("ragged.bin"), [0; 100]).unwrap();
+    assert!(verify(&directory.path("ragged.bin")).contains("100 bytes"));
+    let middle = directory.file("middle.bin", &regtest_chain(1, 20)[10..]);
+    assert!(verify(&middle).contains("--start-height"));
+}
+
+#[test]
+fn what_is_imported_is_exported_again_byte_for_byte() {
+    let directory = Directory::new();
+    let chain = regtest_chain(1, 5000);
+    let file = directory.file("headers.bin", &chain);
+    let (data, out) = (directory.path("data"), directory.path("out.bin"));
+    for store in ["sled", "redb"] {
+        let data = format!("{data}-{store}");
+        let out = format!("{out}-{store}");
+        let common = ["--network", "regtest", "--data-dir", &data, "--store", store];
+        let output = ironlight(&[&["headers", "import", &file], &common[..]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let output = ironlight(&[&["headers", "export", &out], &common[..]].concat());
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&file).unwrap());
+        let again = ironlight(&[&["headers", "export", &out], &common[..]].concat());
+        assert!(failure(&again).contains("exists"), "an existing file is never overwritten");
+        let check = ["store", "check", "--network", "regtest", "--data-dir", &data];
+        assert!(stdout(&ironlight(&check)).contains("every header valid"));
+    }
+}
+
+#[test]
+fn a_losing_branch_is_a_fork_and_the_tip_stays() {
+    let directory = Directory::new();
+    let chain = regtest_chain(1, 100);
+    let stale = Miner::new(2).run(&chain[90], 1, 60);
+    let data = directory.path("data");
+    let import = |file: &str| {
+        ironlight(&["headers", "import", file, "--network", "regtest", "--data-dir", &data])
+    };
+    assert!(import(&directory.file("chain.bin", &chain)).status.success());
+    let output = import(&directory.file("stale.bin", &stale));
+    assert!(output.status.success(), "{output:?}");
+    let text = stdout(&output);
+    assert!(text.contains("1 headers lie on side branches"), "{text}");
+    assert!(text.contains("tip    unchanged"), "{text}");
+}
+
+#[test]
+fn the_valid_headers_before_a_bad_one_are_stored() {
+    let directory = Directory::new();
+    let mut chain = regtest_chain(1, 3000);
+    chain[2500] = Miner::new(9).run(&chain[7], 1, 60)[0];
+    let file = directory.file("chain.bin", &chain);
+    let data = directory.path("data");
+    let common = ["--network", "regtest", "--data-dir", &data];
+    let output = ironlight(&[&["headers", "import", &file], &common[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let info = stdout(&ironlight(&[&["store", "info"], &common[..]].concat()));
+    assert!(info.contains("headers  0 to 2499"), "{info}");
+}
+
+#[test]
+fn a_start_that_is_trusted_is_said_to_be() {
+    let directory = Directory::new();
+    let chain = regtest_chain(1, 300);
+    let file = directory.file("late.bin", &chain[100..]);
+    let output = ironlight(&[
+        "headers", "verify", &file, "--network", "regtest", "--start-height", "100",
+        "--start-work", "0xff",
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let text = stdout(&output);
+    assert!(text.contains("trusted start"), "{text}");
+    assert!(text.contains("median-time rule not applied to heights 101 to 110"), "{text}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    assert_eq!(ironlight(&["headers"]).status.code(), Some(2));
+    assert_eq!(ironlight(&["run", "--no-such-flag"]).status.code(), Some(2));
+    assert_eq!(
+        ironlight(&["headers", "verify", "x", "--start-height", "1"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn settings_that_make_no_sense_are_named() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    let run = |arguments: &[&str]| {
+        let all = [&["run", "--data-dir", &data], arguments].concat();
+        failure(&ironlight(&all))
+    };
+    assert!(run(&["--network", "moonnet"]).contains("moonnet"));
+    assert!(run(&["--network", "regtest", "--min-chain-work", "xyz"]).contains("hexadecimal"));
+    assert!(run(&["--network", "regtest", "--start-point", "7"]).contains("start-point"));
+    assert!(run(&["--network", "regtest", "--no-seeds"]).contains("--connect"));
+    assert!(run(&["--network", "regtest", "--store", "rocks"]).contains("sled, redb"));
+    assert!(run(&["--network", "regtest", "--signet-challenge", "51"]).contains("no signet"));
+}
+
+#[test]
+fn a_question_without_a_node_says_how_to_start_one() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    let common = ["--network", "regtest", "--data-dir", &data];
+    let line = failure(&ironlight(&[&["status"], &common[..]].concat()));
+    assert!(line.contains("ironlight run"), "{line}");
+    let line = failure(&ironlight(&[&["store", "info"], &common[..]].concat()));
+    assert!(line.contains("nothing is stored"), "{line}");
+}
