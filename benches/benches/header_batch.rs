@@ -4,6 +4,8 @@
 //! The generated chain follows mainnet's rules with an easy limit and retargets three times;
 //! real headers are measured too where `IRONLIGHT_TEST_DATA` (or `../shared/data`) has them.
 
+#![allow(clippy::print_stdout, reason = "figures are what a bench is for")]
+
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,7 +115,8 @@ fn assert_equal_verdicts(input: &Input) {
     let whole = our_passes(&input.chain, &input.headers);
     assert_eq!(whole, input.headers.len());
     assert_eq!(whole, peer_passes(parent, &peer_headers(&input.headers)));
-    for (place, byte) in [(0, 4), (15, 40), (1_000, 36), (1_999, 5), (input.headers.len() - 1, 60)] {
+    for (place, byte) in [(0, 4), (15, 40), (1_000, 36), (1_999, 5), (input.headers.len() - 1, 60)]
+    {
         let mut damaged = input.headers.clone();
         if let Some(header) = damaged.get_mut(place) {
             let mut bytes = *header.as_bytes();
@@ -196,7 +199,9 @@ fn apply(criterion: &mut Criterion, input: &Input) {
 }
 
 fn config() -> Criterion {
-    Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3))
+    Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
 }
 
 criterion_group! { name = benches; config = config(); targets = header_batch }

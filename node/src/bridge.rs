@@ -76,7 +76,7 @@ impl HeaderNetwork for BitcoinPeers {
         let PeerEvent { peer, kind } = self.events.recv().await?;
         Some(match kind {
             PeerEventKind::Connected { addr, user_agent, start_height, .. } => {
-                info!(peer = peer.0, %addr, user_agent, start_height, "peer joined");
+                info!(peer = peer.0, %addr, user_agent, start_height = start_height.0, "peer joined");
                 NetworkInput::Joined { peer, address: addr.to_string(), user_agent }
             }
             PeerEventKind::Headers(headers) => NetworkInput::Headers { peer, headers },

@@ -44,6 +44,8 @@ impl BitcoinCore {
             .arg(format!("-rpcport={rpc}"))
             .args(["-rpcuser=test", "-rpcpassword=test", "-dnsseed=0", "-printtoconsole=0"])
             .args(["-listenonion=0", "-fixedseeds=0", "-rpcthreads=2"])
+            // On regtest it checks its whole index at each block, which makes long chains slow.
+            .args(["-checkblockindex=0", "-checkmempool=0"])
             .args(extra)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

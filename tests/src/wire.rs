@@ -49,7 +49,8 @@ impl Wire {
 
 /// Copies in small pieces, waiting so that the rate holds, until one end closes.
 fn forward(mut from: TcpStream, mut to: TcpStream, bytes_per_second: u64, counter: &AtomicU64) {
-    let mut piece = [0; 8192];
+    // Smaller than what a slow wire carries in the time of a commit.
+    let mut piece = [0; 1448];
     let (started, mut sent) = (Instant::now(), 0u64);
     while let Ok(count @ 1..) = from.read(&mut piece) {
         if bytes_per_second > 0 {

@@ -107,9 +107,7 @@ impl Gcra {
         let owed = self.full_at.saturating_sub(nanos(now));
         let free = self.quota.fill_time().saturating_sub(owed);
         match free.checked_div(nanos(self.quota.per)) {
-            Some(tokens) => u32::try_from(tokens)
-                .unwrap_or(u32::MAX)
-                .min(self.quota.burst),
+            Some(tokens) => u32::try_from(tokens).unwrap_or(u32::MAX).min(self.quota.burst),
             None => self.quota.burst,
         }
     }
@@ -154,12 +152,7 @@ mod tests {
                 burst: u32::try_from(burst).unwrap(),
                 per: Duration::from_nanos(per),
             });
-            let mut bucket = NaiveBucket {
-                per,
-                full: burst * per,
-                level: burst * per,
-                last: 0,
-            };
+            let mut bucket = NaiveBucket { per, full: burst * per, level: burst * per, last: 0 };
             let (mut now, mut granted, mut refused) = (0, 0, 0);
             for _ in 0..500 {
                 now += numbers.below(3 * per);
@@ -174,19 +167,13 @@ mod tests {
                 );
                 if ours { granted += 1 } else { refused += 1 }
             }
-            assert!(
-                granted > 0 && (refused > 0 || burst < 3),
-                "seed {seed} tries both"
-            );
+            assert!(granted > 0 && (refused > 0 || burst < 3), "seed {seed} tries both");
         }
     }
 
     #[test]
     fn what_is_refused_is_granted_when_it_says_and_not_before() {
-        let mut limiter = Gcra::new(Quota {
-            burst: 10,
-            per: Duration::from_millis(100),
-        });
+        let mut limiter = Gcra::new(Quota { burst: 10, per: Duration::from_millis(100) });
         assert_eq!(limiter.check(10, Duration::ZERO), Ok(()));
         let Err(RetryAfter(wait)) = limiter.check(4, Duration::from_millis(50)) else {
             panic!("the bucket was empty");
@@ -199,30 +186,15 @@ mod tests {
 
     #[test]
     fn more_than_a_full_bucket_is_never_granted() {
-        let mut limiter = Gcra::new(Quota {
-            burst: 3,
-            per: Duration::from_secs(1),
-        });
-        assert_eq!(
-            limiter.check(4, Duration::ZERO),
-            Err(RetryAfter(Duration::MAX))
-        );
-        let mut none = Gcra::new(Quota {
-            burst: 0,
-            per: Duration::ZERO,
-        });
-        assert_eq!(
-            none.check(1, Duration::from_secs(9)),
-            Err(RetryAfter(Duration::MAX))
-        );
+        let mut limiter = Gcra::new(Quota { burst: 3, per: Duration::from_secs(1) });
+        assert_eq!(limiter.check(4, Duration::ZERO), Err(RetryAfter(Duration::MAX)));
+        let mut none = Gcra::new(Quota { burst: 0, per: Duration::ZERO });
+        assert_eq!(none.check(1, Duration::from_secs(9)), Err(RetryAfter(Duration::MAX)));
     }
 
     #[test]
     fn takes_what_is_left_and_no_more() {
-        let mut limiter = Gcra::new(Quota {
-            burst: 10,
-            per: Duration::from_secs(1),
-        });
+        let mut limiter = Gcra::new(Quota { burst: 10, per: Duration::from_secs(1) });
         assert_eq!(limiter.take_up_to(7, Duration::ZERO), 7);
         assert_eq!(limiter.take_up_to(7, Duration::ZERO), 3);
         assert_eq!(limiter.take_up_to(7, Duration::ZERO), 0);
@@ -231,10 +203,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_wins_nothing() {
-        let mut limiter = Gcra::new(Quota {
-            burst: 2,
-            per: Duration::from_secs(1),
-        });
+        let mut limiter = Gcra::new(Quota { burst: 2, per: Duration::from_secs(1) });
         assert_eq!(limiter.check(2, Duration::from_secs(100)), Ok(()));
         assert!(limiter.check(1, Duration::from_secs(50)).is_err());
     }

@@ -44,22 +44,14 @@ impl Backoff {
     /// Nothing has failed yet. Of two with different seeds the pauses differ.
     #[must_use]
     pub const fn new(config: BackoffConfig, seed: u64) -> Self {
-        Self {
-            config,
-            failures: 0,
-            random: seed,
-        }
+        Self { config, failures: 0, random: seed }
     }
 
     /// Counts a failure and says how long to wait after it.
     pub fn next_delay(&mut self) -> Duration {
         let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
-        let ceiling = self
-            .config
-            .base
-            .saturating_mul(doubled)
-            .min(self.config.cap);
+        let ceiling = self.config.base.saturating_mul(doubled).min(self.config.cap);
         let half = ceiling / 2;
         half + self.share_of(ceiling - half)
     }
@@ -97,10 +89,7 @@ mod tests {
             for attempt in 0..70 {
                 let ceiling = naive.min(cap);
                 let pause = backoff.next_delay();
-                assert!(
-                    pause >= ceiling / 2 && pause <= ceiling,
-                    "seed {seed}, {attempt}"
-                );
+                assert!(pause >= ceiling / 2 && pause <= ceiling, "seed {seed}, {attempt}");
                 naive = (naive * 2).min(cap);
             }
         }
@@ -108,13 +97,9 @@ mod tests {
 
     #[test]
     fn those_who_fail_together_return_apart() {
-        let config = BackoffConfig {
-            base: Duration::from_secs(10),
-            cap: Duration::from_secs(600),
-        };
-        let mut pauses: Vec<_> = (0..100)
-            .map(|seed| Backoff::new(config, seed).next_delay())
-            .collect();
+        let config = BackoffConfig { base: Duration::from_secs(10), cap: Duration::from_secs(600) };
+        let mut pauses: Vec<_> =
+            (0..100).map(|seed| Backoff::new(config, seed).next_delay()).collect();
         pauses.sort_unstable();
         pauses.dedup();
         assert_eq!(pauses.len(), 100);

@@ -223,8 +223,9 @@ pub struct VerifiedBatch {
     pub(super) side: HeaderRun,
     /// The last header of the batch and what its children's rules need.
     pub(super) end: Context,
-    /// The state of the chain that the plan was made for.
+    /// The state of the chain that the plan was made for, and its tip then.
     pub(super) revision: u64,
+    pub(super) made_on: BlockHash,
 }
 
 impl VerifiedBatch {
@@ -253,7 +254,7 @@ impl VerifiedBatch {
     }
 }
 
-/// The chain has changed since the batch was verified; verify it again.
+/// The chain has changed since the batch was verified, or is another one; verify it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StaleBatch;
 

@@ -383,17 +383,17 @@ impl HeaderChain {
 
     /// Says what applying verified headers will do.
     fn plan(&self, parent: ChainTip, run: HeaderRun, end: Context) -> VerifiedBatch {
-        let revision = self.revision;
+        let (revision, made_on) = (self.revision, self.tip.hash);
         let unchanged = TipChange::Unchanged;
         if run.is_empty() || end.work <= self.tip.work {
-            return VerifiedBatch { change: unchanged, side: run, end, revision };
+            return VerifiedBatch { change: unchanged, side: run, end, revision, made_on };
         }
         let change = if parent.hash == self.tip.hash {
             TipChange::Extended { connected: run }
         } else {
             self.plan_reorg(parent.hash, run)
         };
-        VerifiedBatch { change, side: HeaderRun::default(), end, revision }
+        VerifiedBatch { change, side: HeaderRun::default(), end, revision, made_on }
     }
 
     fn plan_reorg(&self, parent: BlockHash, run: HeaderRun) -> TipChange {
@@ -491,9 +491,10 @@ impl HeaderChain {
     /// Takes a verified batch in.
     ///
     /// # Errors
-    /// [`StaleBatch`] where the chain has changed since the batch was verified; nothing happens.
+    /// [`StaleBatch`] where the chain has changed since the batch was verified, or is another one;
+    /// nothing happens.
     pub fn apply(&mut self, batch: VerifiedBatch) -> Result<TipChange, StaleBatch> {
-        if batch.revision != self.revision {
+        if batch.revision != self.revision || batch.made_on != self.tip.hash {
             return Err(StaleBatch);
         }
         if batch.is_empty() {

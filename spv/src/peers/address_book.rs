@@ -65,11 +65,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether a new address may take its slot.
     fn is_useless(&self, now: UnixTime) -> bool {
-        let limit = if self.proven {
-            RETRIES_IF_PROVEN
-        } else {
-            RETRIES
-        };
+        let limit = if self.proven { RETRIES_IF_PROVEN } else { RETRIES };
         let forgotten = self.last_seen.plus_seconds(HORIZON_SECONDS) < now;
         self.failures >= limit || (forgotten && !self.proven)
     }
@@ -87,12 +83,7 @@ pub(super) struct AddressBook {
 impl AddressBook {
     pub(super) fn new(key: (u64, u64), allow_unroutable: bool) -> Self {
         let slots = vec![None; ADDRESS_BOOK_SIZE];
-        Self {
-            slots,
-            places: BTreeMap::new(),
-            key,
-            allow_unroutable,
-        }
+        Self { slots, places: BTreeMap::new(), key, allow_unroutable }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -150,10 +141,7 @@ impl AddressBook {
 
     /// When the next acceptable address is due.
     pub(super) fn next_due(&self, acceptable: impl Fn(&Entry) -> bool) -> Option<Duration> {
-        self.entries()
-            .filter(|entry| acceptable(entry))
-            .map(|entry| entry.due)
-            .min()
+        self.entries().filter(|entry| acceptable(entry)).map(|entry| entry.due).min()
     }
 
     /// We were connected to it: it exists and does what we need.
@@ -216,10 +204,7 @@ impl AddressBook {
     fn draw(&self, random: &mut SplitMix64, candidate: impl Fn(&&Entry) -> bool) -> Option<Entry> {
         let mut drawn = None;
         let mut buckets_seen = 0;
-        for bucket in self
-            .slots
-            .chunks(usize::try_from(SLOTS).unwrap_or(usize::MAX))
-        {
+        for bucket in self.slots.chunks(usize::try_from(SLOTS).unwrap_or(usize::MAX)) {
             let mut from_bucket = None;
             let candidates = bucket.iter().flatten().filter(&candidate);
             for (seen, entry) in (1..).zip(candidates) {

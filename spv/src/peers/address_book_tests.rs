@@ -38,19 +38,12 @@ fn one_source_reaches_an_eighth_of_the_book() {
         for _ in 0..20_000 {
             book.offer(peer("8.8.8.8"), &spread(&mut random), NOW);
         }
-        assert!(
-            book.len() > 300 && book.len() <= ADDRESS_BOOK_SIZE / 8,
-            "{}",
-            book.len()
-        );
+        assert!(book.len() > 300 && book.len() <= ADDRESS_BOOK_SIZE / 8, "{}", book.len());
         let neighbour = book.len();
         for _ in 0..20_000 {
             book.offer(peer("8.8.77.1"), &spread(&mut random), NOW);
         }
-        assert!(
-            book.len() <= ADDRESS_BOOK_SIZE / 8,
-            "a neighbour is the same source"
-        );
+        assert!(book.len() <= ADDRESS_BOOK_SIZE / 8, "a neighbour is the same source");
         assert!(book.len() >= neighbour);
     }
 }
@@ -101,10 +94,7 @@ fn the_useless_make_room() {
     for _ in 0..20_000 {
         book.offer(peer("8.8.8.8"), &spread(&mut random), NOW);
     }
-    let left = all
-        .iter()
-        .filter(|addr| book.places.contains_key(addr))
-        .count();
+    let left = all.iter().filter(|addr| book.places.contains_key(addr)).count();
     assert_eq!(left, 0, "of {} failed ones", all.len());
 }
 
@@ -113,14 +103,8 @@ fn what_cannot_be_of_use_is_not_kept() {
     let mut book = book(6);
     let good = record(0x0808_0808, 8333);
     let cases = [
-        AddressRecord {
-            services: ServiceFlags::NETWORK_LIMITED,
-            ..good
-        },
-        AddressRecord {
-            last_seen: UnixTime(NOW.0 - HORIZON_SECONDS - 1),
-            ..good
-        },
+        AddressRecord { services: ServiceFlags::NETWORK_LIMITED, ..good },
+        AddressRecord { last_seen: UnixTime(NOW.0 - HORIZON_SECONDS - 1), ..good },
         record(0x0a00_0001, 8333),
         record(0x7f00_0001, 8333),
         record(0x0808_0808, 25),
@@ -137,10 +121,7 @@ fn what_cannot_be_of_use_is_not_kept() {
 #[test]
 fn a_last_seen_from_the_future_counts_as_days_ago() {
     let mut book = book(7);
-    let told = AddressRecord {
-        last_seen: UnixTime(u32::MAX),
-        ..record(0x0808_0808, 8333)
-    };
+    let told = AddressRecord { last_seen: UnixTime(u32::MAX), ..record(0x0808_0808, 8333) };
     book.offer(peer("9.9.9.9"), &told, NOW);
     let entry = book.entries().next().unwrap();
     assert_eq!(entry.last_seen, UnixTime(NOW.0 - WRONG_CLOCK_SECONDS));
@@ -183,10 +164,7 @@ fn pauses_after_failures_double_from_a_minute_to_an_hour() {
     }
     for (failure, pause) in pauses {
         let ceiling = (BASE * 2_u32.pow(failure - 1)).min(CAP);
-        assert!(
-            pause >= ceiling / 2 && pause <= ceiling,
-            "{failure}: {pause:?}"
-        );
+        assert!(pause >= ceiling / 2 && pause <= ceiling, "{failure}: {pause:?}");
         assert!(book.choose(&mut random, ceiling / 4, |_| true).is_none());
     }
 }

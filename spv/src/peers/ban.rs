@@ -53,17 +53,11 @@ impl BanList {
     }
 
     pub(super) fn contains(&self, ip: IpAddr, now: UnixTime) -> bool {
-        self.entries
-            .get(&owner(ip))
-            .is_some_and(|entry| entry.until > now)
+        self.entries.get(&owner(ip)).is_some_and(|entry| entry.until > now)
     }
 
     pub(super) fn export(&self, now: UnixTime) -> Vec<BanEntry> {
-        self.entries
-            .values()
-            .filter(|entry| entry.until > now)
-            .copied()
-            .collect()
+        self.entries.values().filter(|entry| entry.until > now).copied().collect()
     }
 
     fn insert(&mut self, entry: BanEntry, now: UnixTime) {
@@ -79,11 +73,7 @@ impl BanList {
         if self.entries.len() < MAX_BANS {
             return;
         }
-        let first = self
-            .entries
-            .values()
-            .min_by_key(|entry| entry.until)
-            .map(|entry| entry.ip);
+        let first = self.entries.values().min_by_key(|entry| entry.until).map(|entry| entry.ip);
         if let Some(first) = first {
             self.entries.remove(&first);
         }
@@ -134,11 +124,7 @@ mod tests {
     #[test]
     fn an_ipv6_owner_is_banned_whole() {
         let mut bans = BanList::default();
-        let _ = bans.ban(
-            "2a01:4f8:1:2::3".parse().unwrap(),
-            Offence::Oversized,
-            UnixTime(5),
-        );
+        let _ = bans.ban("2a01:4f8:1:2::3".parse().unwrap(), Offence::Oversized, UnixTime(5));
         assert!(bans.contains("2a01:4f8:1:2:ffff::".parse().unwrap(), UnixTime(6)));
         assert!(!bans.contains("2a01:4f8:1:3::3".parse().unwrap(), UnixTime(6)));
     }

@@ -153,27 +153,14 @@ mod tests {
         for ip in inner.split_whitespace() {
             assert!(!is_routable(ip.parse().unwrap()), "{ip}");
         }
-        for ip in [
-            "8.8.8.8",
-            "100.63.0.1",
-            "172.32.0.1",
-            "2a01:4f8::1",
-            "2002:808:808::1",
-        ] {
+        for ip in ["8.8.8.8", "100.63.0.1", "172.32.0.1", "2a01:4f8::1", "2002:808:808::1"] {
             assert!(is_routable(ip.parse().unwrap()), "{ip}");
         }
     }
 
     #[test]
     fn different_groups_have_different_bytes() {
-        let groups = [
-            "8.8.0.1",
-            "8.9.0.1",
-            "2a01:808::1",
-            "10.0.0.1",
-            "10.0.0.2",
-            "::1",
-        ];
+        let groups = ["8.8.0.1", "8.9.0.1", "2a01:808::1", "10.0.0.1", "10.0.0.2", "::1"];
         let bytes: std::collections::BTreeSet<_> =
             groups.iter().map(|ip| group(ip).to_bytes()).collect();
         assert_eq!(bytes.len(), groups.len());

@@ -48,11 +48,7 @@ pub struct PolicyConfig {
 
 impl Default for PolicyConfig {
     fn default() -> Self {
-        Self {
-            outbound_target: 8,
-            diversity_floor: 4,
-            allow_unroutable: false,
-        }
+        Self { outbound_target: 8, diversity_floor: 4, allow_unroutable: false }
     }
 }
 
@@ -175,9 +171,7 @@ pub enum DisconnectCause {
 /// second half is drawn, so that addresses that failed together are not tried together.
 fn backoff(base: Duration, cap: Duration, failures: u32, random: &mut SplitMix64) -> Duration {
     let doublings = failures.saturating_sub(1);
-    let ceiling = base
-        .saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX))
-        .min(cap);
+    let ceiling = base.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(cap);
     let half = ceiling / 2;
     half + random.share_of(ceiling - half)
 }

@@ -39,11 +39,7 @@ struct Link {
 #[derive(Clone, Copy, Debug)]
 enum LinkState {
     Dialling,
-    Connected {
-        peer: PeerId,
-        since: Duration,
-        slow_until: Duration,
-    },
+    Connected { peer: PeerId, since: Duration, slow_until: Duration },
 }
 
 /// A peer that the user named.
@@ -123,33 +119,15 @@ impl PeerPolicy {
         let manual = self.due_manual(now.elapsed);
         let addr = manual.or_else(|| self.due_learnt(now.elapsed))?;
         let (group, manual) = (NetworkGroup::of(addr), manual.is_some());
-        self.links.insert(
-            addr,
-            Link {
-                group,
-                manual,
-                state: LinkState::Dialling,
-            },
-        );
+        self.links.insert(addr, Link { group, manual, state: LinkState::Dialling });
         Some(addr)
     }
 
     /// A dialled address became a peer.
     pub fn handle_connected(&mut self, addr: SocketAddr, peer: PeerId, now: Now) {
-        let state = LinkState::Connected {
-            peer,
-            since: now.elapsed,
-            slow_until: Duration::ZERO,
-        };
+        let state = LinkState::Connected { peer, since: now.elapsed, slow_until: Duration::ZERO };
         let manual = self.manual.contains_key(&addr);
-        self.links.insert(
-            addr,
-            Link {
-                group: NetworkGroup::of(addr),
-                manual,
-                state,
-            },
-        );
+        self.links.insert(addr, Link { group: NetworkGroup::of(addr), manual, state });
         self.peers.insert(peer, addr);
         self.book.succeeded(addr, now.unix);
     }
@@ -225,9 +203,7 @@ impl PeerPolicy {
             };
             !entry.slow && !links.iter().any(taken)
         };
-        self.book
-            .choose(&mut self.random, now.elapsed, better)
-            .map(|_| peer)
+        self.book.choose(&mut self.random, now.elapsed, better).map(|_| peer)
     }
 
     /// When there is something to be polled next, as time since the start; none if only an event
@@ -235,11 +211,8 @@ impl PeerPolicy {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let waiting = |addr: &SocketAddr| !self.links.contains_key(addr);
-        let manual = self
-            .manual
-            .iter()
-            .filter(|(addr, _)| waiting(addr))
-            .map(|(_, manual)| manual.due);
+        let manual =
+            self.manual.iter().filter(|(addr, _)| waiting(addr)).map(|(_, manual)| manual.due);
         let learnt =
             (self.wants_learnt() && self.quiet_until < Duration::MAX).then_some(self.quiet_until);
         let eviction = (self.is_full() && self.slow_peer(self.next_eviction).is_some())
@@ -306,10 +279,8 @@ impl PeerPolicy {
     }
 
     fn mark_slow(&mut self, addr: SocketAddr, elapsed: Duration) {
-        if let Some(Link {
-            state: LinkState::Connected { slow_until, .. },
-            ..
-        }) = self.links.get_mut(&addr)
+        if let Some(Link { state: LinkState::Connected { slow_until, .. }, .. }) =
+            self.links.get_mut(&addr)
         {
             *slow_until = elapsed + SLOW_FOR;
         }
@@ -367,15 +338,14 @@ impl PeerPolicy {
 
     /// The learnt peer that has been slow for the longest.
     fn slow_peer(&self, elapsed: Duration) -> Option<(SocketAddr, PeerId)> {
-        let slow = self
-            .links
-            .iter()
-            .filter_map(|(addr, link)| match link.state {
-                LinkState::Connected {
-                    peer, slow_until, ..
-                } if !link.manual && slow_until > elapsed => Some((slow_until, *addr, peer)),
-                LinkState::Connected { .. } | LinkState::Dialling => None,
-            });
+        let slow = self.links.iter().filter_map(|(addr, link)| match link.state {
+            LinkState::Connected { peer, slow_until, .. }
+                if !link.manual && slow_until > elapsed =>
+            {
+                Some((slow_until, *addr, peer))
+            }
+            LinkState::Connected { .. } | LinkState::Dialling => None,
+        });
         slow.min().map(|(_, addr, peer)| (addr, peer))
     }
 

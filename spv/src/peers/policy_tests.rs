@@ -10,10 +10,7 @@ const DAY: u32 = 24 * 60 * 60;
 
 fn at(seconds: u64) -> Now {
     let unix = UnixTime(1_700_000_000 + u32::try_from(seconds).unwrap());
-    Now {
-        unix,
-        elapsed: Duration::from_secs(seconds),
-    }
+    Now { unix, elapsed: Duration::from_secs(seconds) }
 }
 
 fn policy(seed: u64) -> PeerPolicy {
@@ -28,11 +25,7 @@ fn addr(group: u16, host: u16) -> SocketAddr {
 }
 
 fn told(addr: SocketAddr, now: Now) -> AddressRecord {
-    AddressRecord {
-        addr,
-        services: ServiceFlags::NETWORK,
-        last_seen: now.unix,
-    }
+    AddressRecord { addr, services: ServiceFlags::NETWORK, last_seen: now.unix }
 }
 
 /// Each address told by a source of its own, so that all find a place.
@@ -59,17 +52,9 @@ fn dials_up_to_the_target_one_in_each_group() {
     let mut policy = policy(1);
     learn(&mut policy, (0..300).map(|host| addr(1, host)), at(0));
     learn(&mut policy, (2..6).map(|group| addr(group, 1)), at(0));
-    assert_eq!(
-        connect_all(&mut policy, 0, at(1)).len(),
-        5,
-        "there are five groups"
-    );
+    assert_eq!(connect_all(&mut policy, 0, at(1)).len(), 5, "there are five groups");
     learn(&mut policy, (6..40).map(|group| addr(group, 1)), at(1));
-    assert_eq!(
-        connect_all(&mut policy, 5, at(2)).len(),
-        3,
-        "the target is eight"
-    );
+    assert_eq!(connect_all(&mut policy, 5, at(2)).len(), 3, "the target is eight");
     assert_eq!(policy.poll_dial(at(100_000)), None);
     assert_eq!(policy.poll_timeout(), None);
 }
@@ -104,20 +89,14 @@ fn a_manual_peer_that_is_down_is_tried_at_growing_pauses() {
     let mut policy = policy(4);
     let ours = addr(1, 1);
     assert!(policy.add_manual(ours));
-    let mut now = Now {
-        elapsed: Duration::ZERO,
-        ..at(0)
-    };
+    let mut now = Now { elapsed: Duration::ZERO, ..at(0) };
     for failure in 0..12_u32 {
         assert_eq!(policy.poll_dial(now), Some(ours));
         assert_eq!(policy.poll_dial(now), None, "not while it is being dialled");
         policy.handle_failed(ours, DialFailure::Unreachable, now);
         let pause = policy.poll_timeout().unwrap() - now.elapsed;
         let ceiling = (MANUAL_BASE * 2_u32.pow(failure)).min(MANUAL_CAP);
-        assert!(
-            pause >= ceiling / 2 && pause <= ceiling,
-            "failure {failure}: {pause:?}"
-        );
+        assert!(pause >= ceiling / 2 && pause <= ceiling, "failure {failure}: {pause:?}");
         now.elapsed += pause;
     }
 }
@@ -125,9 +104,7 @@ fn a_manual_peer_that_is_down_is_tried_at_growing_pauses() {
 #[test]
 fn the_number_of_manual_peers_is_bounded() {
     let mut policy = policy(5);
-    let accepted = (0..100)
-        .filter(|host| policy.add_manual(addr(1, *host)))
-        .count();
+    let accepted = (0..100).filter(|host| policy.add_manual(addr(1, *host))).count();
     assert_eq!(accepted, MAX_MANUAL_PEERS);
     assert!(policy.add_manual(addr(1, 0)), "it is there already");
 }
@@ -140,16 +117,11 @@ fn a_proven_lie_bans_for_a_day_on_any_port() {
     learn(&mut policy, [liar], at(0));
     connect_all(&mut policy, 0, at(0));
     let verdict = policy.handle_misbehaviour(PeerId(0), Offence::InvalidHeader, at(10));
-    let Verdict::Ban { until } = verdict else {
-        panic!("{verdict:?}")
-    };
+    let Verdict::Ban { until } = verdict else { panic!("{verdict:?}") };
     assert_eq!(until, at(10).unix.plus_seconds(DAY));
     policy.handle_disconnected(PeerId(0), DisconnectCause::Misbehaved, at(10));
     learn(&mut policy, [liar, other_port], at(20));
-    assert_eq!(
-        (policy.known_addresses(), policy.poll_dial(at(20))),
-        (0, None)
-    );
+    assert_eq!((policy.known_addresses(), policy.poll_dial(at(20))), (0, None));
     let later = at(10 + u64::from(DAY));
     learn(&mut policy, [other_port], later);
     assert_eq!(policy.poll_dial(later), Some(other_port));
@@ -161,10 +133,7 @@ fn what_a_broken_line_does_too_is_no_reason_to_ban() {
     learn(&mut policy, [addr(1, 1)], at(0));
     connect_all(&mut policy, 0, at(0));
     for offence in [Offence::BadChecksum, Offence::WrongNetwork] {
-        assert_eq!(
-            policy.handle_misbehaviour(PeerId(0), offence, at(1)),
-            Verdict::Drop
-        );
+        assert_eq!(policy.handle_misbehaviour(PeerId(0), offence, at(1)), Verdict::Drop);
     }
     assert!(policy.export_bans(at(1)).is_empty());
 }
@@ -214,11 +183,7 @@ fn a_slow_peer_makes_room_when_a_better_one_waits() {
     let (slow, slow_addr) = peers[3];
     learn(&mut policy, [addr(1, 2)], at(1));
     let _ = policy.handle_misbehaviour(slow, Offence::Stalled, at(1));
-    assert_eq!(
-        policy.poll_drop(at(1)),
-        None,
-        "the one that waits is in a group that we have"
-    );
+    assert_eq!(policy.poll_drop(at(1)), None, "the one that waits is in a group that we have");
     learn(&mut policy, [addr(50, 1)], at(1));
     let due = policy.poll_timeout().unwrap();
     assert_eq!(policy.poll_drop(at(due.as_secs())), Some(slow));
@@ -231,10 +196,8 @@ fn a_slow_peer_makes_room_when_a_better_one_waits() {
 fn eight_peers_that_all_stall_cannot_hold_the_node_captive() {
     let mut policy = policy(13);
     learn(&mut policy, (1..=8).map(|group| addr(group, 1)), at(0));
-    let captors: BTreeSet<_> = connect_all(&mut policy, 0, at(0))
-        .into_iter()
-        .map(|(_, addr)| addr)
-        .collect();
+    let captors: BTreeSet<_> =
+        connect_all(&mut policy, 0, at(0)).into_iter().map(|(_, addr)| addr).collect();
     learn(&mut policy, (50..80).map(|group| addr(group, 1)), at(0));
     let mut next_id = 8;
     for second in 1..3600 {
@@ -250,20 +213,13 @@ fn eight_peers_that_all_stall_cannot_hold_the_node_captive() {
         }
         next_id += u64::try_from(connect_all(&mut policy, next_id, now).len()).unwrap();
     }
-    let left = policy
-        .peers
-        .values()
-        .filter(|addr| captors.contains(addr))
-        .count();
+    let left = policy.peers.values().filter(|addr| captors.contains(addr)).count();
     assert_eq!((policy.connected(), left), (8, 0));
 }
 
 #[test]
 fn a_floor_of_peers_stays_even_when_all_are_slow() {
-    let config = PolicyConfig {
-        outbound_target: 4,
-        ..PolicyConfig::default()
-    };
+    let config = PolicyConfig { outbound_target: 4, ..PolicyConfig::default() };
     let mut policy = PeerPolicy::new(config, 14);
     learn(&mut policy, (1..=4).map(|group| addr(group, 1)), at(0));
     let peers = connect_all(&mut policy, 0, at(0));
@@ -271,11 +227,7 @@ fn a_floor_of_peers_stays_even_when_all_are_slow() {
     for (peer, _) in peers {
         let _ = policy.handle_misbehaviour(peer, Offence::Stalled, at(1));
     }
-    assert_eq!(
-        policy.poll_drop(at(1)),
-        None,
-        "three would be left of a floor of four"
-    );
+    assert_eq!(policy.poll_drop(at(1)), None, "three would be left of a floor of four");
 }
 
 #[test]
@@ -342,10 +294,7 @@ impl Storm {
                 assert_eq!(self.policy.poll_drop(at(second)), None);
             }
             let due = self.policy.poll_timeout();
-            assert!(
-                due.is_none_or(|due| due > at(second).elapsed),
-                "{due:?} is past"
-            );
+            assert!(due.is_none_or(|due| due > at(second).elapsed), "{due:?} is past");
         }
         assert!(self.dials > 100 && !self.banned.is_empty());
         self.evicted
@@ -362,16 +311,8 @@ impl Storm {
         let group = NetworkGroup::of(addr);
         let mut links = self.dialling.iter().chain(self.connected.values());
         assert!(links.all(|other| NetworkGroup::of(*other) != group));
-        assert!(
-            self.banned
-                .get(&addr.ip())
-                .is_none_or(|until| *until <= at(second).unix)
-        );
-        assert!(
-            self.failed_at
-                .get(&addr)
-                .is_none_or(|failed| second >= failed + 30)
-        );
+        assert!(self.banned.get(&addr.ip()).is_none_or(|until| *until <= at(second).unix));
+        assert!(self.failed_at.get(&addr).is_none_or(|failed| second >= failed + 30));
         self.dialling.insert(addr);
         assert!(self.dialling.len() + self.connected.len() <= 8);
     }
@@ -382,13 +323,8 @@ impl Storm {
     }
 
     fn any_peer(&mut self) -> Option<PeerId> {
-        let place = self
-            .random
-            .below(u64::try_from(self.connected.len()).unwrap());
-        self.connected
-            .keys()
-            .nth(usize::try_from(place).unwrap())
-            .copied()
+        let place = self.random.below(u64::try_from(self.connected.len()).unwrap());
+        self.connected.keys().nth(usize::try_from(place).unwrap()).copied()
     }
 
     fn step(&mut self, second: u64) {
@@ -409,14 +345,12 @@ impl Storm {
             (3, Some(addr), _) => {
                 self.dialling.remove(&addr);
                 self.failed_at.insert(addr, second);
-                self.policy
-                    .handle_failed(addr, DialFailure::Unreachable, now);
+                self.policy.handle_failed(addr, DialFailure::Unreachable, now);
             }
             (4, _, Some(peer)) => {
                 let addr = self.connected.remove(&peer).unwrap();
                 self.failed_at.insert(addr, second);
-                self.policy
-                    .handle_disconnected(peer, DisconnectCause::Closed, now);
+                self.policy.handle_disconnected(peer, DisconnectCause::Closed, now);
             }
             (5, _, Some(peer)) if self.random.one_in(4) => self.lie(peer, now),
             (_, _, Some(peer)) => {
@@ -429,14 +363,10 @@ impl Storm {
 
     fn lie(&mut self, peer: PeerId, now: Now) {
         let addr = self.connected.remove(&peer).unwrap();
-        match self
-            .policy
-            .handle_misbehaviour(peer, Offence::ProtocolViolation, now)
-        {
+        match self.policy.handle_misbehaviour(peer, Offence::ProtocolViolation, now) {
             Verdict::Ban { until } => drop(self.banned.insert(addr.ip(), until)),
             Verdict::Keep | Verdict::Drop => panic!("a learnt peer is banned for lies"),
         }
-        self.policy
-            .handle_disconnected(peer, DisconnectCause::Misbehaved, now);
+        self.policy.handle_disconnected(peer, DisconnectCause::Misbehaved, now);
     }
 }

@@ -157,18 +157,13 @@ impl Command {
     /// Reads a name: printable ASCII, then zeros (Core, `protocol.cpp`, `IsMessageTypeValid`).
     #[must_use]
     pub fn from_wire(bytes: [u8; Self::SIZE]) -> Option<Self> {
-        let end = bytes
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(Self::SIZE);
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(Self::SIZE);
         let (name, zeros) = bytes.split_at(end);
         let printable = name.iter().all(|byte| (0x20..=0x7e).contains(byte));
         if !printable || zeros.iter().any(|byte| *byte != 0) {
             return None;
         }
-        let known = Self::KNOWN
-            .iter()
-            .find(|known| known.name().as_bytes() == name);
+        let known = Self::KNOWN.iter().find(|known| known.name().as_bytes() == name);
         Some(known.copied().unwrap_or(Self::Unknown(bytes)))
     }
 
@@ -192,8 +187,7 @@ impl fmt::Display for Command {
             return f.write_str(self.name());
         };
         let name = bytes.iter().take_while(|byte| **byte != 0);
-        name.map(|byte| char::from(*byte))
-            .try_for_each(|letter| fmt::Write::write_char(f, letter))
+        name.map(|byte| char::from(*byte)).try_for_each(|letter| fmt::Write::write_char(f, letter))
     }
 }
 
@@ -204,11 +198,7 @@ mod tests {
     #[test]
     fn every_name_is_read_back() {
         for command in Command::KNOWN {
-            assert_eq!(
-                Command::from_wire(command.to_wire()),
-                Some(*command),
-                "{command}"
-            );
+            assert_eq!(Command::from_wire(command.to_wire()), Some(*command), "{command}");
             assert!(command.cap() <= MAX_PAYLOAD);
         }
         let unknown = Command::from_wire(*b"fizzbuzz\0\0\0\0").unwrap();

@@ -59,10 +59,7 @@ impl Default for ConnectionConfig {
             write_within: Duration::from_secs(20),
             // Sustained, 500 messages or 500 KiB a second: far above any honest peer (a new block
             // every 10 minutes), little for a processor.
-            quota: Quota {
-                burst: 5000,
-                per: Duration::from_millis(2),
-            },
+            quota: Quota { burst: 5000, per: Duration::from_millis(2) },
             outbox: 16,
         }
     }
@@ -103,10 +100,7 @@ impl Leash {
     /// A leash that is also pulled when its parent is: that is [`CloseReason::Shutdown`].
     #[must_use]
     pub(super) fn new(parent: &CancellationToken) -> Self {
-        Self {
-            token: parent.child_token(),
-            reason: Arc::default(),
-        }
+        Self { token: parent.child_token(), reason: Arc::default() }
     }
 
     /// Closes the connection. Only the first reason counts.
@@ -173,10 +167,7 @@ impl Connection {
         outbox: mpsc::Receiver<ToWriter>,
     ) -> CloseReason {
         let solicited = AtomicU32::new(0);
-        let reading = Reading {
-            connection: &self,
-            solicited: &solicited,
-        };
+        let reading = Reading { connection: &self, solicited: &solicited };
         let writing = Writing {
             connection: &self,
             solicited: &solicited,
@@ -211,9 +202,7 @@ impl Reading<'_> {
                 Ok(Ok(received)) => received,
                 Ok(Err(error)) => return CloseReason::Transport(error),
                 Err(_) => {
-                    return CloseReason::Idle {
-                        within: config.idle,
-                    };
+                    return CloseReason::Idle { within: config.idle };
                 }
             };
             self.connection
@@ -236,15 +225,9 @@ impl Reading<'_> {
         let asked_for = matches!(received.message, Inbound::Headers(_))
             && self
                 .solicited
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                    count.checked_sub(1)
-                })
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1))
                 .is_ok();
-        if asked_for {
-            0
-        } else {
-            1 + received.bytes / BYTES_PER_TOKEN
-        }
+        if asked_for { 0 } else { 1 + received.bytes / BYTES_PER_TOKEN }
     }
 
     async fn dispatch(&self, message: Inbound) -> Result<(), CloseReason> {
@@ -256,10 +239,7 @@ impl Reading<'_> {
             Inbound::Ping(nonce) => self.reply(ToWriter::Send(Outbound::Pong(nonce))).await,
             Inbound::Pong(nonce) => self.reply(ToWriter::Pong(nonce)).await,
             // An empty answer is the protocol's way to say that there is nothing more.
-            Inbound::GetHeaders => {
-                self.reply(ToWriter::Send(Outbound::Headers(Vec::new())))
-                    .await
-            }
+            Inbound::GetHeaders => self.reply(ToWriter::Send(Outbound::Headers(Vec::new()))).await,
             Inbound::Addresses(addresses) => self.pass_on(addresses).await,
             // Core passes over a second verack as well.
             Inbound::Inv { .. } | Inbound::SendHeaders | Inbound::Verack => Ok(()),
@@ -268,39 +248,23 @@ impl Reading<'_> {
                 Ok(())
             }
             Inbound::Version(_) | Inbound::WtxidRelay | Inbound::SendAddrV2 => {
-                Err(CloseReason::OutOfOrder {
-                    command: message.command(),
-                })
+                Err(CloseReason::OutOfOrder { command: message.command() })
             }
         }
     }
 
     async fn tell(&self, kind: PeerEventKind) -> Result<(), CloseReason> {
-        let event = PeerEvent {
-            peer: self.connection.peer,
-            kind,
-        };
-        self.connection
-            .events
-            .send(event)
-            .await
-            .map_err(|_| CloseReason::Shutdown)
+        let event = PeerEvent { peer: self.connection.peer, kind };
+        self.connection.events.send(event).await.map_err(|_| CloseReason::Shutdown)
     }
 
     async fn reply(&self, item: ToWriter) -> Result<(), CloseReason> {
-        self.connection
-            .replies
-            .send(item)
-            .await
-            .map_err(|_| CloseReason::Shutdown)
+        self.connection.replies.send(item).await.map_err(|_| CloseReason::Shutdown)
     }
 
     async fn pass_on(&self, addresses: Vec<AddressRecord>) -> Result<(), CloseReason> {
         let Connection { peer, notices, .. } = self.connection;
-        let told = Notice::Told {
-            peer: *peer,
-            addresses,
-        };
+        let told = Notice::Told { peer: *peer, addresses };
         notices.send(told).await.map_err(|_| CloseReason::Shutdown)
     }
 }
@@ -346,10 +310,7 @@ impl<W: MessageWriter> Writing<'_, W> {
             ToWriter::Pong(nonce) => {
                 if let Some((_, sent)) = self.ping.take_if(|(expected, _)| *expected == nonce) {
                     let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    self.connection
-                        .traffic
-                        .ping_micros
-                        .store(micros.max(1), Ordering::Relaxed);
+                    self.connection.traffic.ping_micros.store(micros.max(1), Ordering::Relaxed);
                 }
                 Ok(())
             }
@@ -365,8 +326,7 @@ impl<W: MessageWriter> Writing<'_, W> {
     async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {
         if matches!(message, Outbound::GetHeaders { .. }) {
             let raised = self.solicited.load(Ordering::Relaxed).saturating_add(1);
-            self.solicited
-                .store(raised.min(MAX_SOLICITED), Ordering::Relaxed);
+            self.solicited.store(raised.min(MAX_SOLICITED), Ordering::Relaxed);
         }
         let within = self.connection.config.write_within;
         match timeout(within, self.writer.send(&message)).await {

@@ -42,50 +42,27 @@ fn serve(config: ConnectionConfig, buffer: usize) -> Serving {
     let task = tokio::spawn(connection.run(reader, writer, outbox_in));
     let peer = FakePeer { stream: far };
     let (_notices, _parent) = (notices_out, parent);
-    Serving {
-        peer,
-        task,
-        outbox,
-        events: events_out,
-        traffic,
-        _notices,
-        _parent,
-    }
+    Serving { peer, task, outbox, events: events_out, traffic, _notices, _parent }
 }
 
 fn quiet() -> ConnectionConfig {
     let day = Duration::from_secs(24 * 60 * 60);
-    ConnectionConfig {
-        ping_every: day,
-        idle: day,
-        ..ConnectionConfig::default()
-    }
+    ConnectionConfig { ping_every: day, idle: day, ..ConnectionConfig::default() }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_pinged_and_one_that_does_not_answer_is_closed() {
     let mut serving = serve(ConnectionConfig::default(), 1024);
     let start = Instant::now();
-    let NetworkMessage::Ping(nonce) = recv_later(&mut serving.peer).await else {
-        panic!("ping")
-    };
+    let NetworkMessage::Ping(nonce) = recv_later(&mut serving.peer).await else { panic!("ping") };
     assert_eq!(start.elapsed().as_secs(), 120);
     serving.peer.send(NetworkMessage::Pong(nonce)).await;
-    let NetworkMessage::Ping(nonce) = recv_later(&mut serving.peer).await else {
-        panic!("ping")
-    };
+    let NetworkMessage::Ping(nonce) = recv_later(&mut serving.peer).await else { panic!("ping") };
     assert!(serving.traffic.ping_micros.load(Ordering::Relaxed) > 0);
     serving.peer.send(NetworkMessage::Pong(nonce ^ 1)).await;
     let reason = serving.task.await.unwrap();
-    assert!(
-        matches!(reason, CloseReason::PingTimeout { .. }),
-        "{reason:?}"
-    );
-    assert_eq!(
-        start.elapsed().as_secs(),
-        240 + 60,
-        "another number is no answer"
-    );
+    assert!(matches!(reason, CloseReason::PingTimeout { .. }), "{reason:?}");
+    assert_eq!(start.elapsed().as_secs(), 240 + 60, "another number is no answer");
 }
 
 /// The next message, whatever time it takes on the paused clock.
@@ -96,10 +73,7 @@ async fn recv_later(peer: &mut FakePeer<DuplexStream>) -> NetworkMessage {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_never_ends_is_not_waited_for() {
-    let config = ConnectionConfig {
-        idle: Duration::from_secs(300),
-        ..quiet()
-    };
+    let config = ConnectionConfig { idle: Duration::from_secs(300), ..quiet() };
     let mut serving = serve(config, 1024);
     let bytes = crate::net::bitcoin::testing::framed(NetworkMessage::Headers(headers(2000)));
     let start = Instant::now();
@@ -120,17 +94,11 @@ async fn a_message_that_never_ends_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_is_closed_when_the_line_is_full() {
-    let config = ConnectionConfig {
-        outbox: 64,
-        ..quiet()
-    };
+    let config = ConnectionConfig { outbox: 64, ..quiet() };
     let serving = serve(config, 1024);
     let start = Instant::now();
     let locator = vec![bitcoin::BlockHash::all_zeros(); 101];
-    let request = Outbound::GetHeaders {
-        locator,
-        stop: bitcoin::BlockHash::all_zeros(),
-    };
+    let request = Outbound::GetHeaders { locator, stop: bitcoin::BlockHash::all_zeros() };
     serving.outbox.send(ToWriter::Send(request)).await.unwrap();
     let reason = serving.task.await.unwrap();
     assert!(matches!(reason, CloseReason::NotReading), "{reason:?}");
@@ -139,45 +107,24 @@ async fn a_peer_that_does_not_read_is_closed_when_the_line_is_full() {
 
 #[tokio::test(start_paused = true)]
 async fn headers_that_were_asked_for_do_not_count_as_talk() {
-    let quota = Quota {
-        burst: 200,
-        per: Duration::from_secs(1),
-    };
+    let quota = Quota { burst: 200, per: Duration::from_secs(1) };
     let mut serving = serve(ConnectionConfig { quota, ..quiet() }, 1 << 20);
     let start = Instant::now();
     for _ in 0..50 {
         let stop = bitcoin::BlockHash::all_zeros();
-        let request = Outbound::GetHeaders {
-            locator: vec![stop],
-            stop,
-        };
+        let request = Outbound::GetHeaders { locator: vec![stop], stop };
         serving.outbox.send(ToWriter::Send(request)).await.unwrap();
-        let NetworkMessage::GetHeaders(_) = serving.peer.recv().await else {
-            panic!("ask")
-        };
-        serving
-            .peer
-            .send(NetworkMessage::Headers(headers(2000)))
-            .await;
+        let NetworkMessage::GetHeaders(_) = serving.peer.recv().await else { panic!("ask") };
+        serving.peer.send(NetworkMessage::Headers(headers(2000))).await;
         serving.events.recv().await.unwrap();
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     for _ in 0..3 {
-        serving
-            .peer
-            .send(NetworkMessage::Headers(headers(2000)))
-            .await;
+        serving.peer.send(NetworkMessage::Headers(headers(2000))).await;
         serving.events.recv().await.unwrap();
     }
     let took = start.elapsed().as_secs();
-    assert!(
-        (270..300).contains(&took),
-        "159 tokens each, 200 at once: {took} s"
-    );
+    assert!((270..300).contains(&took), "159 tokens each, 200 at once: {took} s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
 use bitcoin::p2p::ServiceFlags;
 use ironlight_spv::peers::AddressRecord;
-use ironlight_spv::{Header, UnixTime};
+use ironlight_spv::{BlockHeight, Header, UnixTime};
 
 use super::command::{Command, MAX_ADDRESSES, MAX_HEADERS, MAX_INVENTORY, MAX_USER_AGENT};
 use super::message::{Inbound, MAX_ANNOUNCED, Version};
@@ -67,25 +67,15 @@ fn version(cursor: &mut Cursor<'_>) -> Result<Version, DecodeError> {
     let length = cursor.count(MAX_USER_AGENT)?;
     let user_agent = plain_text(cursor.take(length)?);
     let height = i32::from_le_bytes(cursor.array()?);
-    let start_height = u32::try_from(height).unwrap_or(0);
-    Ok(Version {
-        protocol,
-        services,
-        nonce,
-        user_agent,
-        start_height,
-    })
+    let start_height = BlockHeight(u32::try_from(height).unwrap_or(0));
+    Ok(Version { protocol, services, nonce, user_agent, start_height })
 }
 
 /// A peer's words, safe to be shown: terminals obey some bytes (Core, `SanitizeString`).
 fn plain_text(bytes: &[u8]) -> String {
     let plain = |byte: &u8| {
         let letter = char::from(*byte);
-        if letter.is_ascii_alphanumeric() || " .,;-_/:?@()".contains(letter) {
-            letter
-        } else {
-            '?'
-        }
+        if letter.is_ascii_alphanumeric() || " .,;-_/:?@()".contains(letter) { letter } else { '?' }
     };
     bytes.iter().map(plain).collect()
 }
@@ -121,10 +111,7 @@ fn inventory(cursor: &mut Cursor<'_>) -> Result<Inbound, DecodeError> {
     }
     cursor.end()?;
     let kept = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
-    Ok(Inbound::Inv {
-        blocks,
-        others: entries - kept,
-    })
+    Ok(Inbound::Inv { blocks, others: entries - kept })
 }
 
 fn addresses(cursor: &mut Cursor<'_>) -> Result<Vec<AddressRecord>, DecodeError> {
@@ -137,11 +124,7 @@ fn addresses(cursor: &mut Cursor<'_>) -> Result<Vec<AddressRecord>, DecodeError>
         let port = cursor.port()?;
         if !is_onion_cat(ip) {
             let addr = SocketAddr::new(IpAddr::V6(ip).to_canonical(), port);
-            addresses.push(AddressRecord {
-                addr,
-                services,
-                last_seen,
-            });
+            addresses.push(AddressRecord { addr, services, last_seen });
         }
     }
     cursor.end()?;
@@ -157,11 +140,7 @@ fn addresses_v2(cursor: &mut Cursor<'_>) -> Result<Vec<AddressRecord>, DecodeErr
         let ip = ip_v2(cursor)?;
         let port = cursor.port()?;
         if let Some(ip) = ip {
-            addresses.push(AddressRecord {
-                addr: SocketAddr::new(ip, port),
-                services,
-                last_seen,
-            });
+            addresses.push(AddressRecord { addr: SocketAddr::new(ip, port), services, last_seen });
         }
     }
     cursor.end()?;
@@ -180,13 +159,9 @@ fn ip_v2(cursor: &mut Cursor<'_>) -> Result<Option<IpAddr>, DecodeError> {
         Ok(_) | Err(_) => return Err(wrong()),
     };
     match network {
-        1 => <[u8; 4]>::try_from(bytes)
-            .map(|ip| Some(IpAddr::from(ip)))
-            .map_err(|_| wrong()),
+        1 => <[u8; 4]>::try_from(bytes).map(|ip| Some(IpAddr::from(ip))).map_err(|_| wrong()),
         2 => {
-            let ip = <[u8; 16]>::try_from(bytes)
-                .map(Ipv6Addr::from)
-                .map_err(|_| wrong())?;
+            let ip = <[u8; 16]>::try_from(bytes).map(Ipv6Addr::from).map_err(|_| wrong())?;
             let ignored = ip.to_ipv4_mapped().is_some() || is_onion_cat(ip);
             Ok((!ignored).then_some(IpAddr::V6(ip)))
         }

@@ -17,10 +17,7 @@ use crate::net::bitcoin::testing::{self, MAGIC};
 fn through(message: NetworkMessage) -> Result<Inbound, DecodeError> {
     let bytes = serialize(&RawNetworkMessage::new(MAGIC, message));
     let command = Command::from_wire(bytes[4..16].try_into().unwrap()).unwrap();
-    assert!(
-        bytes.len() - 24 <= usize::try_from(command.cap()).unwrap(),
-        "{command}"
-    );
+    assert!(bytes.len() - 24 <= usize::try_from(command.cap()).unwrap(), "{command}");
     decode(command, &bytes[24..])
 }
 
@@ -40,16 +37,10 @@ fn headers_are_taken_byte_by_byte() {
 #[test]
 fn more_than_2000_headers_are_refused_by_their_count_alone() {
     let count = [0xfd, 0xd1, 0x07];
-    let expected = Problem::TooMany {
-        count: 2001,
-        max: 2000,
-    };
+    let expected = Problem::TooMany { count: 2001, max: 2000 };
     assert_eq!(problem(decode(Command::Headers, &count)), expected);
     let all = [0xff; 9];
-    let expected = Problem::TooMany {
-        count: u64::MAX,
-        max: 2000,
-    };
+    let expected = Problem::TooMany { count: u64::MAX, max: 2000 };
     assert_eq!(problem(decode(Command::Headers, &all)), expected);
 }
 
@@ -63,24 +54,16 @@ fn headers_carry_no_transactions_and_nothing_follows_them() {
     assert_eq!(problem(with_transactions), Problem::TransactionsAfterHeader);
     payload[81] = 0;
     payload.push(0);
-    assert_eq!(
-        problem(decode(Command::Headers, &payload)),
-        Problem::Trailing { left: 1 }
-    );
+    assert_eq!(problem(decode(Command::Headers, &payload)), Problem::Trailing { left: 1 });
     payload.truncate(100);
-    let short = Problem::Short {
-        needed: 80,
-        left: 18,
-    };
+    let short = Problem::Short { needed: 80, left: 18 };
     assert_eq!(problem(decode(Command::Headers, &payload)), short);
 }
 
 #[test]
 fn only_the_last_announced_blocks_are_kept() {
     let block = |number: u8| BlockHash::from_byte_array([number; 32]);
-    let mut inventory: Vec<_> = (0..40)
-        .map(|number| Inventory::Block(block(number)))
-        .collect();
+    let mut inventory: Vec<_> = (0..40).map(|number| Inventory::Block(block(number))).collect();
     inventory.push(Inventory::WTx(Wtxid::all_zeros()));
     inventory.push(Inventory::Transaction(Txid::all_zeros()));
     inventory.push(Inventory::WitnessBlock(block(99)));
@@ -90,20 +73,13 @@ fn only_the_last_announced_blocks_are_kept() {
     let longest = vec![Inventory::Block(block(1)); 50_000];
     assert!(through(NetworkMessage::Inv(longest)).is_ok());
     let count = [0xfd, 0x51, 0xc3];
-    let expected = Problem::TooMany {
-        count: 50_001,
-        max: 50_000,
-    };
+    let expected = Problem::TooMany { count: 50_001, max: 50_000 };
     assert_eq!(problem(decode(Command::Inv, &count)), expected);
 }
 
 fn record(addr: &str) -> AddressRecord {
     let services = ServiceFlags::NETWORK | ServiceFlags::P2P_V2;
-    AddressRecord {
-        addr: addr.parse().unwrap(),
-        services,
-        last_seen: UnixTime(123_456),
-    }
+    AddressRecord { addr: addr.parse().unwrap(), services, last_seen: UnixTime(123_456) }
 }
 
 #[test]
@@ -126,10 +102,7 @@ fn addresses_keep_their_ip_and_port() {
     let longest = vec![old(&told[0]); 1000];
     assert!(through(NetworkMessage::Addr(longest)).is_ok());
     for command in [Command::Addr, Command::AddrV2] {
-        let expected = Problem::TooMany {
-            count: 1001,
-            max: 1000,
-        };
+        let expected = Problem::TooMany { count: 1001, max: 1000 };
         assert_eq!(problem(decode(command, &[0xfd, 0xe9, 0x03])), expected);
     }
 }
@@ -153,21 +126,12 @@ fn one_address_to_be_ignored_does_not_spoil_the_others() {
         entry(AddrV2::Unknown(200, vec![9; 512])),
         entry(AddrV2::Ipv4(Ipv4Addr::new(8, 8, 8, 8))),
     ]);
-    assert_eq!(
-        through(message),
-        Ok(Inbound::Addresses(vec![record("8.8.8.8:8333")]))
-    );
+    assert_eq!(through(message), Ok(Inbound::Addresses(vec![record("8.8.8.8:8333")])));
     let wrong_length = NetworkMessage::AddrV2(vec![entry(AddrV2::Unknown(1, vec![9; 5]))]);
-    let expected = Problem::AddressLength {
-        network: 1,
-        length: 5,
-    };
+    let expected = Problem::AddressLength { network: 1, length: 5 };
     assert_eq!(problem(through(wrong_length)), expected);
     let too_long = NetworkMessage::AddrV2(vec![entry(AddrV2::Unknown(77, vec![9; 513]))]);
-    let expected = Problem::AddressLength {
-        network: 77,
-        length: 513,
-    };
+    let expected = Problem::AddressLength { network: 77, length: 513 };
     assert_eq!(problem(through(too_long)), expected);
 }
 
@@ -182,7 +146,7 @@ fn a_version_is_shown_safely_and_may_have_later_fields() {
         panic!("a version")
     };
     assert_eq!(version.user_agent, "/Evil??2J:1.0/??");
-    assert_eq!((version.protocol, version.start_height), (70_016, 0));
+    assert_eq!((version.protocol, version.start_height), (70_016, BlockHeight::GENESIS));
     let mut payload = serialize(&testing::version());
     payload.extend([1; 100]);
     assert!(decode(Command::Version, &payload).is_ok());
@@ -190,10 +154,7 @@ fn a_version_is_shown_safely_and_may_have_later_fields() {
         user_agent: "x".repeat(257),
         ..testing::version()
     };
-    let expected = Problem::TooMany {
-        count: 257,
-        max: 256,
-    };
+    let expected = Problem::TooMany { count: 257, max: 256 };
     assert_eq!(problem(through(NetworkMessage::Version(long))), expected);
 }
 
@@ -212,16 +173,13 @@ fn our_messages_are_read_by_the_bitcoin_crate() {
         receiver: "[2a01:4f8::1]:8333".parse().unwrap(),
         time: UnixTime(1_700_000_000),
         nonce: 5,
-        start_height: 9,
+        start_height: BlockHeight(9),
     };
     let mut payload = Vec::new();
     Outbound::Version(own.clone()).encode(&mut payload);
     let read: bitcoin::p2p::message_network::VersionMessage =
         bitcoin::consensus::deserialize(&payload).unwrap();
-    assert_eq!(
-        (read.version, read.nonce, read.start_height),
-        (70_016, 5, 9)
-    );
+    assert_eq!((read.version, read.nonce, read.start_height), (70_016, 5, 9));
     assert_eq!(read.services, ServiceFlags::NONE);
     assert_eq!(read.receiver.socket_addr().unwrap(), own.receiver);
     assert!(!read.relay && read.user_agent.starts_with("/ironlight:"));
@@ -232,9 +190,8 @@ fn random_bytes_never_panic_and_never_cost_more_than_they_are() {
     for seed in 0..4000 {
         let mut random = SplitMix64::new(seed);
         let length = usize::try_from(random.below(400)).unwrap();
-        let mut payload: Vec<u8> = (0..length)
-            .map(|_| random.next_u64().to_le_bytes()[0])
-            .collect();
+        let mut payload: Vec<u8> =
+            (0..length).map(|_| random.next_u64().to_le_bytes()[0]).collect();
         if random.one_in(2) && length > 0 {
             payload[0] = random.next_u64().to_le_bytes()[0] % 8;
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bitcoin::BlockHash;
 use bitcoin::p2p::ServiceFlags;
-use ironlight_spv::Header;
 use ironlight_spv::peers::{AddressRecord, DisconnectCause, Offence, PeerId};
+use ironlight_spv::{BlockHeight, Header};
 
 use super::command::Command;
 use super::message::Version;
@@ -32,7 +32,7 @@ pub enum PeerEventKind {
         /// What it offers.
         services: ServiceFlags,
         /// The height of its tip, as it says.
-        start_height: u32,
+        start_height: BlockHeight,
         /// The newest protocol that it speaks.
         protocol_version: u32,
         /// Its software, as it says: at most 256 letters, safe to be shown.

@@ -36,10 +36,7 @@ pub struct HandshakeConfig {
 
 impl Default for HandshakeConfig {
     fn default() -> Self {
-        Self {
-            within: Duration::from_secs(10),
-            required: ServiceFlags::NETWORK,
-        }
+        Self { within: Duration::from_secs(10), required: ServiceFlags::NETWORK }
     }
 }
 
@@ -109,10 +106,7 @@ impl fmt::Display for HandshakeError {
             Self::TooManyMessages => f.write_str("too many messages before verack"),
             Self::Ourselves => f.write_str("connected to ourselves"),
             Self::OldProtocol { got } => {
-                write!(
-                    f,
-                    "protocol version {got}, at least {MIN_PROTOCOL_VERSION} needed"
-                )
+                write!(f, "protocol version {got}, at least {MIN_PROTOCOL_VERSION} needed")
             }
             Self::MissingServices { required, got } => {
                 write!(f, "offers {got}, not all of {required}")
@@ -170,9 +164,7 @@ async fn exchange(
     writer.send(&Outbound::Version(own)).await?;
     let first = reader.recv().await?.message;
     let Inbound::Version(theirs) = first else {
-        return Err(HandshakeError::BeforeVersion {
-            command: first.command(),
-        });
+        return Err(HandshakeError::BeforeVersion { command: first.command() });
     };
     check(&theirs, nonce, config.required)?;
     for message in [Outbound::WtxidRelay, Outbound::SendAddrV2, Outbound::Verack] {
@@ -188,15 +180,10 @@ fn check(theirs: &Version, nonce: u64, required: ServiceFlags) -> Result<(), Han
         return Err(HandshakeError::Ourselves);
     }
     if theirs.protocol < MIN_PROTOCOL_VERSION {
-        return Err(HandshakeError::OldProtocol {
-            got: theirs.protocol,
-        });
+        return Err(HandshakeError::OldProtocol { got: theirs.protocol });
     }
     if !theirs.services.has(required) {
-        return Err(HandshakeError::MissingServices {
-            required,
-            got: theirs.services,
-        });
+        return Err(HandshakeError::MissingServices { required, got: theirs.services });
     }
     Ok(())
 }

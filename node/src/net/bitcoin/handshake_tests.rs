@@ -1,6 +1,6 @@
 use bitcoin::p2p::message::NetworkMessage;
 use bitcoin::p2p::message_network::VersionMessage;
-use ironlight_spv::UnixTime;
+use ironlight_spv::{BlockHeight, UnixTime};
 use tokio::io::{DuplexStream, duplex};
 
 use super::*;
@@ -26,7 +26,7 @@ async fn meet_at(stream: DuplexStream) -> Result<Version, HandshakeError> {
         receiver: "127.0.0.1:8333".parse().unwrap(),
         time: UnixTime(1_700_000_000),
         nonce: NONCE,
-        start_height: 0,
+        start_height: BlockHeight::GENESIS,
     };
     handshake(&mut reader, &mut writer, own, HandshakeConfig::default()).await
 }
@@ -38,38 +38,22 @@ async fn meet_version(theirs: VersionMessage) -> Result<Version, HandshakeError>
 #[tokio::test(start_paused = true)]
 async fn knows_who_answers() {
     let theirs = meet_version(version()).await.unwrap();
-    assert_eq!((theirs.protocol, theirs.start_height), (70_016, 2000));
+    assert_eq!((theirs.protocol, theirs.start_height), (70_016, BlockHeight(2000)));
     assert_eq!(theirs.user_agent, "/Fake:1.0/");
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_comes_before_the_version() {
     let error = meet(&[NetworkMessage::Verack]).await.unwrap_err();
-    assert!(matches!(
-        error,
-        HandshakeError::BeforeVersion {
-            command: Command::Verack
-        }
-    ));
-    assert_eq!(
-        error.failure(),
-        DialFailure::Offended(Offence::ProtocolViolation)
-    );
+    assert!(matches!(error, HandshakeError::BeforeVersion { command: Command::Verack }));
+    assert_eq!(error.failure(), DialFailure::Offended(Offence::ProtocolViolation));
     let error = meet(&[NetworkMessage::FeeFilter(1)]).await.unwrap_err();
-    assert!(matches!(
-        error,
-        HandshakeError::BeforeVersion {
-            command: Command::FeeFilter
-        }
-    ));
+    assert!(matches!(error, HandshakeError::BeforeVersion { command: Command::FeeFilter }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_version_is_refused() {
-    let twice = [
-        NetworkMessage::Version(version()),
-        NetworkMessage::Version(version()),
-    ];
+    let twice = [NetworkMessage::Version(version()), NetworkMessage::Version(version())];
     let error = meet(&twice).await.unwrap_err();
     assert!(matches!(error, HandshakeError::DuplicateVersion));
 }
@@ -85,18 +69,9 @@ async fn an_endless_prelude_is_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn peers_that_are_of_no_use_are_told_apart_from_liars() {
     let cases = [
-        VersionMessage {
-            version: 70_011,
-            ..version()
-        },
-        VersionMessage {
-            services: ServiceFlags::NETWORK_LIMITED,
-            ..version()
-        },
-        VersionMessage {
-            nonce: NONCE,
-            ..version()
-        },
+        VersionMessage { version: 70_011, ..version() },
+        VersionMessage { services: ServiceFlags::NETWORK_LIMITED, ..version() },
+        VersionMessage { nonce: NONCE, ..version() },
     ];
     for theirs in cases {
         let error = meet_version(theirs).await.unwrap_err();

@@ -9,7 +9,7 @@ use bitcoin::p2p::address::Address;
 use bitcoin::p2p::message_blockdata::GetHeadersMessage;
 use bitcoin::p2p::message_network::VersionMessage;
 use ironlight_spv::peers::AddressRecord;
-use ironlight_spv::{Header, UnixTime};
+use ironlight_spv::{BlockHeight, Header, UnixTime};
 
 use super::command::Command;
 
@@ -36,7 +36,7 @@ pub struct Version {
     /// Its software: at most 256 bytes, those that are not plain text replaced.
     pub user_agent: String,
     /// The height of its tip; a claim, and none below 0.
-    pub start_height: u32,
+    pub start_height: BlockHeight,
 }
 
 /// What a peer sent.
@@ -134,7 +134,7 @@ pub struct OwnVersion {
     /// A number drawn for this connection.
     pub nonce: u64,
     /// The height of the own tip.
-    pub start_height: u32,
+    pub start_height: BlockHeight,
 }
 
 impl Outbound {
@@ -195,7 +195,7 @@ impl OwnVersion {
             sender: Address::new(&own_address, ServiceFlags::NONE),
             nonce: self.nonce,
             user_agent: USER_AGENT.to_owned(),
-            start_height: i32::try_from(self.start_height).unwrap_or(i32::MAX),
+            start_height: i32::try_from(self.start_height.0).unwrap_or(i32::MAX),
             relay: false,
         };
         append(&message, payload);

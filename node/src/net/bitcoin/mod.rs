@@ -34,5 +34,3 @@ pub use transport::{Connect, TcpConnector, Transport};
 
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod tests;

@@ -32,10 +32,7 @@ pub struct SystemResolver;
 impl Resolve for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let addrs = tokio::net::lookup_host((name, 0)).await?;
-        Ok(addrs
-            .map(|addr| addr.ip())
-            .take(MAX_ADDRESSES_PER_SEED)
-            .collect())
+        Ok(addrs.map(|addr| addr.ip()).take(MAX_ADDRESSES_PER_SEED).collect())
     }
 }
 

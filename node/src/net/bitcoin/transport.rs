@@ -94,10 +94,7 @@ impl TcpConnector {
     /// Waits at most five seconds for a connection, as Bitcoin Core does (`-timeout`).
     #[must_use]
     pub const fn new(magic: [u8; 4]) -> Self {
-        Self {
-            magic,
-            within: Duration::from_secs(5),
-        }
+        Self { magic, within: Duration::from_secs(5) }
     }
 }
 
@@ -170,17 +167,10 @@ impl TransportError {
             Self::Io(_) | Self::Closed { .. } => None,
             Self::WrongMagic { .. } => Some(Offence::WrongNetwork),
             Self::BadCommand { .. } => Some(Offence::ProtocolViolation),
-            Self::Oversized {
-                command: Command::Headers,
-                ..
-            }
+            Self::Oversized { command: Command::Headers, .. }
             | Self::Malformed {
                 command: Command::Headers,
-                source:
-                    DecodeError {
-                        problem: Problem::TooMany { .. },
-                        ..
-                    },
+                source: DecodeError { problem: Problem::TooMany { .. }, .. },
             } => Some(Offence::TooManyHeaders),
             Self::Oversized { .. } => Some(Offence::Oversized),
             Self::BadChecksum { .. } => Some(Offence::BadChecksum),
@@ -204,25 +194,11 @@ impl std::fmt::Display for TransportError {
                 )
             }
             Self::BadCommand { got } => write!(f, "not a command: {got:02x?}"),
-            Self::Oversized {
-                command,
-                length,
-                cap,
-            } => {
-                write!(
-                    f,
-                    "a {command} message of {length} bytes, at most {cap} allowed"
-                )
+            Self::Oversized { command, length, cap } => {
+                write!(f, "a {command} message of {length} bytes, at most {cap} allowed")
             }
-            Self::BadChecksum {
-                command,
-                expected,
-                got,
-            } => {
-                write!(
-                    f,
-                    "a {command} message with checksum {got:02x?}, expected {expected:02x?}"
-                )
+            Self::BadChecksum { command, expected, got } => {
+                write!(f, "a {command} message with checksum {got:02x?}, expected {expected:02x?}")
             }
             Self::Malformed { command, source } => {
                 write!(f, "a malformed {command} message: {source}")

@@ -48,10 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Transport for V1<S> {
 
     fn split(self) -> (Self::Reader, Self::Writer) {
         let (reader, writer) = split(self.stream);
-        (
-            V1Reader::new(reader, self.magic),
-            V1Writer::new(writer, self.magic),
-        )
+        (V1Reader::new(reader, self.magic), V1Writer::new(writer, self.magic))
     }
 }
 
@@ -105,9 +102,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
         while let Some(missing @ [_, ..]) = self.frame.get_mut(self.framed..) {
             let read = self.stream.read(missing).await?;
             if read == 0 {
-                return Err(TransportError::Closed {
-                    mid_message: self.framed > 0,
-                });
+                return Err(TransportError::Closed { mid_message: self.framed > 0 });
             }
             self.framed += read;
         }
@@ -124,10 +119,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
             let wanted = CHUNK.min(frame.payload_len() - self.read);
             self.payload.reserve(wanted);
             let limit = u64::try_from(wanted).unwrap_or(u64::MAX);
-            let read = (&mut self.stream)
-                .take(limit)
-                .read_buf(&mut self.payload)
-                .await?;
+            let read = (&mut self.stream).take(limit).read_buf(&mut self.payload).await?;
             if read == 0 {
                 return Err(TransportError::Closed { mid_message: true });
             }
@@ -143,11 +135,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
             let got = checksum(&self.payload);
             if got != frame.checksum {
                 let expected = frame.checksum;
-                return Err(TransportError::BadChecksum {
-                    command,
-                    expected,
-                    got,
-                });
+                return Err(TransportError::BadChecksum { command, expected, got });
             }
         } else {
             self.payload.clear();
@@ -157,9 +145,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
         self.payload.clear();
         self.payload.shrink_to(KEEP);
         (self.framed, self.read, self.current) = (0, 0, None);
-        let bytes = frame
-            .length
-            .saturating_add(u32::try_from(FRAME).unwrap_or(u32::MAX));
+        let bytes = frame.length.saturating_add(u32::try_from(FRAME).unwrap_or(u32::MAX));
         Ok(Received { message, bytes })
     }
 }
@@ -185,17 +171,9 @@ fn judge(bytes: &[u8; FRAME], expected: [u8; 4]) -> Result<Frame, TransportError
     let length = u32::from_le_bytes([l0, l1, l2, l3]);
     let cap = command.cap();
     if length > cap {
-        return Err(TransportError::Oversized {
-            command,
-            length,
-            cap,
-        });
+        return Err(TransportError::Oversized { command, length, cap });
     }
-    Ok(Frame {
-        command,
-        length,
-        checksum: [c0, c1, c2, c3],
-    })
+    Ok(Frame { command, length, checksum: [c0, c1, c2, c3] })
 }
 
 fn checksum(payload: &[u8]) -> [u8; 4] {
@@ -215,11 +193,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> V1Writer<W> {
     /// Writes to a fresh stream.
     #[must_use]
     pub const fn new(stream: W, magic: [u8; 4]) -> Self {
-        Self {
-            stream,
-            magic,
-            buffer: Vec::new(),
-        }
+        Self { stream, magic, buffer: Vec::new() }
     }
 }
 

@@ -11,13 +11,7 @@ use crate::net::bitcoin::testing::{FakePeer, MAGIC, frame, framed, headers, ours
 
 type Reader = V1Reader<ReadHalf<DuplexStream>>;
 
-fn pair(
-    buffer: usize,
-) -> (
-    Reader,
-    V1Writer<WriteHalf<DuplexStream>>,
-    FakePeer<DuplexStream>,
-) {
+fn pair(buffer: usize) -> (Reader, V1Writer<WriteHalf<DuplexStream>>, FakePeer<DuplexStream>) {
     let (near, far) = duplex(buffer);
     let (reader, writer) = V1::new(near, MAGIC.to_bytes()).split();
     (reader, writer, FakePeer { stream: far })
@@ -38,13 +32,7 @@ async fn messages_of_the_bitcoin_crate_arrive_whole() {
     peer.send(NetworkMessage::Ping(5)).await;
     peer.send(NetworkMessage::Headers(headers(2000))).await;
     let ping = reader.recv().await.unwrap();
-    assert_eq!(
-        ping,
-        Received {
-            message: Inbound::Ping(5),
-            bytes: 32
-        }
-    );
+    assert_eq!(ping, Received { message: Inbound::Ping(5), bytes: 32 });
     let received = reader.recv().await.unwrap();
     assert_eq!(received.message, Inbound::Headers(ours(&headers(2000))));
     assert_eq!(received.bytes, 24 + 3 + 2000 * 81);
@@ -55,10 +43,7 @@ async fn messages_of_the_bitcoin_crate_arrive_whole() {
 #[tokio::test]
 async fn a_message_may_come_byte_by_byte_and_the_wait_be_cut_off_at_any() {
     let (mut reader, _writer, mut peer) = pair(1);
-    let bytes = [
-        framed(NetworkMessage::Headers(headers(3))),
-        framed(NetworkMessage::Verack),
-    ];
+    let bytes = [framed(NetworkMessage::Headers(headers(3))), framed(NetworkMessage::Verack)];
     let last = bytes[0].len() - 1;
     for (at, byte) in bytes[0].iter().enumerate() {
         peer.send_raw(&[*byte]).await;
@@ -66,10 +51,7 @@ async fn a_message_may_come_byte_by_byte_and_the_wait_be_cut_off_at_any() {
         match so_far {
             Ok(received) => {
                 assert_eq!(at, last);
-                assert_eq!(
-                    received.unwrap().message,
-                    Inbound::Headers(ours(&headers(3)))
-                );
+                assert_eq!(received.unwrap().message, Inbound::Headers(ours(&headers(3))));
             }
             Err(_) => assert!(at < last, "the message is whole"),
         }
@@ -98,10 +80,7 @@ async fn too_long_a_message_is_refused_by_its_frame() {
             assert_eq!(reader.payload.capacity(), 0, "nothing was stored");
         }
         let (result, _) = after(&frame(command, cap)).await;
-        assert!(matches!(
-            result,
-            Err(TransportError::Closed { mid_message: true })
-        ));
+        assert!(matches!(result, Err(TransportError::Closed { mid_message: true })));
     }
 }
 
@@ -110,15 +89,8 @@ async fn a_length_alone_costs_no_memory() {
     let mut bytes = frame("inv", 1_800_003);
     bytes.extend([1; 10]);
     let (result, reader) = after(&bytes).await;
-    assert!(matches!(
-        result,
-        Err(TransportError::Closed { mid_message: true })
-    ));
-    assert!(
-        reader.payload.capacity() <= 2 * CHUNK,
-        "{}",
-        reader.payload.capacity()
-    );
+    assert!(matches!(result, Err(TransportError::Closed { mid_message: true })));
+    assert!(reader.payload.capacity() <= 2 * CHUNK, "{}", reader.payload.capacity());
 }
 
 #[tokio::test]
@@ -137,19 +109,9 @@ async fn what_is_of_no_use_is_read_past_without_being_stored() {
     assert_eq!(block.message, Inbound::Ignored(Command::Block));
     assert_eq!(block.bytes, 4_000_024);
     let unknown = soon("an unknown message", reader.recv()).await.unwrap();
-    assert!(matches!(
-        unknown.message,
-        Inbound::Ignored(Command::Unknown(_))
-    ));
-    assert_eq!(
-        soon("a verack", reader.recv()).await.unwrap().message,
-        Inbound::Verack
-    );
-    assert!(
-        reader.payload.capacity() <= 2 * CHUNK,
-        "{}",
-        reader.payload.capacity()
-    );
+    assert!(matches!(unknown.message, Inbound::Ignored(Command::Unknown(_))));
+    assert_eq!(soon("a verack", reader.recv()).await.unwrap().message, Inbound::Verack);
+    assert!(reader.payload.capacity() <= 2 * CHUNK, "{}", reader.payload.capacity());
     sending.await.unwrap();
 }
 
@@ -159,10 +121,7 @@ async fn memory_of_a_large_message_is_given_back() {
     let inventory = vec![bitcoin::p2p::message_blockdata::Inventory::Error; 50_000];
     peer.send(NetworkMessage::Inv(inventory)).await;
     let received = soon("an inventory", reader.recv()).await.unwrap();
-    assert!(matches!(
-        received.message,
-        Inbound::Inv { others: 50_000, .. }
-    ));
+    assert!(matches!(received.message, Inbound::Inv { others: 50_000, .. }));
     assert!(reader.payload.capacity() <= KEEP);
 }
 
@@ -183,13 +142,7 @@ async fn a_changed_payload_is_noticed() {
     let mut bytes = framed(NetworkMessage::Headers(headers(5)));
     bytes[100] ^= 1;
     let error = after(&bytes).await.0.unwrap_err();
-    assert!(matches!(
-        error,
-        TransportError::BadChecksum {
-            command: Command::Headers,
-            ..
-        }
-    ));
+    assert!(matches!(error, TransportError::BadChecksum { command: Command::Headers, .. }));
     assert_eq!(error.offence(), Some(Offence::BadChecksum));
 }
 
@@ -210,9 +163,7 @@ async fn random_streams_never_panic() {
         let mut random = SplitMix64::new(seed);
         let mut bytes = match random.below(4) {
             0 => framed(NetworkMessage::Headers(headers(3))),
-            1 => framed(NetworkMessage::Version(
-                crate::net::bitcoin::testing::version(),
-            )),
+            1 => framed(NetworkMessage::Version(crate::net::bitcoin::testing::version())),
             2 => framed(NetworkMessage::Addr(vec![])),
             _ => frame("addrv2", 64),
         };

@@ -78,10 +78,7 @@ impl<'a> Cursor<'a> {
     /// At the start of a payload.
     #[must_use]
     pub const fn new(payload: &'a [u8]) -> Self {
-        Self {
-            rest: payload,
-            length: payload.len(),
-        }
+        Self { rest: payload, length: payload.len() }
     }
 
     /// Bytes not read yet.
@@ -93,10 +90,7 @@ impl<'a> Cursor<'a> {
     /// An error at this place.
     #[must_use]
     pub const fn error(&self, problem: Problem) -> DecodeError {
-        DecodeError {
-            at: self.length - self.rest.len(),
-            problem,
-        }
+        DecodeError { at: self.length - self.rest.len(), problem }
     }
 
     /// The next bytes, as many as asked for.
@@ -105,10 +99,7 @@ impl<'a> Cursor<'a> {
     /// [`Problem::Short`]
     pub fn take(&mut self, needed: usize) -> Result<&'a [u8], DecodeError> {
         let Some((taken, rest)) = self.rest.split_at_checked(needed) else {
-            return Err(self.error(Problem::Short {
-                needed,
-                left: self.rest.len(),
-            }));
+            return Err(self.error(Problem::Short { needed, left: self.rest.len() }));
         };
         self.rest = rest;
         Ok(taken)
@@ -120,10 +111,7 @@ impl<'a> Cursor<'a> {
     /// [`Problem::Short`]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let Some((taken, rest)) = self.rest.split_first_chunk() else {
-            return Err(self.error(Problem::Short {
-                needed: N,
-                left: self.rest.len(),
-            }));
+            return Err(self.error(Problem::Short { needed: N, left: self.rest.len() }));
         };
         self.rest = rest;
         Ok(*taken)
@@ -211,34 +199,17 @@ mod tests {
 
     #[test]
     fn counts_are_those_of_the_bitcoin_crate_and_have_one_form() {
-        for number in [
-            0,
-            1,
-            0xfc,
-            0xfd,
-            0xffff,
-            0x1_0000,
-            0xffff_ffff,
-            0x1_0000_0000,
-            u64::MAX,
-        ] {
+        for number in [0, 1, 0xfc, 0xfd, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX] {
             let bytes = serialize(&VarInt(number));
             let mut cursor = Cursor::new(&bytes);
             assert_eq!(cursor.compact(), Ok(number));
             assert_eq!(cursor.end(), Ok(()));
         }
-        for long in [
-            &[0xfd, 0xfc, 0][..],
-            &[0xfe, 0xff, 0xff, 0, 0],
-            &[0xff; 9][..5],
-        ] {
+        for long in [&[0xfd, 0xfc, 0][..], &[0xfe, 0xff, 0xff, 0, 0], &[0xff; 9][..5]] {
             assert!(Cursor::new(long).compact().is_err(), "{long:?}");
         }
         let too_many = Cursor::new(&[0xfd, 0xd1, 7]).count(2000);
-        let problem = Problem::TooMany {
-            count: 2001,
-            max: 2000,
-        };
+        let problem = Problem::TooMany { count: 2001, max: 2000 };
         assert_eq!(too_many, Err(DecodeError { at: 0, problem }));
     }
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use bitcoin::BlockHash;
 use bitcoin::p2p::ServiceFlags;
+use ironlight_spv::BlockHeight;
 use ironlight_spv::peers::{Offence, PeerId, PeerPolicy};
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,7 +52,7 @@ pub struct PoolConfig {
     /// Events that may wait for the node, of all peers together. One holds at most 160 KB.
     pub events: usize,
     /// The height of the own tip, told in handshakes.
-    pub start_height: u32,
+    pub start_height: BlockHeight,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -67,7 +68,7 @@ impl PoolConfig {
             connection: ConnectionConfig::default(),
             handshake: HandshakeConfig::default(),
             events: 32,
-            start_height: 0,
+            start_height: BlockHeight::GENESIS,
             seed,
         }
     }
@@ -85,15 +86,7 @@ pub fn pool<C: Connect, R: Resolve>(
 ) -> (Pool<C, R>, PoolHandle, mpsc::Receiver<PeerEvent>) {
     let (events, events_out) = mpsc::channel(config.events.max(1));
     let (commands, commands_in) = mpsc::channel(COMMANDS);
-    let pool = Pool::new(
-        config,
-        policy,
-        connector,
-        resolver,
-        clock,
-        events,
-        commands_in,
-    );
+    let pool = Pool::new(config, policy, connector, resolver, clock, events, commands_in);
     (pool, PoolHandle { commands }, events_out)
 }
 
@@ -124,7 +117,7 @@ pub struct SessionInfo {
     /// Its software, safe to be shown.
     pub user_agent: String,
     /// The height of its tip when it connected, as it says.
-    pub start_height: u32,
+    pub start_height: BlockHeight,
     /// How long it has been connected.
     pub connected_for: Duration,
     /// How long its last ping took; none before the first.
@@ -133,21 +126,10 @@ pub struct SessionInfo {
 
 #[derive(Debug)]
 enum PoolCommand {
-    GetHeaders {
-        peer: PeerId,
-        locator: Vec<BlockHash>,
-        stop: BlockHash,
-    },
-    Disconnect {
-        peer: PeerId,
-    },
-    Misbehaved {
-        peer: PeerId,
-        offence: Offence,
-    },
-    Peers {
-        answer: oneshot::Sender<Vec<PeerInfo>>,
-    },
+    GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash },
+    Disconnect { peer: PeerId },
+    Misbehaved { peer: PeerId, offence: Offence },
+    Peers { answer: oneshot::Sender<Vec<PeerInfo>> },
 }
 
 /// The pool has stopped.
@@ -183,12 +165,7 @@ impl PoolHandle {
         locator: Vec<BlockHash>,
         stop: BlockHash,
     ) -> Result<(), PoolStopped> {
-        self.send(PoolCommand::GetHeaders {
-            peer,
-            locator,
-            stop,
-        })
-        .await
+        self.send(PoolCommand::GetHeaders { peer, locator, stop }).await
     }
 
     /// Lets a peer go. Nothing is held against it.
@@ -221,3 +198,8 @@ impl PoolHandle {
         self.commands.send(command).await.map_err(|_| PoolStopped)
     }
 }
+
+#[cfg(test)]
+mod abuse_tests;
+#[cfg(test)]
+mod tests;

@@ -83,13 +83,7 @@ impl<C: Connect> PeerTask<C> {
         writer: impl MessageWriter,
         version: Version,
     ) -> End {
-        let Self {
-            connection,
-            outbox,
-            stop,
-            ask_addresses,
-            ..
-        } = self;
+        let Self { connection, outbox, stop, ask_addresses, .. } = self;
         let announced = tokio::select! {
             biased;
             () = stop.cancelled() => false,
@@ -100,20 +94,12 @@ impl<C: Connect> PeerTask<C> {
         }
         if ask_addresses {
             // The queue is empty. If it were not, other peers would be asked.
-            let _ = connection
-                .replies
-                .try_send(ToWriter::Send(Outbound::GetAddr));
+            let _ = connection.replies.try_send(ToWriter::Send(Outbound::GetAddr));
         }
         let (peer, events) = (connection.peer, connection.events.clone());
         let reason = connection.run(reader, writer, outbox).await;
-        let end = End::Served {
-            cause: reason.cause(),
-            offence: reason.offence(),
-        };
-        let goodbye = PeerEvent {
-            peer,
-            kind: PeerEventKind::Disconnected { reason },
-        };
+        let end = End::Served { cause: reason.cause(), offence: reason.offence() };
+        let goodbye = PeerEvent { peer, kind: PeerEventKind::Disconnected { reason } };
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
@@ -139,19 +125,10 @@ async fn announce(connection: &Connection, version: Version) -> bool {
     };
     let notice = Notice::Connected { peer, version };
     connection.notices.send(notice).await.is_ok()
-        && connection
-            .events
-            .send(PeerEvent { peer, kind })
-            .await
-            .is_ok()
+        && connection.events.send(PeerEvent { peer, kind }).await.is_ok()
 }
 
 /// The goodbye of a peer whose task failed before it could say it.
 pub(super) const fn crash_goodbye(peer: ironlight_spv::peers::PeerId) -> PeerEvent {
-    PeerEvent {
-        peer,
-        kind: PeerEventKind::Disconnected {
-            reason: CloseReason::Crashed,
-        },
-    }
+    PeerEvent { peer, kind: PeerEventKind::Disconnected { reason: CloseReason::Crashed } }
 }

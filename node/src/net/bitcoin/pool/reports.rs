@@ -28,7 +28,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
-        info!(%peer, addr = %entry.addr, agent = %version.user_agent, "connected");
+        debug!(%peer, addr = %entry.addr, agent = %version.user_agent, "connected");
         entry.session = Some((version, now.elapsed));
         self.policy.handle_connected(entry.addr, peer, now);
         self.seed_backoff.reset();
@@ -58,8 +58,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             last_seen: now.unix,
         };
         let told: Vec<_> = addrs.iter().map(record).collect();
-        self.policy
-            .add_addresses(AddressSource::DnsSeed(seed), &told, now);
+        self.policy.add_addresses(AddressSource::DnsSeed(seed), &told, now);
     }
 
     pub(super) fn on_end(&mut self, ended: Result<(Id, (PeerId, End)), JoinError>) {
@@ -105,14 +104,10 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         };
         error!(%peer, addr = %entry.addr, %error, "a connection's task failed: a defect");
         if entry.session.is_none() {
-            return self
-                .policy
-                .handle_failed(entry.addr, DialFailure::Unreachable, now);
+            return self.policy.handle_failed(entry.addr, DialFailure::Unreachable, now);
         }
-        self.policy
-            .handle_disconnected(peer, DisconnectCause::Local, now);
+        self.policy.handle_disconnected(peer, DisconnectCause::Local, now);
         let events = self.events.clone();
-        self.errands
-            .spawn(async move { drop(events.send(crash_goodbye(peer)).await) });
+        self.errands.spawn(async move { drop(events.send(crash_goodbye(peer)).await) });
     }
 }

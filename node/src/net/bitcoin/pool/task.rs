@@ -28,15 +28,10 @@ use crate::net::bitcoin::transport::Connect;
 /// Notices that may wait, of all peers together; one holds at most 1000 addresses, 48 KB.
 const NOTICES: usize = 32;
 /// Seeds are asked again after growing pauses.
-const SEED_PAUSE: BackoffConfig = BackoffConfig {
-    base: Duration::from_secs(30),
-    cap: Duration::from_secs(60 * 60),
-};
+const SEED_PAUSE: BackoffConfig =
+    BackoffConfig { base: Duration::from_secs(30), cap: Duration::from_secs(60 * 60) };
 /// How fast one peer's addresses are taken in.
-const ADDRESS_QUOTA: Quota = Quota {
-    burst: 1000,
-    per: Duration::from_secs(10),
-};
+const ADDRESS_QUOTA: Quota = Quota { burst: 1000, per: Duration::from_secs(10) };
 /// Without anything to wait for, look again after this.
 const AT_LATEST: Duration = Duration::from_secs(60 * 60);
 
@@ -137,8 +132,6 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     async fn drain(mut self) -> PeerPolicy {
         self.stop.cancel();
         self.errands.shutdown().await;
-        // Whoever waits for room in it is let go.
-        self.notices_in.close();
         while self.tasks.join_next().await.is_some() {}
         info!("all Bitcoin peers are closed");
         self.policy
@@ -149,11 +142,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let latest = now.elapsed + AT_LATEST;
         let due = self.policy.poll_timeout().unwrap_or(latest).min(latest);
         let may_seed = !self.config.dns_seeds.is_empty() && self.policy.wants_addresses(now);
-        if may_seed {
-            due.min(self.next_seeding)
-        } else {
-            due
-        }
+        if may_seed { due.min(self.next_seeding) } else { due }
     }
 
     fn dial(&mut self) {
@@ -172,12 +161,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let now = self.clock.now();
         let (nonce, ping_seed) = (self.draw(peer, 0), self.draw(peer, 1));
         let start_height = self.config.start_height;
-        let own = OwnVersion {
-            receiver: addr,
-            time: now.unix,
-            nonce,
-            start_height,
-        };
+        let own = OwnVersion { receiver: addr, time: now.unix, nonce, start_height };
         let task = PeerTask {
             connector: Arc::clone(&self.connector),
             connection: Connection {
@@ -200,17 +184,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let handle = self.tasks.spawn(async move { (peer, task.run().await) });
         self.task_ids.insert(handle.id(), peer);
         let addresses = Gcra::new(ADDRESS_QUOTA);
-        self.peers.insert(
-            peer,
-            Peer {
-                addr,
-                leash,
-                outbox,
-                traffic,
-                addresses,
-                session: None,
-            },
-        );
+        self.peers.insert(peer, Peer { addr, leash, outbox, traffic, addresses, session: None });
     }
 
     /// A number for one peer. Peers see it, so it says nothing about the seed or about others.
@@ -236,10 +210,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             return;
         }
         self.next_seeding = now.elapsed + self.seed_backoff.next_delay();
-        info!(
-            seeds = self.config.dns_seeds.len(),
-            "no addresses left, asking DNS seeds"
-        );
+        info!(seeds = self.config.dns_seeds.len(), "no addresses left, asking DNS seeds");
         for (seed, name) in (0_u16..).zip(self.config.dns_seeds.clone()) {
             let (resolver, notices) = (Arc::clone(&self.resolver), self.notices.clone());
             let port = self.config.default_port;
@@ -255,11 +226,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     fn on_command(&mut self, command: PoolCommand) {
         match command {
-            PoolCommand::GetHeaders {
-                peer,
-                locator,
-                stop,
-            } => {
+            PoolCommand::GetHeaders { peer, locator, stop } => {
                 self.send(peer, Outbound::GetHeaders { locator, stop });
             }
             PoolCommand::Disconnect { peer } => self.close(peer, WhyClose::Asked),
@@ -285,9 +252,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     }
 
     fn on_misbehaved(&mut self, peer: PeerId, offence: Offence) {
-        let verdict = self
-            .policy
-            .handle_misbehaviour(peer, offence, self.clock.now());
+        let verdict = self.policy.handle_misbehaviour(peer, offence, self.clock.now());
         match verdict {
             Verdict::Keep => debug!(%peer, ?offence, "noted"),
             Verdict::Drop | Verdict::Ban { .. } => {
