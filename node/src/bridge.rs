@@ -14,9 +14,7 @@ use tracing::{debug, info};
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
 use crate::net::bitcoin::seeds::SystemResolver;
-use crate::net::bitcoin::{
-    PeerEvent, PeerEventKind, PoolConfig, PoolHandle, TcpConnector, pool,
-};
+use crate::net::bitcoin::{PeerEvent, PeerEventKind, PoolConfig, PoolHandle, TcpConnector, pool};
 
 /// The Bitcoin network as the chain sees it.
 #[derive(Debug)]

@@ -15,30 +15,21 @@ impl Clock {
     /// Starts now.
     #[must_use]
     pub fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     /// The time by both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix = UnixTime(u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX));
-        Now {
-            unix,
-            elapsed: self.start.elapsed(),
-        }
+        Now { unix, elapsed: self.start.elapsed() }
     }
 
     /// The moment at which so much time has passed since the start.
     #[must_use]
     pub fn instant(&self, elapsed: Duration) -> Instant {
-        self.start
-            .checked_add(elapsed)
-            .unwrap_or_else(|| self.start + FAR)
+        self.start.checked_add(elapsed).unwrap_or_else(|| self.start + FAR)
     }
 }
 

@@ -14,9 +14,7 @@ use tracing::{info, warn};
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig};
 use crate::chain::{ChainHandle, Joined, Writer, commit_blocking, fetch_start};
 use crate::clock::{Clock, unix_now};
-use crate::store::{
-    self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers,
-};
+use crate::store::{self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers};
 
 /// Where the chain is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,9 +157,7 @@ impl Node {
         let mut network = BitcoinPeers::start(peers, clock, stop.clone());
         let (chain, joined) = match (opened.chain, start_point) {
             (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
-            (None, None) => {
-                (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new())
-            }
+            (None, None) => (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new()),
             (None, Some(point)) => {
                 let fetched = fetch_start(&mut network, params, point, clock).await;
                 let (chain, joined) = fetched.ok_or(NodeError::StoppedAtStart)?;
@@ -248,9 +244,7 @@ fn check_start(chain: HeaderChain, point: Option<StartPoint>) -> Result<HeaderCh
     }
 }
 
-fn joined(
-    result: Result<Result<(), StoreError>, tokio::task::JoinError>,
-) -> Result<(), NodeError> {
+fn joined(result: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Result<(), NodeError> {
     match result {
         Ok(done) => Ok(done?),
         Err(error) => Err(NodeError::Task { reason: error.to_string() }),

@@ -94,9 +94,8 @@ fn a_bad_header_is_named_by_height_and_rule() {
 fn files_that_are_no_headers_get_one_line_each() {
     let directory = Directory::new();
     let regtest = ["--network", "regtest"];
-    let verify = |file: &str| {
-        failure(&ironlight(&[&["headers", "verify", file], &regtest[..]].concat()))
-    };
+    let verify =
+        |file: &str| failure(&ironlight(&[&["headers", "verify", file], &regtest[..]].concat()));
     assert!(verify(&directory.path("nothing.bin")).contains("nothing.bin"));
     assert!(verify(&directory.file("empty.bin", &[])).contains("no headers in it"));
     std::fs::write(directory.path("ragged.bin"), [0; 100]).unwrap();
@@ -164,8 +163,15 @@ fn a_start_that_is_trusted_is_said_to_be() {
     let chain = regtest_chain(1, 300);
     let file = directory.file("late.bin", &chain[100..]);
     let output = ironlight(&[
-        "headers", "verify", &file, "--network", "regtest", "--start-height", "100",
-        "--start-work", "0xff",
+        "headers",
+        "verify",
+        &file,
+        "--network",
+        "regtest",
+        "--start-height",
+        "100",
+        "--start-work",
+        "0xff",
     ]);
     assert!(output.status.success(), "{output:?}");
     let text = stdout(&output);

@@ -153,12 +153,7 @@ impl Params {
         let mut preimage = bitcoin::consensus::serialize(&bitcoin::VarInt::from(challenge.len()));
         preimage.extend_from_slice(challenge);
         let [a, b, c, d, ..] = sha256d::Hash::hash(&preimage).to_byte_array();
-        Self {
-            magic: [a, b, c, d],
-            minimum_chain_work: no_work(),
-            dns_seeds: &[],
-            ..signet()
-        }
+        Self { magic: [a, b, c, d], minimum_chain_work: no_work(), dns_seeds: &[], ..signet() }
     }
 
     /// The easiest target allowed.

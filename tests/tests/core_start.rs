@@ -78,13 +78,25 @@ fn one_process_a_data_directory_and_the_second_is_told_so() {
     daemon.reaches(&tip, LIMIT);
     let directory = data_dir.path().display().to_string();
     let second = Daemon::command(&[
-        "run", "--network", "regtest", "--data-dir", &directory, "--connect", &address,
+        "run",
+        "--network",
+        "regtest",
+        "--data-dir",
+        &directory,
+        "--connect",
+        &address,
     ]);
     let error = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1));
     assert!(error.contains("in use by another process"), "{error}");
     let header = Daemon::command(&[
-        "header", "7", "--json", "--network", "regtest", "--data-dir", &directory,
+        "header",
+        "7",
+        "--json",
+        "--network",
+        "regtest",
+        "--data-dir",
+        &directory,
     ]);
     let header: serde_json::Value = serde_json::from_slice(&header.stdout).unwrap();
     assert_eq!(header["hash"], core.hash_at(7));

@@ -73,7 +73,6 @@ fn survives_kills(core: &BitcoinCore, tip: &str, backend: &str) {
         daemon.kill();
         let last = heights[heights.len() - 1];
         assert!(height >= published.unwrap_or(last), "{backend}: a published tip was lost");
-        println!("{backend}: kill {kills} at {height}");
         if height > last {
             heights.push(height);
         }

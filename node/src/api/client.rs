@@ -24,7 +24,9 @@ const MAX_ANSWER: usize = 4 << 20;
 #[non_exhaustive]
 pub enum ClientError {
     /// No node listens there.
-    #[error("no node runs on {path} ({source}): start one with `ironlight run`, or name its --data-dir and --network")]
+    #[error(
+        "no node runs on {path} ({source}): start one with `ironlight run`, or name its --data-dir and --network"
+    )]
     NotRunning {
         /// The socket.
         path: PathBuf,

@@ -46,9 +46,8 @@ impl ControlSocket {
     /// [`SocketError`] naming the path.
     pub fn open(directory: &Path) -> Result<Self, SocketError> {
         let path = directory.join(FILE_NAME);
-        let bound = remove_stale(&path)
-            .and_then(|()| UnixListener::bind(&path))
-            .and_then(|listener| {
+        let bound =
+            remove_stale(&path).and_then(|()| UnixListener::bind(&path)).and_then(|listener| {
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
                 Ok(listener)
             });

@@ -44,11 +44,7 @@ pub(crate) trait HeaderNetwork: Send {
         locator: Vec<BlockHash>,
         stop: Option<BlockHash>,
     ) -> impl Future<Output = ()> + Send;
-    fn misbehaved(
-        &self,
-        peer: PeerId,
-        offence: SyncOffence,
-    ) -> impl Future<Output = ()> + Send;
+    fn misbehaved(&self, peer: PeerId, offence: SyncOffence) -> impl Future<Output = ()> + Send;
     /// A peer is slow; whether that means anything is for the peer policy to say.
     fn stalled(&self, peer: PeerId) -> impl Future<Output = ()> + Send;
     /// Ends all connections, waits until they are, and gives back who is banned.
@@ -141,7 +137,8 @@ impl<N: HeaderNetwork> Writer<N> {
         match input {
             NetworkInput::Joined { peer, address, user_agent } => {
                 self.sync.handle_connected(&chain, peer, now);
-                self.events.publish(ChainEvent::PeerJoined { peer: peer.0, address: address.clone() });
+                self.events
+                    .publish(ChainEvent::PeerJoined { peer: peer.0, address: address.clone() });
                 let phase = String::new();
                 self.peers.push(PeerView { peer: peer.0, address, user_agent, phase });
             }
@@ -317,7 +314,10 @@ fn described(view: &PeerView, sync: &[PeerStatus]) -> PeerView {
 }
 
 /// Commits off the async threads.
-pub(crate) async fn commit_blocking(store: &Arc<dyn Store>, writes: WriteBatch) -> Result<(), StoreError> {
+pub(crate) async fn commit_blocking(
+    store: &Arc<dyn Store>,
+    writes: WriteBatch,
+) -> Result<(), StoreError> {
     let store = Arc::clone(store);
     match tokio::task::spawn_blocking(move || store.commit(writes)).await {
         Ok(done) => done,

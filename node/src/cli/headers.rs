@@ -11,9 +11,9 @@ use ironlight_spv::{
     BlockHeight, Header, HeaderChain, Params, TrustedStart, UnixTime, VerifiedBatch,
 };
 
+use super::Failure;
 use super::config::{NetworkArgs, parse_backend, parse_chain_work};
 use super::progress::Progress;
-use super::Failure;
 use crate::store::{self, Opened, headers};
 
 /// Headers read and verified at a time.
@@ -64,7 +64,9 @@ enum FileError {
     Empty { path: PathBuf },
     #[error("{path}: {error}")]
     Invalid { path: PathBuf, error: Box<HeaderError> },
-    #[error("{path}: its first header is not genesis: give --start-height and --start-work, or import it into the chain that it continues")]
+    #[error(
+        "{path}: its first header is not genesis: give --start-height and --start-work, or import it into the chain that it continues"
+    )]
     NoStart { path: PathBuf },
     #[error("nothing is stored in {path} to export: import or sync a chain first")]
     NothingStored { path: PathBuf },
@@ -256,7 +258,10 @@ fn import(args: &StoredFileArgs) -> Result<(), Failure> {
         println!("tip    unchanged");
     }
     if chain.tip().work < chain.params().minimum_chain_work {
-        println!("note   the chain is below the minimum chain work of {}", location.params()?.network);
+        println!(
+            "note   the chain is below the minimum chain work of {}",
+            location.params()?.network
+        );
     }
     Ok(())
 }
@@ -286,8 +291,7 @@ fn export(args: &StoredFileArgs) -> Result<(), Failure> {
     let chain = loaded.chain;
     let path = &args.file.file;
     let written = write_file(path, &chain);
-    let count =
-        written.map_err(|source| FileError::Unreadable { path: path.clone(), source })?;
+    let count = written.map_err(|source| FileError::Unreadable { path: path.clone(), source })?;
     println!("wrote {count} headers to {}", path.display());
     println!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
     println!("last   {}", chain.tip());

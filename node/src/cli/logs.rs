@@ -15,8 +15,8 @@ pub(super) enum LogFormat {
 
 /// Starts logging; sled speaks up only where something is wrong.
 pub(super) fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_unset| EnvFilter::new("info,sled=warn"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info,sled=warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => {

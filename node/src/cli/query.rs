@@ -26,10 +26,7 @@ pub(super) struct HeaderArgs {
     json: bool,
 }
 
-fn ask<T: serde::de::DeserializeOwned>(
-    location: &NetworkArgs,
-    path: &str,
-) -> Result<T, Failure> {
+fn ask<T: serde::de::DeserializeOwned>(location: &NetworkArgs, path: &str) -> Result<T, Failure> {
     let directory = location.clone().resolve()?.network_dir()?;
     Ok(super::runtime()?.block_on(client::get(&directory, path))?)
 }

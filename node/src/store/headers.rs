@@ -208,8 +208,8 @@ fn append(chain: &mut HeaderChain, key: &[u8], stored: &[u8]) -> Result<(), Stri
     if height != expected {
         return Err(format!("heights {expected} to {height} are missing before it"));
     }
-    let payload = checksum::open(Table::Headers, key, stored)
-        .map_err(|damage: Damage| damage.to_string())?;
+    let payload =
+        checksum::open(Table::Headers, key, stored).map_err(|damage: Damage| damage.to_string())?;
     let limit = usize::try_from(SEALED).unwrap_or(usize::MAX);
     let headers = compress::decode(payload, limit).map_err(|error| error.to_string())?;
     // The rule against headers from the future was applied when they came in; a clock that was

@@ -63,7 +63,10 @@ mod tests {
     fn ten_single_steps_then_doubling_gaps_end_with_the_start() {
         let heights: Vec<u32> =
             heights(BlockHeight(100), BlockHeight(0)).map(|height| height.0).collect();
-        assert_eq!(heights, [100, 99, 98, 97, 96, 95, 94, 93, 92, 91, 90, 89, 87, 83, 75, 59, 27, 0]);
+        assert_eq!(
+            heights,
+            [100, 99, 98, 97, 96, 95, 94, 93, 92, 91, 90, 89, 87, 83, 75, 59, 27, 0]
+        );
     }
 
     #[test]

@@ -23,8 +23,8 @@ use bitcoin::{BlockHash, CompactTarget, Work};
 
 pub use batch::{ChainTip, HeaderRun, LinkedBatch, StaleBatch, TipChange, VerifiedBatch};
 use context::Context;
-pub(crate) use context::work_of;
 pub use context::Unapplied;
+pub(crate) use context::work_of;
 pub use error::{Blame, HeaderError, Violation};
 use forks::ForkTree;
 pub use forks::MAX_FORK_HEADERS;

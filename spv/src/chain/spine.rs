@@ -47,8 +47,7 @@ pub(super) struct Spine {
 impl Spine {
     /// A chain of one header; `work` includes it.
     pub(super) fn new(start: BlockHeight, header: &Header, work: Work) -> Self {
-        let mut spine =
-            Self { start, blocks: Vec::new(), len: 0, index: HashIndex::new() };
+        let mut spine = Self { start, blocks: Vec::new(), len: 0, index: HashIndex::new() };
         spine.push(header, header.hash(), work);
         spine
     }

@@ -8,7 +8,10 @@
 //! already, is the second hash's message as it stands.
 
 #![allow(clippy::many_single_char_names, reason = "a to h are the names of FIPS 180-4")]
-#![allow(clippy::unused_self, reason = "the value is the proof that the processor has the instructions")]
+#![allow(
+    clippy::unused_self,
+    reason = "the value is the proof that the processor has the instructions"
+)]
 #![allow(clippy::wildcard_imports, reason = "intrinsics, which have names that nothing else has")]
 
 use super::constants::{DIGEST_BITS, END_OF_MESSAGE, HEADER_BITS, INITIAL, K};
@@ -28,7 +31,8 @@ pub(super) struct Wide(());
 
 impl Wide {
     pub(super) fn detect() -> Option<Self> {
-        let found = std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512bw");
+        let found = std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw");
         found.then_some(Self(()))
     }
 
@@ -76,7 +80,8 @@ fn hash_sixteen(inputs: &[&[u8; 80]; 16], out: &mut [[u8; 32]; 16]) {
     let [w0, w1, w2, w3] = load_words::<4>(inputs);
     let end = splat(END_OF_MESSAGE);
     let bits = splat(HEADER_BITS);
-    let mut w = [w0, w1, w2, w3, end, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, bits];
+    let mut w =
+        [w0, w1, w2, w3, end, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, bits];
     compress!(state, w);
     add_each(&mut state, &before);
 
@@ -95,11 +100,19 @@ fn hash_sixteen(inputs: &[&[u8; 80]; 16], out: &mut [[u8; 32]; 16]) {
 fn round<const T: usize>(state: &mut [Words; 8], word: Words) {
     let [a, b, c, d, e, f, g, h] = const { moved_by(T) };
     let (in_a, in_e) = (state[a], state[e]);
-    let sum_e = _mm512_ternarylogic_epi32::<XOR>(rotated::<6>(in_e), rotated::<11>(in_e), rotated::<25>(in_e));
+    let sum_e = _mm512_ternarylogic_epi32::<XOR>(
+        rotated::<6>(in_e),
+        rotated::<11>(in_e),
+        rotated::<25>(in_e),
+    );
     let choice = _mm512_ternarylogic_epi32::<CHOOSE>(in_e, state[f], state[g]);
     let known = _mm512_add_epi32(state[h], _mm512_add_epi32(word, splat(K[T])));
     let first = _mm512_add_epi32(_mm512_add_epi32(known, choice), sum_e);
-    let sum_a = _mm512_ternarylogic_epi32::<XOR>(rotated::<2>(in_a), rotated::<13>(in_a), rotated::<22>(in_a));
+    let sum_a = _mm512_ternarylogic_epi32::<XOR>(
+        rotated::<2>(in_a),
+        rotated::<13>(in_a),
+        rotated::<22>(in_a),
+    );
     let majority = _mm512_ternarylogic_epi32::<MAJORITY>(in_a, state[b], state[c]);
     state[d] = _mm512_add_epi32(state[d], first);
     state[h] = _mm512_add_epi32(_mm512_add_epi32(first, majority), sum_a);
@@ -121,10 +134,16 @@ const fn moved_by(t: usize) -> [usize; 8] {
 #[target_feature(enable = "avx512f")]
 fn schedule<const T: usize>(w: &mut [Words; 16]) {
     let (near, far) = (w[(T + 1) % 16], w[(T + 14) % 16]);
-    let small_near =
-        _mm512_ternarylogic_epi32::<XOR>(rotated::<7>(near), rotated::<18>(near), _mm512_srli_epi32::<3>(near));
-    let small_far =
-        _mm512_ternarylogic_epi32::<XOR>(rotated::<17>(far), rotated::<19>(far), _mm512_srli_epi32::<10>(far));
+    let small_near = _mm512_ternarylogic_epi32::<XOR>(
+        rotated::<7>(near),
+        rotated::<18>(near),
+        _mm512_srli_epi32::<3>(near),
+    );
+    let small_far = _mm512_ternarylogic_epi32::<XOR>(
+        rotated::<17>(far),
+        rotated::<19>(far),
+        _mm512_srli_epi32::<10>(far),
+    );
     let sum = _mm512_add_epi32(_mm512_add_epi32(w[T % 16], small_near), w[(T + 9) % 16]);
     w[T % 16] = _mm512_add_epi32(sum, small_far);
 }
@@ -192,10 +211,26 @@ fn store_digests(state: &[Words; 8], out: &mut [[u8; 32]; 16]) {
     for i in 0..4 {
         let first = with_bytes_swapped(first_halves[i]);
         let second = with_bytes_swapped(second_halves[i]);
-        store(&mut out[i], _mm512_extracti32x4_epi32::<0>(first), _mm512_extracti32x4_epi32::<0>(second));
-        store(&mut out[i + 4], _mm512_extracti32x4_epi32::<1>(first), _mm512_extracti32x4_epi32::<1>(second));
-        store(&mut out[i + 8], _mm512_extracti32x4_epi32::<2>(first), _mm512_extracti32x4_epi32::<2>(second));
-        store(&mut out[i + 12], _mm512_extracti32x4_epi32::<3>(first), _mm512_extracti32x4_epi32::<3>(second));
+        store(
+            &mut out[i],
+            _mm512_extracti32x4_epi32::<0>(first),
+            _mm512_extracti32x4_epi32::<0>(second),
+        );
+        store(
+            &mut out[i + 4],
+            _mm512_extracti32x4_epi32::<1>(first),
+            _mm512_extracti32x4_epi32::<1>(second),
+        );
+        store(
+            &mut out[i + 8],
+            _mm512_extracti32x4_epi32::<2>(first),
+            _mm512_extracti32x4_epi32::<2>(second),
+        );
+        store(
+            &mut out[i + 12],
+            _mm512_extracti32x4_epi32::<3>(first),
+            _mm512_extracti32x4_epi32::<3>(second),
+        );
     }
 }
 

@@ -1,8 +1,16 @@
 //! The numbers of SHA-256 (FIPS 180-4), once, for every lane.
 
 /// The state before the first block (FIPS 180-4, 5.3.3).
-pub(super) const INITIAL: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+pub(super) const INITIAL: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
 
 /// The first word after a message: a one bit, then zeros (FIPS 180-4, 5.1.1).
 #[cfg(all(feature = "std", target_arch = "x86_64"))]

@@ -16,7 +16,10 @@
 // Second, reading and writing 16 bytes inside arrays of fixed size, at offsets checked at compile time.
 #![allow(unsafe_code, reason = "vector instructions; audited, and tested against a portable twin")]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![allow(clippy::indexing_slicing, reason = "every index into a fixed-size array is bounded by a constant")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "every index into a fixed-size array is bounded by a constant"
+)]
 
 mod constants;
 mod portable;

@@ -63,13 +63,16 @@ pub struct Report {
 impl Report {
     /// Every way, widest first, with its standing.
     pub fn ways(&self) -> impl Iterator<Item = (Way, Standing)> + use<> {
-        [(Way::Avx512x16, self.wide), (Way::ShaNiX2, self.pair), (Way::Portable, Standing::Used)].into_iter()
+        [(Way::Avx512x16, self.wide), (Way::ShaNiX2, self.pair), (Way::Portable, Standing::Used)]
+            .into_iter()
     }
 
     /// The way that hashes a long batch.
     #[must_use]
     pub fn fastest(&self) -> Way {
-        self.ways().find(|(_, standing)| *standing == Standing::Used).map_or(Way::Portable, |(way, _)| way)
+        self.ways()
+            .find(|(_, standing)| *standing == Standing::Used)
+            .map_or(Way::Portable, |(way, _)| way)
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -94,10 +97,10 @@ impl fmt::Display for Report {
 pub fn report() -> &'static Report {
     static REPORT: std::sync::OnceLock<Report> = std::sync::OnceLock::new();
     REPORT.get_or_init(|| {
-        let wide =
-            Wide::detect().map(|wide| (wide, move |i: &_, o: &mut _| Plan::only_wide(wide).hash::<Sample>(i, o)));
-        let pair =
-            Pair::detect().map(|pair| (pair, move |i: &_, o: &mut _| Plan::only_pair(pair).hash::<Sample>(i, o)));
+        let wide = Wide::detect()
+            .map(|wide| (wide, move |i: &_, o: &mut _| Plan::only_wide(wide).hash::<Sample>(i, o)));
+        let pair = Pair::detect()
+            .map(|pair| (pair, move |i: &_, o: &mut _| Plan::only_pair(pair).hash::<Sample>(i, o)));
         Report::after_self_test(wide, pair)
     })
 }
@@ -141,7 +144,9 @@ impl Report {
 
 /// Gives the lanes back only if their function computes what `sha2` does.
 #[cfg(feature = "std")]
-pub(super) fn judge<L>(candidate: Option<(L, impl FnOnce(&[Sample], &mut [[u8; 32]]))>) -> (Option<L>, Standing) {
+pub(super) fn judge<L>(
+    candidate: Option<(L, impl FnOnce(&[Sample], &mut [[u8; 32]]))>,
+) -> (Option<L>, Standing) {
     let Some((lanes, hash)) = candidate else {
         return (None, Standing::Unavailable);
     };

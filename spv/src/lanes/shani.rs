@@ -7,7 +7,10 @@
 
 #![allow(clippy::many_single_char_names, reason = "a to h are the names of FIPS 180-4")]
 #![allow(clippy::needless_range_loop, reason = "one index walks several arrays of N lanes in step")]
-#![allow(clippy::unused_self, reason = "the value is the proof that the processor has the instructions")]
+#![allow(
+    clippy::unused_self,
+    reason = "the value is the proof that the processor has the instructions"
+)]
 #![allow(clippy::wildcard_imports, reason = "intrinsics, which have names that nothing else has")]
 
 use super::constants::{DIGEST_BITS, END_OF_MESSAGE, HEADER_BITS, INITIAL, K};
@@ -76,7 +79,8 @@ macro_rules! scheduled {
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn compress_first_block<const N: usize>(before: States<N>, inputs: [&[u8; 80]; N]) -> States<N> {
     let mut states = before;
-    let mut w = [load::<0, N>(inputs), load::<1, N>(inputs), load::<2, N>(inputs), load::<3, N>(inputs)];
+    let mut w =
+        [load::<0, N>(inputs), load::<1, N>(inputs), load::<2, N>(inputs), load::<3, N>(inputs)];
     four_rounds::<0, N>(&mut states, w[0]);
     four_rounds::<1, N>(&mut states, w[1]);
     four_rounds::<2, N>(&mut states, w[2]);
@@ -131,7 +135,11 @@ fn four_rounds<const Q: usize, const N: usize>(states: &mut States<N>, words: Qu
         states.cdgh[n] = _mm_sha256rnds2_epu32(states.cdgh[n], states.abef[n], sums[n]);
     }
     for n in 0..N {
-        states.abef[n] = _mm_sha256rnds2_epu32(states.abef[n], states.cdgh[n], _mm_shuffle_epi32::<0x0e>(sums[n]));
+        states.abef[n] = _mm_sha256rnds2_epu32(
+            states.abef[n],
+            states.cdgh[n],
+            _mm_shuffle_epi32::<0x0e>(sums[n]),
+        );
     }
 }
 

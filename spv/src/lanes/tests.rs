@@ -31,15 +31,17 @@ fn genesis() -> ([u8; 80], [u8; 32]) {
     let mut header = [0; 80];
     header[0] = 1;
     header[36..68].copy_from_slice(&[
-        0x3b, 0xa3, 0xed, 0xfd, 0x7a, 0x7b, 0x12, 0xb2, 0x7a, 0xc7, 0x2c, 0x3e, 0x67, 0x76, 0x8f, 0x61, 0x7f, 0xc8,
-        0x1b, 0xc3, 0x88, 0x8a, 0x51, 0x32, 0x3a, 0x9f, 0xb8, 0xaa, 0x4b, 0x1e, 0x5e, 0x4a,
+        0x3b, 0xa3, 0xed, 0xfd, 0x7a, 0x7b, 0x12, 0xb2, 0x7a, 0xc7, 0x2c, 0x3e, 0x67, 0x76, 0x8f,
+        0x61, 0x7f, 0xc8, 0x1b, 0xc3, 0x88, 0x8a, 0x51, 0x32, 0x3a, 0x9f, 0xb8, 0xaa, 0x4b, 0x1e,
+        0x5e, 0x4a,
     ]);
     header[68..72].copy_from_slice(&1_231_006_505_u32.to_le_bytes());
     header[72..76].copy_from_slice(&0x1d00_ffff_u32.to_le_bytes());
     header[76..].copy_from_slice(&2_083_236_893_u32.to_le_bytes());
     let mut hash = [
-        0x00, 0x00, 0x00, 0x00, 0x00, 0x19, 0xd6, 0x68, 0x9c, 0x08, 0x5a, 0xe1, 0x65, 0x83, 0x1e, 0x93, 0x4f, 0xf7,
-        0x63, 0xae, 0x46, 0xa2, 0xa6, 0xc1, 0x72, 0xb3, 0xf1, 0xb6, 0x0a, 0x8c, 0xe2, 0x6f,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x19, 0xd6, 0x68, 0x9c, 0x08, 0x5a, 0xe1, 0x65, 0x83, 0x1e,
+        0x93, 0x4f, 0xf7, 0x63, 0xae, 0x46, 0xa2, 0xa6, 0xc1, 0x72, 0xb3, 0xf1, 0xb6, 0x0a, 0x8c,
+        0xe2, 0x6f,
     ];
     hash.reverse();
     (header, hash)
@@ -68,7 +70,9 @@ fn every_way_agrees_with_sha2_at_every_length() {
 #[test]
 fn every_plan_agrees_with_sha2() {
     let (wide, pair) = (report().plan().wide, report().plan().pair);
-    for plan in [Plan::of(wide, pair), Plan::of(wide, None), Plan::of(None, pair), Plan::of(None, None)] {
+    for plan in
+        [Plan::of(wide, pair), Plan::of(wide, None), Plan::of(None, pair), Plan::of(None, None)]
+    {
         for len in 0..=40 {
             let headers = random_headers(len, 77);
             let mut out = vec![[0xaa; 32]; len];
@@ -107,7 +111,8 @@ fn inputs_need_not_be_aligned_or_contiguous() {
             &self.1.0
         }
     }
-    let headers: Vec<Odd> = random_headers(37, 99).into_iter().map(|header| Odd(1, header, 2)).collect();
+    let headers: Vec<Odd> =
+        random_headers(37, 99).into_iter().map(|header| Odd(1, header, 2)).collect();
     let mut out = vec![[0; 32]; headers.len()];
     sha256d_80(&headers, &mut out);
     assert!(headers.iter().map(|odd| expected(&odd.1)).eq(out));
@@ -197,18 +202,25 @@ mod self_test {
 
     #[test]
     fn lanes_that_write_nothing_are_switched_off() {
-        assert_eq!(judge(Some(((), |_: &[Sample], _: &mut [[u8; 32]]| {}))), (None, Standing::Disagrees));
+        assert_eq!(
+            judge(Some(((), |_: &[Sample], _: &mut [[u8; 32]]| {}))),
+            (None, Standing::Disagrees)
+        );
     }
 
     #[test]
     fn missing_lanes_are_unavailable() {
-        assert_eq!(judge(None::<((), fn(&[Sample], &mut [[u8; 32]]))>), (None, Standing::Unavailable));
+        assert_eq!(
+            judge(None::<((), fn(&[Sample], &mut [[u8; 32]]))>),
+            (None, Standing::Unavailable)
+        );
     }
 
     #[test]
     fn lying_wide_lanes_leave_hashing_to_the_others() {
         let Some(wide) = Wide::detect() else { return };
-        let report = Report::after_self_test(Some((wide, lying)), Pair::detect().map(|pair| (pair, honest)));
+        let report =
+            Report::after_self_test(Some((wide, lying)), Pair::detect().map(|pair| (pair, honest)));
         assert_eq!(report.ways().next(), Some((Way::Avx512x16, Standing::Disagrees)));
         assert_ne!(report.fastest(), Way::Avx512x16);
         assert!(report.plan().wide.is_none());
@@ -218,7 +230,10 @@ mod self_test {
     #[test]
     fn lying_pair_lanes_leave_hashing_to_the_others() {
         let Some(pair) = Pair::detect() else { return };
-        let report = Report::after_self_test(None::<(Wide, fn(&[Sample], &mut [[u8; 32]]))>, Some((pair, lying)));
+        let report = Report::after_self_test(
+            None::<(Wide, fn(&[Sample], &mut [[u8; 32]]))>,
+            Some((pair, lying)),
+        );
         let standings = [Standing::Unavailable, Standing::Disagrees, Standing::Used];
         assert!(report.ways().map(|(_, standing)| standing).eq(standings));
         assert_eq!(report.fastest(), Way::Portable);

@@ -86,8 +86,9 @@ impl fmt::Display for SyncOffence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SyncEvent {
-    /// Two peers (or the only one) have no more headers for us, nobody that was asked still owes
-    /// a first answer, and the tip has the minimum chain work.
+    /// The tip has the minimum chain work, two peers have no more headers for us, and nobody
+    /// that was asked still owes a first answer. One peer is enough where it is the only one, or
+    /// where all others were heard and have shown nothing but chains of too little work so far.
     Synced {
         /// The tip.
         tip: ChainTip,

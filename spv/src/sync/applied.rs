@@ -2,14 +2,14 @@
 
 use bitcoin::BlockHash;
 
-use super::action::{SyncAction, SyncEvent, SyncOffence};
+use super::action::{SyncEvent, SyncOffence};
 use super::machine::HeaderSync;
 use super::peer::{PeerId, Pending, Turn};
 use crate::chain::{Blame, HeaderChain, HeaderError, Position, TipChange, Violation};
 use crate::time::Now;
 
 impl HeaderSync {
-    /// The driver's verdict on an [`SyncAction::Apply`], after it verified, committed and applied
+    /// The driver's verdict on an [`Apply`](super::SyncAction::Apply), after it verified, committed and applied
     /// the batch, or applied its valid prefix and refused the rest. `chain` is the chain after it.
     pub fn handle_applied(
         &mut self,
@@ -36,9 +36,7 @@ impl HeaderSync {
         change: &TipChange,
         now: Now,
     ) {
-        let best = chain
-            .find(&pending.end)
-            .is_none_or(|(_, position)| position == Position::Best);
+        let best = chain.find(&pending.end).is_some_and(|(_, position)| position == Position::Best);
         self.move_pin(id, pending, best);
         let moved = !matches!(change, TipChange::Unchanged);
         if moved {
@@ -73,40 +71,37 @@ impl HeaderSync {
         self.unpin(id);
         match self.peers.get_mut(&id) {
             Some(peer) if !best => peer.pin = Some(pending.end),
-            Some(_) | None => self.act(SyncAction::Unpin(pending.end)),
+            Some(_) | None => self.release_pin(pending.end),
         }
     }
 
     /// A batch went in: asks for the next one, or ends the turn.
-    fn go_on(
-        &mut self,
-        chain: &HeaderChain,
-        id: PeerId,
-        pending: Pending,
-        best: bool,
-        now: Now,
-    ) {
+    fn go_on(&mut self, chain: &HeaderChain, id: PeerId, pending: Pending, best: bool, now: Now) {
         let Some(peer) = self.peers.get(&id) else { return };
         if peer.request.is_some() {
             return;
         }
-        let turn = peer.turn;
+        let (turn, faster) = (peer.turn, peer.faster);
         if !pending.full {
             if turn.is_working() || matches!(turn, Turn::Backoff { .. }) {
                 self.finish_turn(id);
             }
-        } else if best && self.primary_extends_tip(id) {
-            self.stand_by(id);
+        } else if let Some(primary) = self.extends_tip(id).filter(|_| best && !faster) {
+            self.stand_by(id, primary);
         } else if self.engage(id, now) {
+            if best && self.extends_tip(id).is_some() {
+                // The other one stands by as soon as it has answered.
+                self.primary = Some(id);
+            }
             self.ask(id, chain.locator_from(&pending.end), None, now);
         }
     }
 
-    /// Whether another peer is downloading on our best chain, so that this one need not.
-    fn primary_extends_tip(&self, id: PeerId) -> bool {
-        let Some(primary) = self.primary.filter(|primary| *primary != id) else { return false };
-        let primary = self.peers.get(&primary);
-        primary.is_some_and(|primary| primary.is_direct() && primary.reached.is_some())
+    /// The other peer that is downloading on our best chain, so that this one need not.
+    fn extends_tip(&self, id: PeerId) -> Option<PeerId> {
+        let primary = self.primary.filter(|primary| *primary != id)?;
+        let known = self.peers.get(&primary)?;
+        (known.is_direct() && known.reached.is_some()).then_some(primary)
     }
 
     fn apply_failed(
@@ -118,7 +113,7 @@ impl HeaderSync {
         now: Now,
     ) {
         if pending.pinned {
-            self.act(SyncAction::Unpin(pending.end));
+            self.release_pin(pending.end);
         }
         if error.blame() == Blame::Peer {
             let (hash, height, violation) = (error.hash, error.height, error.violation);
@@ -127,15 +122,13 @@ impl HeaderSync {
         self.end_presync(id, None);
         self.unpin(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        match error.violation {
-            Violation::UnknownParent { .. } => self.lost_parent(chain, id, error.hash, now),
-            _ => {
-                // Ahead of our clock. What is in flight would not connect to anything.
-                peer.request = None;
-                let until = now.elapsed.saturating_add(self.config.clock_retry);
-                self.back_off_until(id, until);
-            }
+        if matches!(error.violation, Violation::UnknownParent { .. }) {
+            return self.lost_parent(chain, id, error.hash, now);
         }
+        // Ahead of our clock. What is in flight would not connect to anything.
+        peer.request = None;
+        let until = now.elapsed.saturating_add(self.config.clock_retry);
+        self.back_off_until(id, until);
     }
 
     /// The branch that the batch was to go on is gone: asks where our chains part.

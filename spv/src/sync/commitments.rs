@@ -12,7 +12,7 @@ use bitcoin::hashes::Hash as _;
 use sha2::{Digest as _, Sha256};
 
 /// Words in a chunk of bits.
-const WORDS: usize = 64;
+const WORDS: usize = 512;
 /// Bits in a chunk.
 pub(super) const CHUNK_BITS: usize = WORDS * 64;
 

@@ -68,6 +68,8 @@ pub struct HeaderSync {
     pub(super) last_checked: Duration,
     /// Questions asked so far.
     pub(super) questions: u64,
+    /// Ends of pinned branches, and how many peers pin each: at most two a peer.
+    pins: BTreeMap<BlockHash, u32>,
     actions: VecDeque<SyncAction>,
     seed: u64,
     draws: u64,
@@ -87,6 +89,7 @@ impl HeaderSync {
             round_began: Duration::ZERO,
             last_checked: Duration::ZERO,
             questions: 0,
+            pins: BTreeMap::new(),
             actions: VecDeque::new(),
             seed,
             draws: 0,
@@ -107,7 +110,7 @@ impl HeaderSync {
         if let Some(Peer { pending: Some(pending), .. }) = self.peers.remove(&peer)
             && pending.pinned
         {
-            self.act(SyncAction::Unpin(pending.end));
+            self.release_pin(pending.end);
         }
         self.forget_primary(peer);
         self.schedule(chain, now);
@@ -233,6 +236,24 @@ impl HeaderSync {
     /// Takes back the pin that a peer's branch has.
     pub(super) fn unpin(&mut self, peer: PeerId) {
         if let Some(end) = self.peers.get_mut(&peer).and_then(|peer| peer.pin.take()) {
+            self.release_pin(end);
+        }
+    }
+
+    /// Pins the branch that ends in a header, also if it is only about to be added.
+    pub(super) fn take_pin(&mut self, end: BlockHash) {
+        let pins = self.pins.entry(end).or_default();
+        *pins += 1;
+        if *pins == 1 {
+            self.act(SyncAction::Pin(end));
+        }
+    }
+
+    pub(super) fn release_pin(&mut self, end: BlockHash) {
+        let Some(pins) = self.pins.get_mut(&end) else { return };
+        *pins -= 1;
+        if *pins == 0 {
+            self.pins.remove(&end);
             self.act(SyncAction::Unpin(end));
         }
     }
@@ -253,7 +274,7 @@ impl HeaderSync {
         if self.config.defences.refuse_offenders {
             known.turn = Turn::Refused;
         } else {
-            known.turn = Turn::Done;
+            known.turn = Turn::Waiting;
         }
         self.end_presync(peer, None);
         self.unpin(peer);

@@ -24,6 +24,7 @@ mod answer;
 mod applied;
 mod commitments;
 mod config;
+mod lowwork;
 mod machine;
 mod peer;
 mod presync;

@@ -1,6 +1,7 @@
 //! What the machine remembers of a peer.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bitcoin::BlockHash;
@@ -15,10 +16,17 @@ use crate::header::BlockHeight;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Waiting,
-    Working { since: Duration },
-    Standby,
+    Working {
+        since: Duration,
+    },
+    /// It agreed with another peer, and waits for as long as that one is at work.
+    Standby {
+        with: PeerId,
+    },
     Done,
-    Backoff { until: Duration },
+    Backoff {
+        until: Duration,
+    },
     Refused,
 }
 
@@ -27,16 +35,16 @@ impl Turn {
         matches!(self, Self::Working { .. })
     }
 
-    /// Whether the peer can be asked when its turn comes.
+    /// Whether the peer can give a second opinion.
     pub(super) const fn is_candidate(self) -> bool {
-        matches!(self, Self::Waiting | Self::Standby)
+        matches!(self, Self::Waiting | Self::Standby { .. })
     }
 
     const fn phase(self) -> PeerPhase {
         match self {
             Self::Waiting => PeerPhase::Waiting,
             Self::Working { .. } => PeerPhase::Working,
-            Self::Standby => PeerPhase::Standby,
+            Self::Standby { .. } => PeerPhase::Standby,
             Self::Done => PeerPhase::Done,
             Self::Backoff { .. } => PeerPhase::Backoff,
             Self::Refused => PeerPhase::Refused,
@@ -45,12 +53,28 @@ impl Turn {
 }
 
 /// A getheaders in flight.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Request {
+    pub(super) sent: Duration,
     /// None where stalls are not minded.
     pub(super) deadline: Option<Duration>,
-    /// A second opinion: an answer that continues from here agrees with the peer that downloads.
-    pub(super) probe: Option<BlockHash>,
+    pub(super) probe: Option<Probe>,
+}
+
+/// A question whose answer tells whether the peer agrees with others.
+#[derive(Clone, Debug)]
+pub(super) struct Probe {
+    /// Where others' presyncs are: an answer that continues from there agrees with that one.
+    pub(super) places: Vec<(PeerId, BlockHash)>,
+    /// What the primary takes for a message.
+    pub(super) pace: Duration,
+}
+
+impl Probe {
+    /// With whom, and where, headers that follow `parent` agree.
+    pub(super) fn agreement(&self, parent: &BlockHash) -> Option<(PeerId, BlockHash)> {
+        self.places.iter().find(|(_, at)| at == parent).copied()
+    }
 }
 
 /// A batch that the driver is applying.
@@ -73,6 +97,10 @@ pub(super) struct Peer {
     /// The end of the branch that is kept from eviction for this peer.
     pub(super) pin: Option<BlockHash>,
     pub(super) slow: bool,
+    /// It has answered in this round, or let a deadline pass.
+    pub(super) heard: bool,
+    /// Its last answer took less than half of what the primary takes.
+    pub(super) faster: bool,
     /// Attempts that came to nothing, in a row.
     pub(super) strikes: u32,
     pub(super) unconnecting: u32,
@@ -93,6 +121,8 @@ impl Peer {
             presync: None,
             pin: None,
             slow: false,
+            heard: false,
+            faster: false,
             strikes: 0,
             unconnecting: 0,
             announced: None,
@@ -109,6 +139,18 @@ impl Peer {
     /// Whether it brings headers that are kept at once.
     pub(super) const fn is_direct(&self) -> bool {
         self.turn.is_working() && self.presync.is_none()
+    }
+
+    /// An answer, or an announcement, has come. Says whether it was asked for, be it long ago.
+    pub(super) fn note_answer(&mut self, now: Duration) -> bool {
+        let Some(request) = self.request.take() else {
+            return matches!(self.turn, Turn::Backoff { .. });
+        };
+        self.slow = false;
+        self.heard = true;
+        let took = now.saturating_sub(request.sent);
+        self.faster = request.probe.is_some_and(|probe| took.saturating_mul(2) < probe.pace);
+        true
     }
 
     pub(super) fn status(&self, peer: PeerId) -> PeerStatus {

@@ -8,24 +8,26 @@ use bitcoin::BlockHash;
 
 use super::action::{GaveUp, SyncAction, SyncEvent, SyncState};
 use super::machine::{HeaderSync, Opinions};
-use super::peer::{PeerId, Request, Turn};
+use super::peer::{Peer, PeerId, Probe, Request, Turn};
 use crate::chain::{BlockLocator, HeaderChain};
 use crate::time::Now;
 
 /// A backoff is doubled at most so often.
 const MAX_DOUBLINGS: u32 = 4;
+/// Presyncs that a locator names at most; with our own chain's hashes it stays below 101.
+const MAX_PLACES: usize = 16;
 
 impl HeaderSync {
     /// When [`handle_timeout`](Self::handle_timeout) is due, in time since the node started.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let peers = self.peers.values();
-        let deadlines = peers.clone().filter_map(|peer| peer.request?.deadline);
+        let deadlines = peers.clone().filter_map(|peer| peer.request.as_ref()?.deadline);
         let backoffs = peers.filter_map(|peer| match peer.turn {
             Turn::Backoff { until } => Some(until),
             Turn::Waiting
             | Turn::Working { .. }
-            | Turn::Standby
+            | Turn::Standby { .. }
             | Turn::Done
             | Turn::Refused => None,
         });
@@ -38,12 +40,15 @@ impl HeaderSync {
         if self.reask_due().is_some_and(|due| due <= now.elapsed) {
             self.begin_round(now);
         }
+        self.end_standbys();
         self.ask_announcers(chain, now);
-        if self.primary.is_none()
-            && let Some(peer) = self.pick()
-        {
+        if self.primary.is_none() {
             self.opinions = Opinions { batches: 0, since: now.elapsed };
-            self.start_turn(chain, peer, now);
+            match self.pick() {
+                Some(peer) => self.start_turn(chain, peer, now),
+                // Others that are at work already, if there are any.
+                None => self.primary = self.furthest_at_work(),
+            }
         }
         if self.is_caught_up(chain) {
             self.ask_everybody(chain, now);
@@ -52,18 +57,43 @@ impl HeaderSync {
             self.ask_opinion(chain, now);
         }
         self.update_state(chain, now);
+        debug_assert!(
+            self.peers.values().all(|peer| !peer.turn.is_working() || !peer.is_free()),
+            "a peer at work that nothing is expected of would keep its place for ever"
+        );
     }
 
     pub(super) fn working(&self) -> usize {
         self.peers.values().filter(|peer| peer.turn.is_working()).count()
     }
 
+    /// Those that agreed with somebody whose turn is over are asked themselves.
+    fn end_standbys(&mut self) {
+        let at_work: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.turn.is_working())
+            .map(|(id, _)| *id)
+            .collect();
+        for peer in self.peers.values_mut() {
+            if matches!(peer.turn, Turn::Standby { with } if !at_work.contains(&with)) {
+                peer.turn = Turn::Waiting;
+            }
+        }
+    }
+
+    fn furthest_at_work(&self) -> Option<PeerId> {
+        let at_work = self.peers.iter().filter(|(_, peer)| peer.turn.is_working());
+        let work = |peer: &Peer| peer.presync.as_ref().map(|presync| presync.work());
+        at_work.max_by_key(|(_, peer)| work(peer)).map(|(id, _)| *id)
+    }
+
     /// Somebody to ask, at random, so that being first or quick is of no use. Slow peers only
     /// where there is nobody else.
     fn pick(&mut self) -> Option<PeerId> {
         let of_kind = |slow: bool| -> Vec<PeerId> {
-            let candidates = self.peers.iter().filter(|(_, peer)| peer.turn.is_candidate());
-            candidates
+            let waiting = self.peers.iter().filter(|(_, peer)| peer.turn == Turn::Waiting);
+            waiting
                 .filter(|(_, peer)| peer.is_free() && peer.slow == slow)
                 .map(|(id, _)| *id)
                 .collect()
@@ -85,8 +115,30 @@ impl HeaderSync {
         if known.presync.is_some() {
             self.ask_presync(chain, peer, now);
         } else {
-            self.ask(peer, chain.locator(), None, now);
+            // Nobody is slower than no time at all: only what has stalled changes hands.
+            self.ask_probe(chain, peer, Duration::ZERO, now);
         }
+    }
+
+    /// Where the presyncs are, the highest first.
+    fn places(&self) -> Vec<(PeerId, BlockHash)> {
+        let presyncs = self.peers.iter().filter_map(|(id, peer)| {
+            let presync = peer.presync.as_ref()?;
+            Some((presync.height(), *id, presync.next_parent()))
+        });
+        let mut places: Vec<_> = presyncs.collect();
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        places.truncate(MAX_PLACES);
+        places.into_iter().map(|(_, id, at)| (id, at)).collect()
+    }
+
+    /// Asks a peer to continue where another one is, or else from our tip. Whoever agrees with a
+    /// presync costs one message; whoever does not starts a download of its own.
+    fn ask_probe(&mut self, chain: &HeaderChain, peer: PeerId, pace: Duration, now: Now) {
+        let places = self.places();
+        let mut locator: BlockLocator = places.iter().map(|(_, at)| *at).collect();
+        locator.extend(chain.locator());
+        self.ask(peer, locator, Some(Probe { places, pace }), now);
     }
 
     /// Sends a getheaders.
@@ -94,13 +146,14 @@ impl HeaderSync {
         &mut self,
         peer: PeerId,
         locator: BlockLocator,
-        probe: Option<BlockHash>,
+        probe: Option<Probe>,
         now: Now,
     ) {
-        let deadline = now.elapsed.saturating_add(self.config.request_timeout);
+        let sent = now.elapsed;
+        let deadline = sent.saturating_add(self.config.request_timeout);
         let deadline = self.config.defences.stall_timeout.then_some(deadline);
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.request = Some(Request { deadline, probe });
+        known.request = Some(Request { sent, deadline, probe });
         self.questions += 1;
         known.asked = self.questions;
         if self.primary.is_none() && known.turn.is_working() {
@@ -125,10 +178,10 @@ impl HeaderSync {
         self.forget_primary(peer);
     }
 
-    /// The peer agrees with the one that downloads, and waits.
-    pub(super) fn stand_by(&mut self, peer: PeerId) {
+    /// The peer agrees with another one, and waits for it.
+    pub(super) fn stand_by(&mut self, peer: PeerId, with: PeerId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.turn = Turn::Standby;
+        known.turn = Turn::Standby { with };
         self.unpin(peer);
         self.forget_primary(peer);
     }
@@ -161,7 +214,7 @@ impl HeaderSync {
             .peers
             .iter()
             .filter(|(_, peer)| {
-                let deadline = peer.request.and_then(|request| request.deadline);
+                let deadline = peer.request.as_ref().and_then(|request| request.deadline);
                 deadline.is_some_and(|deadline| deadline <= now.elapsed)
             })
             .map(|(id, _)| *id)
@@ -170,6 +223,7 @@ impl HeaderSync {
             if let Some(known) = self.peers.get_mut(&peer) {
                 known.request = None;
                 known.slow = true;
+                known.heard = true;
             }
             self.tell(SyncEvent::Stalled { peer });
             self.back_off(peer, now);
@@ -195,10 +249,13 @@ impl HeaderSync {
                 announcers.push(*id);
             }
         }
-        for peer in announcers {
-            if self.working() < self.config.max_parallel {
-                self.start_turn(chain, peer, now);
+        for id in announcers {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.announced = None;
+                peer.reached = None;
             }
+            // Needs no place among those that download, as long as one message is enough.
+            self.ask(id, chain.locator(), None, now);
         }
     }
 
@@ -230,9 +287,9 @@ impl HeaderSync {
         due <= now.elapsed || self.opinions.batches >= self.config.second_opinion_batches
     }
 
-    /// Asks the candidate that was not asked for longest to continue from where the primary is.
-    /// An answer that does costs one message; any other answer starts a download of its own.
+    /// Asks the candidate that was not asked for longest.
     fn ask_opinion(&mut self, chain: &HeaderChain, now: Now) {
+        let Opinions { batches, since } = self.opinions;
         self.opinions = Opinions { batches: 0, since: now.elapsed };
         if self.working() >= self.config.max_parallel && !self.preempt(now) {
             return;
@@ -241,20 +298,16 @@ impl HeaderSync {
             self.peers.iter().filter(|(_, peer)| peer.turn.is_candidate() && peer.is_free());
         let next = candidates.min_by_key(|(_, peer)| (peer.slow, peer.asked));
         let Some(peer) = next.map(|(id, _)| *id) else { return };
-        let primary = self.primary.and_then(|primary| self.peers.get(&primary));
-        let presync = primary.and_then(|primary| primary.presync.as_ref());
-        let place = presync.map(|presync| (presync.next_parent(), presync.start()));
-        let own = self.peers.get(&peer).is_some_and(|peer| peer.presync.is_some());
-        match place.filter(|_| !own) {
-            Some((at, start)) => {
-                if let Some(known) = self.peers.get_mut(&peer) {
-                    known.turn = Turn::Working { since: now.elapsed };
-                    known.reached = None;
-                }
-                self.ask(peer, after(chain, at, &start), Some(at), now);
-            }
-            None => self.start_turn(chain, peer, now),
+        let pace = now.elapsed.saturating_sub(since).checked_div(batches.max(1));
+        let Some(pace) = pace else { return };
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if known.presync.is_some() {
+            return self.start_turn(chain, peer, now);
         }
+        known.turn = Turn::Working { since: now.elapsed };
+        known.reached = None;
+        known.announced = None;
+        self.ask_probe(chain, peer, pace, now);
     }
 
     /// Takes the place of the peer that has had one for longest, if that is too long.
@@ -262,7 +315,7 @@ impl HeaderSync {
         let since = |turn: Turn| match turn {
             Turn::Working { since } => Some(since),
             Turn::Waiting
-            | Turn::Standby
+            | Turn::Standby { .. }
             | Turn::Done
             | Turn::Backoff { .. }
             | Turn::Refused => None,
@@ -294,6 +347,7 @@ impl HeaderSync {
     fn begin_round(&mut self, now: Now) {
         self.round_began = now.elapsed;
         for peer in self.peers.values_mut() {
+            peer.heard = false;
             if peer.turn == Turn::Done && peer.is_free() {
                 peer.turn = Turn::Waiting;
             }

@@ -46,7 +46,12 @@ pub struct StartConfig {
 
 impl Default for StartConfig {
     fn default() -> Self {
-        Self { request_timeout: Duration::from_secs(10), max_steps: 32, max_peers: 64, max_misses: 8 }
+        Self {
+            request_timeout: Duration::from_secs(10),
+            max_steps: 32,
+            max_peers: 64,
+            max_misses: 8,
+        }
     }
 }
 
@@ -65,7 +70,11 @@ pub enum StartAction {
     Finished(TrustedStart),
 }
 
-/// Fetches a trusted start; see the [module](self).
+/// Turns a height and hash that the user trusts into a [`TrustedStart`], header by header, each
+/// proved by the hash that it was asked for.
+///
+/// A header does not tell the work before it: the start's work is that of the header alone. The
+/// network's minimum chain work means nothing on such a chain; set it to zero.
 #[derive(Debug)]
 pub struct StartFetch {
     params: Params,
@@ -173,6 +182,10 @@ impl StartFetch {
         self.asked = None;
         self.misses = 0;
         self.peers.values_mut().for_each(|asked| *asked = 0);
+        if self.wanted == self.params.genesis.hash() {
+            // Known anyway.
+            self.found.push(self.params.genesis);
+        }
         if self.is_enough() {
             self.finish();
         }
@@ -187,15 +200,16 @@ impl StartFetch {
     }
 
     /// Heights from the start down to the period's first header.
-    fn into_period(&self) -> usize {
+    fn blocks_into_period(&self) -> usize {
         usize::try_from(self.height.0 % self.params.period.max(1)).unwrap_or(usize::MAX)
     }
 
     fn is_enough(&self) -> bool {
         let Some(before) = self.found.len().checked_sub(1) else { return false };
         let down_to_genesis = usize::try_from(self.height.0).unwrap_or(usize::MAX);
-        let period = self.into_period();
-        let wanted = (MEDIAN_SPAN - 1).max(if period <= self.config.max_steps { period } else { 0 });
+        let period = self.blocks_into_period();
+        let wanted =
+            (MEDIAN_SPAN - 1).max(if period <= self.config.max_steps { period } else { 0 });
         before >= wanted.min(self.config.max_steps).min(down_to_genesis)
     }
 
@@ -213,13 +227,13 @@ impl StartFetch {
         let mut start = TrustedStart::bare(self.height, *header, work);
         let times = before.iter().take(MEDIAN_SPAN - 1).rev();
         start.previous_times = times.map(Header::time).collect();
-        let first = self.found.get(self.into_period());
-        start.period_first = first
-            .map(|first| PeriodFirst { time: first.time(), bits: first.compact_target() });
+        let first = self.found.get(self.blocks_into_period());
+        start.period_first =
+            first.map(|first| PeriodFirst { time: first.time(), bits: first.compact_target() });
         start.last_ordinary = self
             .found
             .iter()
-            .take(self.into_period().saturating_add(1))
+            .take(self.blocks_into_period().saturating_add(1))
             .map(Header::compact_target)
             .find(|bits| *bits != self.params.pow_limit)
             .or_else(|| first.map(Header::compact_target));

@@ -9,8 +9,8 @@ use crate::chain::HeaderChain;
 use crate::time::Now;
 
 impl HeaderSync {
-    /// Peers whose turn is younger than this hold up the verdict, unless they are in a presync:
-    /// long enough for one answer and a stall, too short for a liar to hold it up for ever.
+    /// Peers that were asked and not heard in this round hold up the verdict for so long: enough for
+    /// one answer and a stall, too short for a liar to hold it up for ever.
     fn grace(&self) -> Duration {
         self.config.request_timeout.saturating_mul(2)
     }
@@ -18,12 +18,12 @@ impl HeaderSync {
     /// When a turn stops holding up the verdict.
     fn grace_end(&self, peer: &Peer) -> Option<Duration> {
         match peer.turn {
-            Turn::Working { since } if peer.presync.is_none() => {
+            Turn::Working { since } if peer.presync.is_none() && !peer.heard => {
                 Some(since.saturating_add(self.grace()))
             }
             Turn::Working { .. }
             | Turn::Waiting
-            | Turn::Standby
+            | Turn::Standby { .. }
             | Turn::Done
             | Turn::Backoff { .. }
             | Turn::Refused => None,
@@ -65,22 +65,29 @@ impl HeaderSync {
         self.state = state;
     }
 
-    /// Whether enough peers have no more headers, and none that was asked still owes an answer.
+    /// Whether two peers have no more headers, or one where all others were heard (they are in a
+    /// presync, or agree with one that is) or are of no use now; and none holds up the verdict.
     fn is_settled(&self, now: Now) -> bool {
-        let responsive = |peer: &&Peer| !peer.slow && peer.turn != Turn::Refused;
         let done = self.peers.values().filter(|peer| peer.turn == Turn::Done).count();
-        let needed = self.peers.values().filter(responsive).count().clamp(1, 2);
-        let held_up = self.peers.values().any(|peer| match self.grace_end(peer) {
-            Some(end) => end > now.elapsed || self.is_primary_direct(peer),
-            None => false,
+        let unheard = self.peers.values().any(|peer| match peer.turn {
+            Turn::Waiting | Turn::Working { .. } | Turn::Standby { .. } => {
+                !peer.heard && !peer.slow
+            }
+            Turn::Done | Turn::Backoff { .. } | Turn::Refused => false,
         });
-        done >= needed && !held_up
+        let held_up = self.peers.values().any(|peer| match self.grace_end(peer) {
+            Some(end) => end > now.elapsed,
+            None => self.is_primary_direct(peer),
+        });
+        (done >= 2 || (done == 1 && !unheard)) && !held_up
     }
 
     /// Whether a peer is the one that downloads a chain which is kept at once.
     fn is_primary_direct(&self, peer: &Peer) -> bool {
         let primary = self.primary.and_then(|id| self.peers.get(&id));
-        primary.is_some_and(|primary| core::ptr::eq(primary, peer)) && peer.reached.is_some()
+        primary.is_some_and(|primary| core::ptr::eq(primary, peer))
+            && peer.is_direct()
+            && peer.reached.is_some()
     }
 
     /// The chain has grown by a full message: we were behind.

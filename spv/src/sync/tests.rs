@@ -1,1 +1,243 @@
-//! x
+//! The machine by itself, one call at a time.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::*;
+use crate::chain::{BlockLocator, HeaderChain, Violation};
+use crate::generate::Miner;
+use crate::header::Header;
+use crate::params::{Network, Params};
+use crate::time::{Now, UnixTime};
+
+const ONE: PeerId = PeerId(1);
+const TWO: PeerId = PeerId(2);
+
+fn at(seconds: u64) -> Now {
+    Now { unix: UnixTime(1_790_000_000), elapsed: Duration::from_secs(seconds) }
+}
+
+struct Setup {
+    sync: HeaderSync,
+    chain: HeaderChain,
+    miner: Miner,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self::with(SyncConfig::default())
+    }
+
+    fn with(config: SyncConfig) -> Self {
+        let chain = HeaderChain::new(Params::new(Network::Regtest));
+        Self { sync: HeaderSync::new(config, 7), chain, miner: Miner::new(7) }
+    }
+
+    fn connect(&mut self, peer: PeerId, seconds: u64) {
+        self.sync.handle_connected(&self.chain, peer, at(seconds));
+    }
+
+    fn headers(&mut self, peer: PeerId, headers: &[Header], seconds: u64) {
+        self.sync.handle_headers(&self.chain, peer, headers.to_vec(), at(seconds));
+    }
+
+    fn on_tip(&mut self, count: usize) -> Vec<Header> {
+        let tip = self.chain.get(self.chain.tip().height).unwrap();
+        self.miner.run(&tip.header, count, 600)
+    }
+
+    /// Does what a driver does, and gives the questions and the faults.
+    fn settle(&mut self, seconds: u64) -> (Vec<(PeerId, BlockLocator)>, Vec<SyncOffence>) {
+        let (mut questions, mut faults) = (Vec::new(), Vec::new());
+        while let Some(action) = self.sync.poll() {
+            match action {
+                SyncAction::GetHeaders { peer, locator, .. } => questions.push((peer, locator)),
+                SyncAction::Apply { peer, batch } => {
+                    let outcome = self.chain.verify_linked(batch, at(seconds).unix);
+                    let outcome = outcome.map(|verified| self.chain.apply(verified).unwrap());
+                    self.sync.handle_applied(&self.chain, peer, outcome.as_ref(), at(seconds));
+                }
+                SyncAction::Misbehaved { offence, .. } => faults.push(offence),
+                SyncAction::Pin(_) | SyncAction::Unpin(_) | SyncAction::Event(_) => {}
+            }
+        }
+        (questions, faults)
+    }
+
+    fn asked(&mut self, seconds: u64) -> Vec<PeerId> {
+        self.settle(seconds).0.into_iter().map(|(peer, _)| peer).collect()
+    }
+}
+
+#[test]
+fn one_of_two_peers_is_asked_first_and_the_other_after_its_short_answer() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.connect(TWO, 0);
+    assert_eq!(setup.asked(0), [ONE]);
+    let headers = setup.on_tip(10);
+    setup.headers(ONE, &headers, 1);
+    assert_eq!(setup.asked(1), [TWO]);
+    assert!(!setup.sync.status().is_synced());
+    setup.headers(TWO, &[], 2);
+    setup.settle(2);
+    assert!(setup.sync.status().is_synced());
+}
+
+#[test]
+fn a_single_peer_is_enough_to_be_synced() {
+    let mut setup = Setup::new();
+    assert_eq!(setup.sync.status().state, SyncState::NoPeers);
+    setup.connect(ONE, 0);
+    assert_eq!(setup.sync.status().state, SyncState::Syncing);
+    setup.headers(ONE, &[], 1);
+    assert!(setup.sync.status().is_synced());
+}
+
+#[test]
+fn a_request_that_is_overdue_moves_to_another_peer_and_the_first_is_asked_later() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    // The second opinion would be due at the same time as the deadline.
+    setup.connect(TWO, 5);
+    assert_eq!(setup.sync.poll_timeout(), Some(Duration::from_secs(20)));
+    setup.sync.handle_timeout(&setup.chain, at(20));
+    assert_eq!(setup.asked(20), [TWO]);
+    let status = setup.sync.status();
+    assert!(status.peers[0].slow && status.peers[0].phase == PeerPhase::Backoff);
+    setup.headers(TWO, &[], 21);
+    setup.sync.handle_timeout(&setup.chain, at(50));
+    assert_eq!(setup.asked(50), [ONE]);
+}
+
+#[test]
+fn at_most_one_question_is_in_flight_a_peer() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    assert_eq!(setup.asked(0).len(), 1);
+    let unknown = setup.on_tip(3);
+    for seconds in 1..10 {
+        setup.headers(ONE, &unknown[2..], seconds);
+        setup.sync.handle_block_inv(&setup.chain, ONE, &[unknown[1].hash()], at(seconds));
+    }
+    assert!(setup.asked(10).is_empty());
+    // What was announced meanwhile is asked for once the answer is here, unless it brought it.
+    setup.headers(ONE, &unknown[..1], 11);
+    assert_eq!(setup.asked(11), [ONE]);
+    setup.headers(ONE, &unknown[1..], 12);
+    assert!(setup.asked(12).is_empty());
+}
+
+#[test]
+fn more_headers_than_a_message_may_have_are_an_offence() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    let headers = setup.on_tip(MAX_HEADERS + 1);
+    setup.headers(ONE, &headers, 1);
+    let count = MAX_HEADERS + 1;
+    assert_eq!(setup.settle(1).1, [SyncOffence::TooManyHeaders { count }]);
+    setup.headers(ONE, &headers[..5], 2);
+    assert!(setup.sync.poll().is_none(), "it is not listened to any more");
+}
+
+#[test]
+fn a_header_without_proof_of_work_is_an_offence_wherever_it_connects() {
+    for connects in [true, false] {
+        let mut setup = Setup::new();
+        setup.connect(ONE, 0);
+        setup.asked(0);
+        let mut bytes = *setup.on_tip(1)[0].as_bytes();
+        // Far harder than regtest asks for: no hash meets it.
+        bytes[72..76].copy_from_slice(&0x1800_ffff_u32.to_le_bytes());
+        bytes[4] ^= u8::from(!connects);
+        setup.headers(ONE, &[Header::from_bytes(bytes)], 1);
+        match setup.settle(1).1.as_slice() {
+            [SyncOffence::InvalidHeader { violation, .. }] => {
+                assert!(matches!(violation, Violation::HashAboveTarget { .. }));
+            }
+            faults => panic!("{faults:?}"),
+        }
+    }
+}
+
+#[test]
+fn questions_after_unconnecting_headers_are_bounded_until_some_connect() {
+    let mut setup = Setup::with(SyncConfig { max_unconnecting: 3, ..SyncConfig::default() });
+    setup.connect(ONE, 0);
+    setup.headers(ONE, &[], 1);
+    setup.settle(1);
+    let unknown = setup.on_tip(3);
+    let mut questions = 0;
+    for seconds in 2..20 {
+        setup.headers(ONE, &unknown[2..], seconds);
+        questions += setup.asked(seconds).len();
+        setup.headers(ONE, &[], seconds);
+    }
+    assert_eq!(questions, 3);
+    assert!(setup.sync.status().peers[0].phase != PeerPhase::Refused);
+    setup.headers(ONE, &unknown[..1], 21);
+    setup.settle(21);
+    setup.headers(ONE, &unknown[2..], 22);
+    assert_eq!(setup.asked(22), [ONE]);
+}
+
+#[test]
+fn a_locator_starts_with_the_newest_header() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    let headers = setup.on_tip(MAX_HEADERS);
+    setup.headers(ONE, &headers, 1);
+    let (questions, faults) = setup.settle(1);
+    assert!(faults.is_empty());
+    assert_eq!(questions.len(), 1, "the primary is asked for more while its batch is applied");
+    assert_eq!(questions[0].1[0], headers[MAX_HEADERS - 1].hash());
+    assert_eq!(questions[0].1.last(), Some(&setup.chain.params().genesis.hash()));
+}
+
+#[test]
+fn a_peer_that_repeats_itself_is_not_asked_for_ever() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    let headers = setup.on_tip(MAX_HEADERS);
+    let mut questions = 0;
+    for seconds in 1..20 {
+        setup.headers(ONE, &headers, seconds);
+        questions += setup.asked(seconds).len();
+    }
+    assert!(questions <= 2, "{questions}");
+}
+
+#[test]
+fn the_threshold_is_144_blocks_below_the_tip_and_at_least_the_minimum() {
+    let mut setup = Setup::new();
+    let unit = crate::chain::work_of(setup.chain.params().pow_limit);
+    assert_eq!(threshold(&setup.chain), crate::params::no_work());
+    let headers = setup.on_tip(200);
+    setup.connect(ONE, 0);
+    setup.headers(ONE, &headers, 0);
+    setup.settle(0);
+    // Genesis and 200 blocks, less 144.
+    let expected = (0..57).fold(crate::params::no_work(), |sum, _| sum + unit);
+    assert_eq!(threshold(&setup.chain), expected);
+}
+
+#[test]
+fn events_that_nobody_polls_do_not_pile_up() {
+    let mut setup = Setup::with(SyncConfig { max_peers: 2, ..SyncConfig::default() });
+    for round in 0..20_000 {
+        setup.sync.handle_disconnected(&setup.chain, ONE, at(round));
+        setup.connect(ONE, round);
+        setup.headers(ONE, &[], round);
+        // The questions, one a connection, are the driver's to take.
+        while let Some(SyncAction::GetHeaders { .. }) = setup.sync.poll() {}
+    }
+    let mut queued = 0;
+    while setup.sync.poll().is_some() {
+        queued += 1;
+    }
+    assert!(queued <= MAX_QUEUED_EVENTS + 1, "{queued}");
+}
