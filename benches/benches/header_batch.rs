@@ -4,7 +4,7 @@
 //! The generated chain follows mainnet's rules with an easy limit and retargets three times;
 //! real headers are measured too where `IRONLIGHT_TEST_DATA` (or `../shared/data`) has them.
 
-#![allow(clippy::print_stdout, reason = "figures are what a bench is for")]
+#![allow(clippy::panic, clippy::print_stdout, reason = "figures are what a bench is for")]
 
 use std::hint::black_box;
 use std::path::PathBuf;

@@ -40,3 +40,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What headers cannot prove on a signet.
 pub const SIGNET_CAVEAT: &str =
     "signet blocks are signed outside their headers: headers prove work only";
+
+/// The README's example is compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

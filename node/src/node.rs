@@ -135,13 +135,10 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        let NodeConfig { mut params, storage, connect, dns_seeds, start_point, sync } = config;
+        let NodeConfig { params, storage, connect, dns_seeds, start_point, sync } = config;
         let seeds = if dns_seeds { params.dns_seeds } else { &[] };
         if connect.is_empty() && seeds.is_empty() {
             return Err(NodeError::NoPeers { network: params.network });
-        }
-        if start_point.is_some() {
-            params.minimum_chain_work = HeaderChain::new(params.clone()).tip().work;
         }
         let opened = open(storage, &params).await?;
         let clock = Clock::start();
@@ -298,7 +295,12 @@ fn with_chain(opened: Opened, loaded: Option<headers::Loaded>) -> OpenedChain {
     for note in &opened.notes {
         match note {
             Note::Created { .. } | Note::Migrated { .. } => info!("{note}"),
-            _ => warn!("{note}"),
+            Note::Quarantined { .. }
+            | Note::FormatRebuilt { .. }
+            | Note::Repaired { .. }
+            | Note::RowsLost { .. }
+            | Note::WentBack { .. }
+            | Note::Rebuilt { .. } => warn!("{note}"),
         }
         notes.push(note.to_string());
     }

@@ -1,5 +1,7 @@
 //! The program as its users meet it: what it prints, and its exit codes.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the test's failure")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

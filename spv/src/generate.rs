@@ -47,7 +47,8 @@ impl Miner {
         self.grind(HeaderBody { version: 4, merkle_root, time, bits, nonce: 0 }, parent)
     }
 
-    /// Counts the nonce up until the header meets its own bits.
+    /// Counts the nonce up until the header meets its own bits. It never ends for bits that no
+    /// hash can meet.
     #[must_use]
     pub fn grind(&self, mut body: HeaderBody, parent: BlockHash) -> Header {
         let mut pow = PowCheck::new(CompactTarget::from_consensus(0x207f_ffff));

@@ -34,3 +34,8 @@ pub use header::{BlockHeight, Header, IndexedHeader};
 pub use params::{Network, Params, PresyncParams, UnknownNetwork, parse_work};
 pub use target::{BitsError, decode_compact};
 pub use time::{Now, UnixTime};
+
+/// The README's example is run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

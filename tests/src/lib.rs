@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::missing_panics_doc,
+    clippy::wildcard_enum_match_arm,
     reason = "a test's support: a panic is the failure of the test"
 )]
 

@@ -53,10 +53,9 @@ fn forward(mut from: TcpStream, mut to: TcpStream, bytes_per_second: u64, counte
     let mut piece = [0; 1448];
     let (started, mut sent) = (Instant::now(), 0u64);
     while let Ok(count @ 1..) = from.read(&mut piece) {
-        if bytes_per_second > 0 {
-            let due = Duration::from_micros(sent * 1_000_000 / bytes_per_second);
-            thread::sleep(due.saturating_sub(started.elapsed()));
-        }
+        // Without a limit nothing is ever due.
+        let due = (sent * 1_000_000).checked_div(bytes_per_second).unwrap_or(0);
+        thread::sleep(Duration::from_micros(due).saturating_sub(started.elapsed()));
         if to.write_all(&piece[..count]).is_err() {
             break;
         }

@@ -1,7 +1,12 @@
 //! Starting from a trusted block, with damage on disk, and beside another process, against a real
 //! Bitcoin Core.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a panic is the test's failure, and figures are printed"
+)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,6 +1,11 @@
 //! The node follows a real Bitcoin Core: a long chain, reorgs, a restart, kills at any moment.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is the test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a panic is the test's failure, and figures are printed"
+)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -231,7 +231,7 @@ impl<N: HeaderNetwork> Writer<N> {
         let tip = self.chain().tip();
         let count = |run: &HeaderRun| u32::try_from(run.len()).unwrap_or(u32::MAX);
         match change {
-            TipChange::Unchanged => return,
+            TipChange::Unchanged => {}
             TipChange::Extended { connected } => {
                 let connected = count(connected);
                 info!(height = tip.height.0, hash = %tip.hash, connected, "new tip");
@@ -277,7 +277,13 @@ impl<N: HeaderNetwork> Writer<N> {
             SyncEvent::PresyncGaveUp { peer, height, reason, .. } => {
                 info!(peer = peer.0, height = height.0, %reason, "presync came to nothing");
             }
-            other => debug!(?other, "sync"),
+            SyncEvent::RedownloadStarted { peer, height, .. } => {
+                info!(peer = peer.0, height = height.0, "the chain has enough work: downloading");
+            }
+            SyncEvent::PresyncFinished { peer, height } => {
+                info!(peer = peer.0, height = height.0, "the chain was downloaded as it was shown");
+            }
+            _ => debug!(?event, "an event that this node does not know"),
         }
     }
 

@@ -243,6 +243,7 @@ fn look_up(peer: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::result_large_err, reason = "the closure's error type is figment's")]
     fn settings(file: &str, environment: &[(&str, &str)], flags: Settings) -> Settings {
         let mut resolved = None;
         figment::Jail::expect_with(|jail| {

@@ -62,12 +62,13 @@ enum FileError {
     Ragged { path: PathBuf, bytes: u64 },
     #[error("{path}: no headers in it")]
     Empty { path: PathBuf },
-    #[error("{path}: {error}")]
-    Invalid { path: PathBuf, error: Box<HeaderError> },
+    #[error("{path}, header {number} of the file: {error}")]
+    Invalid { path: PathBuf, number: u64, error: Box<HeaderError> },
     #[error(
-        "{path}: its first header is not genesis: give --start-height and --start-work, or import it into the chain that it continues"
+        "{path}: {error}; a file that starts later needs --start-height and --start-work, or a \
+         data directory whose chain it continues"
     )]
-    NoStart { path: PathBuf },
+    NotGenesis { path: PathBuf, error: Box<HeaderError> },
     #[error("nothing is stored in {path} to export: import or sync a chain first")]
     NothingStored { path: PathBuf },
 }
@@ -85,6 +86,9 @@ struct HeaderFile {
     path: PathBuf,
     reader: BufReader<File>,
     count: u64,
+    /// How many were read so far, and the last of them.
+    taken: u64,
+    last: Option<Header>,
 }
 
 impl HeaderFile {
@@ -100,7 +104,8 @@ impl HeaderFile {
             }
             _ => {
                 let reader = BufReader::with_capacity(BATCH * Header::SIZE, file);
-                Ok(Self { path: path.to_owned(), reader, count: bytes / size })
+                let count = bytes / size;
+                Ok(Self { path: path.to_owned(), reader, count, taken: 0, last: None })
             }
         }
     }
@@ -112,28 +117,35 @@ impl HeaderFile {
         let read = self.reader.by_ref().take(limit).read_to_end(&mut bytes);
         read.map_err(|source| FileError::Unreadable { path: self.path.clone(), source })?;
         let (headers, _ragged) = bytes.as_chunks::<{ Header::SIZE }>();
-        Ok(headers.iter().copied().map(Header::from_bytes).collect())
+        let headers: Vec<Header> = headers.iter().copied().map(Header::from_bytes).collect();
+        self.taken += headers.len() as u64;
+        self.last = headers.last().copied().or(self.last);
+        Ok(headers)
     }
 }
 
-/// The chain that a file's first header starts, or none where it starts none.
-fn chain_from(
-    args: &FileArgs,
-    params: Params,
-    first: Header,
-) -> Result<Option<HeaderChain>, Failure> {
-    let invalid = |error| FileError::Invalid { path: args.file.clone(), error: Box::new(error) };
-    if let (Some(height), Some(work)) = (args.start_height, args.start_work.as_deref()) {
-        let work = parse_chain_work("start-work", work)?;
-        let start = TrustedStart::bare(BlockHeight(height), first, work);
-        return Ok(Some(HeaderChain::from_start(params, start).map_err(invalid)?));
-    }
-    if first.prev_hash() == params.genesis.prev_hash() {
-        let work = HeaderChain::new(params.clone()).tip().work;
-        let start = TrustedStart::bare(BlockHeight::GENESIS, first, work);
-        return Ok(Some(HeaderChain::from_start(params, start).map_err(invalid)?));
-    }
-    Ok(None)
+/// The chain that a file's first header starts.
+fn chain_from(args: &FileArgs, params: Params, first: Header) -> Result<HeaderChain, Failure> {
+    let path = args.file.clone();
+    let start = match (args.start_height, args.start_work.as_deref()) {
+        (Some(height), Some(work)) => {
+            let work = parse_chain_work("start-work", work)?;
+            TrustedStart::bare(BlockHeight(height), first, work)
+        }
+        _ => {
+            let work = HeaderChain::new(params.clone()).tip().work;
+            TrustedStart::bare(BlockHeight::GENESIS, first, work)
+        }
+    };
+    let from_genesis = start.height == BlockHeight::GENESIS;
+    HeaderChain::from_start(params, start).map_err(|error| {
+        let error = Box::new(error);
+        if from_genesis {
+            FileError::NotGenesis { path, error }.into()
+        } else {
+            FileError::Invalid { path, number: 0, error }.into()
+        }
+    })
 }
 
 fn verify(args: &FileArgs) -> Result<(), Failure> {
@@ -141,8 +153,7 @@ fn verify(args: &FileArgs) -> Result<(), Failure> {
     let mut file = HeaderFile::open(&args.file)?;
     let first = file.read(1)?;
     let first = *first.first().ok_or_else(|| FileError::Empty { path: args.file.clone() })?;
-    let mut chain = chain_from(args, location.params()?, first)?
-        .ok_or_else(|| FileError::NoStart { path: args.file.clone() })?;
+    let mut chain = chain_from(args, location.params()?, first)?;
     let verified = take_in(&mut file, &mut chain, "verifying", |_, _| Ok(()))?;
     report(&chain, file.count, verified.spent, "verified");
     Ok(())
@@ -180,9 +191,14 @@ fn take_in(
     let now = crate::clock::unix_now();
     let mut progress = Progress::new(what, file.count);
     let mut taken = TakenIn { spent: Duration::ZERO, side: 0 };
+    // Each batch begins with the last header of the one before: were its first header not to
+    // follow, its height would not be known.
+    let mut headers: Vec<Header> = file.last.into_iter().collect();
     loop {
-        let headers = file.read(BATCH)?;
-        if headers.is_empty() {
+        let overlap = headers.len();
+        let first = file.taken - overlap as u64;
+        headers.extend(file.read(BATCH)?);
+        if headers.len() == overlap {
             return Ok(taken);
         }
         let started = Instant::now();
@@ -196,10 +212,12 @@ fn take_in(
             taken.spent += started.elapsed();
         }
         if let Some(error) = error {
-            let error = Box::new(error);
-            return Err(FileError::Invalid { path: file.path.clone(), error }.into());
+            let number = first + error.index as u64;
+            let (path, error) = (file.path.clone(), Box::new(error));
+            return Err(FileError::Invalid { path, number, error }.into());
         }
-        progress.add(headers.len());
+        progress.add(headers.len() - overlap);
+        headers.drain(..headers.len() - 1);
     }
 }
 
@@ -273,11 +291,9 @@ fn begin(
     params: Params,
     store: &dyn store::Store,
 ) -> Result<HeaderChain, Failure> {
-    let path = || args.file.file.clone();
     let first = file.read(1)?;
-    let first = *first.first().ok_or_else(|| FileError::Empty { path: path() })?;
-    let chain = chain_from(&args.file, params, first)?
-        .ok_or_else(|| FileError::NoStart { path: path() })?;
+    let first = *first.first().ok_or_else(|| FileError::Empty { path: file.path.clone() })?;
+    let chain = chain_from(&args.file, params, first)?;
     store.commit(headers::begin(&chain))?;
     Ok(chain)
 }

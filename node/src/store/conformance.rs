@@ -2,7 +2,7 @@
 //! schema's business, and a backend has to keep any bytes.
 
 // Random numbers are cut to size on purpose.
-#![allow(clippy::cast_possible_truncation)]
+#![allow(clippy::cast_possible_truncation, reason = "random numbers cut to what a test needs")]
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

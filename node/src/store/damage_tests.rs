@@ -2,7 +2,7 @@
 //! committed row is readable or its loss is reported, and after that the store works.
 
 // Random numbers are cut to size on purpose.
-#![allow(clippy::cast_possible_truncation)]
+#![allow(clippy::cast_possible_truncation, reason = "random numbers cut to what a test needs")]
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -116,6 +116,7 @@ impl Drop for Fence {
         if self.state.load(Ordering::Acquire) == TORN {
             // Dropping writes what is unwritten: over the evidence, from torn state, with locks
             // that a panic may have left taken. The files stay open until the process ends.
+            #[allow(clippy::mem_forget, reason = "see above")]
             std::mem::forget(inner);
         } else {
             // Whatever was committed is on disk already: nothing is lost if this panics.

@@ -156,7 +156,8 @@ fn a_trusted_start_is_recorded_with_its_context() {
 #[test]
 fn a_damaged_value_is_named_cut_off_and_what_follows_can_be_stored_again() {
     let headers = Miner::new(1).run(&params().genesis, 7000, 60);
-    let damages: [(u32, fn(&mut Vec<u8>)); 4] = [
+    type Spoil = fn(&mut Vec<u8>);
+    let damages: [(u32, Spoil); 4] = [
         (1, |value| value[100] ^= 1),
         (2016, |value| value.truncate(50)),
         (4032, Vec::clear),

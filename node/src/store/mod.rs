@@ -69,7 +69,7 @@ const VERIFY_UP_TO: u64 = 1024 * 1024 * 1024;
 
 /// Bytes that a disk backend may use as its cache. Both default to 1 GiB.
 #[cfg(any(feature = "sled", feature = "redb"))]
-const CACHE_BYTES: u32 = 16 * 1024 * 1024;
+const CACHE_BYTES: u32 = 2 * 1024 * 1024;
 
 /// One list for the enum, its ids, its names and `ALL`, so that no later table is left out of one:
 /// a table missing from `ALL` would be lost when a damaged database is rebuilt.

@@ -319,7 +319,7 @@ impl Opening {
             Backend::Redb => Fence::open(self.backend, path.to_owned(), lock, || {
                 super::btree::BtreeStore::open(path, notes)
             }),
-            #[allow(unreachable_patterns)]
+            #[allow(unreachable_patterns, reason = "which arms there are depends on the features")]
             backend @ (Backend::Memory | Backend::Sled | Backend::Redb) => {
                 let _ = (lock, path, notes);
                 Err(StoreError::NotBuilt { backend })

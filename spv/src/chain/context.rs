@@ -100,4 +100,6 @@ pub struct Unapplied {
     pub median_time_until: Option<BlockHeight>,
     /// The exact target, up to and including this height; permitted transitions were checked.
     pub difficulty_until: Option<BlockHeight>,
+    /// The minimum chain work: the work before the start is not known.
+    pub minimum_work: bool,
 }

@@ -271,12 +271,12 @@ impl HeaderError {
 
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "header ")?;
+        f.write_str("header ")?;
         if let Some(height) = self.height {
             write!(f, "at height {height} ")?;
         }
         let rule = self.violation.rule();
-        write!(f, "({}, number {} of its batch) breaks rule {rule}: ", self.hash, self.index)?;
+        write!(f, "({}) breaks rule {rule}: ", self.hash)?;
         self.violation.fmt(f)
     }
 }

@@ -64,9 +64,9 @@ impl ForkTree {
             self.leaves.remove(&(node.work, parent));
         }
         self.nodes.insert(hash, Node { header, height, work });
-        if !self.children.contains_key(&hash) {
-            self.leaves.insert((work, hash));
-        }
+        // An end at first: a new header has no children yet, and of a branch that comes off the
+        // best chain the last header has none, or they would have been the best chain.
+        self.leaves.insert((work, hash));
     }
 
     /// Takes one node out; what hangs on it stays. Right for an end of a branch, and for headers

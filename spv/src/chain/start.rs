@@ -53,6 +53,13 @@ impl TrustedStart {
         Ok(())
     }
 
+    /// Whether the work before the start is not known: then its own is all that is claimed, work
+    /// is counted from the start on, and the minimum chain work is not asked for.
+    #[must_use]
+    pub fn counts_from_itself(&self) -> bool {
+        self.height > BlockHeight::GENESIS && self.work == work_of(self.header.compact_target())
+    }
+
     pub(super) fn context(&self, params: &Params) -> Context {
         let before = usize::try_from(self.height.0).unwrap_or(usize::MAX);
         let mut times = RecentTimes::new(self.previous_times.len() >= before);
@@ -85,6 +92,7 @@ impl TrustedStart {
             params.minimum_difficulty_blocks && context.lineage.last_ordinary.is_none();
         Unapplied {
             median_time_until: (!context.times.is_complete()).then(|| self.height.plus(missing)),
+            minimum_work: self.counts_from_itself(),
             difficulty_until: (first_unknown || ordinary_unknown).then_some(next_period),
         }
     }
@@ -118,6 +126,9 @@ impl fmt::Display for Basis {
                 }
                 if let Some(until) = unapplied.difficulty_until {
                     write!(f, "; exact target not checked up to height {until}")?;
+                }
+                if unapplied.minimum_work {
+                    f.write_str("; work counted from there, minimum chain work not asked for")?;
                 }
                 Ok(())
             }

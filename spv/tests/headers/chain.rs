@@ -180,6 +180,17 @@ fn a_batch_verified_before_the_chain_changed_is_stale() {
 }
 
 #[test]
+fn a_side_branch_verified_twice_applies_once() {
+    let mut chain = regtest_of(5);
+    let side = branch(&chain.start().header, 2, 2);
+    let verify = |chain: &HeaderChain| chain.verify(&side, LATER).expect("right");
+    let (first, second) = (verify(&chain), verify(&chain));
+    chain.apply(first).expect("fresh");
+    assert_eq!(chain.apply(second).expect_err("stale"), StaleBatch);
+    assert_eq!(chain.side_headers(), 2);
+}
+
+#[test]
 fn a_batch_that_changes_nothing_makes_no_other_stale() {
     let mut chain = regtest();
     let headers = branch(&chain.start().header, 2, 1);

@@ -174,10 +174,28 @@ fn a_reorg_down_to_genesis_is_as_good_as_any() {
         let header = chain.get(BlockHeight(height)).expect("held").header;
         assert_eq!(header, other[usize::try_from(height).unwrap() - 1]);
     }
+    assert_position(&chain, &other, Position::Best);
+    assert_position(&chain, &best, Position::Side);
     // Back again.
     let more = branch(&best[2_099], 2, 3);
     let change = accept(&mut chain, &more);
     assert_reorg(&change, &genesis, &other, &[&best[..], &more[..]].concat());
+}
+
+#[test]
+fn every_lookup_stays_exact_through_deep_reorgs_of_a_long_chain() {
+    let (mut chain, mut best) = with_best(3_000);
+    let mut miner = Miner::new(6);
+    for round in 0..8 {
+        let depth = 1 + usize::try_from(miner.random() % 1_500).unwrap();
+        let fork = best.len() - depth;
+        let side = branch(&best[fork - 1], depth + 1, 10 + round);
+        let off = best.split_off(fork);
+        assert_reorg(&accept(&mut chain, &side), &best[fork - 1], &off, &side);
+        best.extend(&side);
+        assert_position(&chain, &best, Position::Best);
+        assert_position(&chain, &off, Position::Side);
+    }
 }
 
 #[test]

@@ -563,6 +563,7 @@ fn a_chain_says_what_its_verdicts_rest_on() {
     let expected = Unapplied {
         median_time_until: Some(BlockHeight(25)),
         difficulty_until: Some(BlockHeight(2_016)),
+        minimum_work: false,
     };
     assert_eq!(unapplied, expected);
     let text = chain.basis().to_string();

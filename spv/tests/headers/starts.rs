@@ -80,7 +80,8 @@ fn starts_agree_with_genesis(network: Network) {
         let start = with_context(&from_genesis, height);
         let mut chain = HeaderChain::from_start(params.clone(), start).expect("it has work");
         let Basis::TrustedStart { unapplied, .. } = chain.basis() else { panic!("no genesis") };
-        let nothing = Unapplied { median_time_until: None, difficulty_until: None };
+        let nothing =
+            Unapplied { median_time_until: None, difficulty_until: None, minimum_work: false };
         assert_eq!(unapplied, nothing, "start at {height}");
 
         let mut growing = HeaderChain::new(params.clone());
@@ -226,4 +227,23 @@ fn a_start_at_the_highest_height_does_not_panic() {
         }
         let _ = (chain.locator(), chain.get(BlockHeight(u32::MAX)), chain.tip());
     }
+}
+
+#[test]
+fn a_start_whose_work_is_its_own_alone_counts_from_there_and_asks_for_no_minimum() {
+    let mut params = params(Network::Mainnet);
+    let from_genesis = whole(&params);
+    params.minimum_chain_work = from_genesis.tip().work;
+    let bare = |work| TrustedStart::bare(BlockHeight(20), header(&from_genesis, 20), work);
+    let own = header(&from_genesis, 20).compact_target();
+    let own = ironlight_spv::decode_compact(own).expect("a target").to_work();
+
+    let unknown = HeaderChain::from_start(params.clone(), bare(own)).expect("it has work");
+    assert_eq!(unknown.params().minimum_chain_work, ironlight_spv::parse_work("0").unwrap());
+    assert!(unknown.basis().to_string().contains("minimum chain work not asked for"));
+
+    let total = from_genesis.get(BlockHeight(20)).expect("held").work;
+    let known = HeaderChain::from_start(params.clone(), bare(total)).expect("it has work");
+    assert_eq!(known.params().minimum_chain_work, params.minimum_chain_work);
+    assert!(!known.basis().to_string().contains("minimum chain work"));
 }
