@@ -121,7 +121,8 @@ pub struct Node {
     chain: ChainHandle,
     notes: Vec<String>,
     stop: CancellationToken,
-    writer: JoinHandle<Result<(), StoreError>>,
+    /// None once it has ended and its outcome was told.
+    writer: Option<JoinHandle<Result<(), StoreError>>>,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
 }
@@ -162,13 +163,17 @@ impl Node {
             }
         };
         info!(height = chain.tip().height.0, basis = %chain.basis(), "chain opened");
+        let begun = chain.tip().height > chain.start_height();
+        if begun && chain.tip().work < chain.params().minimum_chain_work {
+            warn!("the stored chain is below the minimum chain work");
+        }
         let sync = HeaderSync::new(sync, random_seed());
         let (writer, chain) = Writer::new(chain, opened.store, sync, network, clock, joined);
         guard.disarm();
         Ok(Self {
             chain,
             notes: opened.notes,
-            writer: tokio::spawn(writer.run(stop.clone())),
+            writer: Some(tokio::spawn(writer.run(stop.clone()))),
             stop,
             #[cfg(feature = "daemon")]
             control: None,
@@ -203,9 +208,15 @@ impl Node {
     /// safe.
     ///
     /// # Errors
-    /// What is wrong.
+    /// What is wrong; told once.
     pub async fn failed(&mut self) -> Result<(), NodeError> {
-        joined((&mut self.writer).await)
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let outcome = writer.await;
+        self.writer = None;
+        match outcome {
+            Ok(done) => Ok(done?),
+            Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+        }
     }
 
     /// Stops the node in order: control socket, peers, and the writer once its last batch is
@@ -221,7 +232,7 @@ impl Node {
         {
             warn!(%error, "control socket");
         }
-        joined((&mut self.writer).await)
+        self.failed().await
     }
 }
 
@@ -238,13 +249,6 @@ fn check_start(chain: HeaderChain, point: Option<StartPoint>) -> Result<HeaderCh
             Err(NodeError::OtherStart { stored: chain.start_height(), wanted: height })
         }
         Some(_) | None => Ok(chain),
-    }
-}
-
-fn joined(result: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Result<(), NodeError> {
-    match result {
-        Ok(done) => Ok(done?),
-        Err(error) => Err(NodeError::Task { reason: error.to_string() }),
     }
 }
 

@@ -107,13 +107,19 @@ impl ChainHandle {
         self.events.subscribe(sequence)
     }
 
-    /// Waits until the chain is synced, or known to be below the minimum chain work. Cancel safe.
+    /// Waits until the chain is synced: as far as the peers know, with the minimum chain work.
+    /// It waits on where the peers have no such chain; [`when`](Self::when) can tell. Cancel safe.
     pub async fn synced(&self) -> ChainTip {
+        self.when(|status| status.phase == Phase::Synced).await.tip
+    }
+
+    /// Waits until the chain stands as the caller wants it, and says how it stands. Once the node
+    /// has stopped it gives the last status there is. Cancel safe.
+    pub async fn when(&self, fits: impl FnMut(&ChainStatus) -> bool) -> ChainStatus {
         let mut status = self.status.clone();
-        // An error means that the node has stopped: the last tip is all there will ever be.
-        match status.wait_for(|status| status.phase != Phase::Syncing).await {
-            Ok(status) => status.tip,
-            Err(_stopped) => self.tip(),
+        match status.wait_for(fits).await {
+            Ok(status) => status.clone(),
+            Err(_stopped) => self.status(),
         }
     }
 }

@@ -327,8 +327,12 @@ pub(crate) async fn commit_blocking(
     let store = Arc::clone(store);
     match tokio::task::spawn_blocking(move || store.commit(writes)).await {
         Ok(done) => done,
-        // The store keeps its panics in; what panics here all the same must not pass for done.
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            // The store keeps its panics in; what panics all the same must not pass for done.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down, and takes this task with it.
+            Err(_cancelled) => std::future::pending().await,
+        },
     }
 }
 
@@ -339,3 +343,7 @@ pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

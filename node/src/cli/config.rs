@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use figment::Figment;
-use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::providers::{Format as _, Serialized, Toml};
+use figment::value::{Dict, Value};
 use ironlight_spv::sync::SyncConfig;
 use ironlight_spv::{BlockHash, BlockHeight, Network, Params, Work, parse_work};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,14 @@ pub enum ConfigError {
         value: String,
         /// What it must be.
         expected: String,
+    },
+    /// The file has a setting that there is not.
+    #[error("{} sets {name:?}, which is no setting: there are {}", file.display(), SETTINGS.join(", "))]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// The file.
+        file: PathBuf,
     },
     /// There is no home directory to put data in.
     #[error("this system names no directory for data: give one with --data-dir")]
@@ -183,20 +192,59 @@ pub(super) fn parse_backend(name: Option<&str>) -> Result<Option<Backend>, Confi
     name.map(|name| name.parse().map_err(|error| invalid("store", name, error))).transpose()
 }
 
+/// Every setting, as files and (in capitals, behind `IRONLIGHT_`) the environment name it.
+const SETTINGS: [&str; 9] = [
+    "checkpoint",
+    "connect",
+    "data_dir",
+    "min_chain_work",
+    "network",
+    "no_seeds",
+    "signet_challenge",
+    "start_point",
+    "store",
+];
+
 fn extract<T: Serialize + for<'de> Deserialize<'de>>(
     file: Option<PathBuf>,
     flags: T,
 ) -> Result<T, ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable(Box::new(error));
     let file = file.or_else(|| std::env::var_os("IRONLIGHT_CONFIG").map(PathBuf::from));
     let mut figment = Figment::new();
     if let Some(file) = file {
-        figment = figment.merge(Toml::file_exact(file));
+        figment = figment.merge(Toml::file_exact(&file));
+        let found: Dict = figment.extract().map_err(unreadable)?;
+        let known = |name: &String| SETTINGS.contains(&name.as_str());
+        if let Some(name) = found.into_keys().find(|name| !known(name)) {
+            return Err(ConfigError::Unknown { name, file });
+        }
     }
     figment
-        .merge(Env::prefixed("IRONLIGHT_"))
+        .merge(Serialized::defaults(environment()?))
         .merge(Serialized::defaults(flags))
         .extract()
-        .map_err(|error| ConfigError::Unreadable(Box::new(error)))
+        .map_err(unreadable)
+}
+
+/// What the environment sets. Values are taken as they stand: digits stay hexadecimal digits.
+fn environment() -> Result<Dict, ConfigError> {
+    let mut found = Dict::new();
+    for name in SETTINGS {
+        let Ok(text) = std::env::var(format!("IRONLIGHT_{}", name.to_uppercase())) else {
+            continue;
+        };
+        let value = match name {
+            "connect" | "checkpoint" => Value::from(text.split(',').collect::<Vec<_>>()),
+            "no_seeds" => Value::from(
+                text.parse::<bool>()
+                    .map_err(|_error| invalid("IRONLIGHT_NO_SEEDS", &text, "true or false"))?,
+            ),
+            _ => Value::from(text),
+        };
+        found.insert(name.to_owned(), value);
+    }
+    Ok(found)
 }
 
 pub(super) fn parse_chain_work(setting: &'static str, text: &str) -> Result<Work, ConfigError> {
@@ -259,7 +307,11 @@ mod tests {
     #[test]
     fn flags_weigh_more_than_the_environment_and_that_more_than_the_file() {
         let file = "network = 'signet'\nstore = 'redb'\nno_seeds = true\nmin_chain_work = '0a'";
-        let environment = [("IRONLIGHT_NETWORK", "testnet4"), ("IRONLIGHT_STORE", "sled")];
+        let environment = [
+            ("IRONLIGHT_NETWORK", "testnet4"),
+            ("IRONLIGHT_STORE", "sled"),
+            ("IRONLIGHT_CONNECT", "192.0.2.1,192.0.2.2:1"),
+        ];
         let location =
             NetworkArgs { network: Some("regtest".to_owned()), ..NetworkArgs::default() };
         let flags = Settings { location, ..Settings::default() };
@@ -268,6 +320,28 @@ mod tests {
         assert_eq!(settings.store.as_deref(), Some("sled"));
         assert!(settings.no_seeds);
         assert_eq!(settings.min_chain_work.as_deref(), Some("0a"));
+        assert_eq!(settings.connect, ["192.0.2.1", "192.0.2.2:1"]);
+    }
+
+    #[test]
+    fn digits_in_the_environment_stay_as_they_stand() {
+        let work = "01128750f82f4c366153a3a030";
+        for work in [work, "00", "10", "1e9"] {
+            let settings = settings("", &[("IRONLIGHT_MIN_CHAIN_WORK", work)], Settings::default());
+            assert_eq!(settings.min_chain_work.as_deref(), Some(work));
+        }
+    }
+
+    #[test]
+    #[allow(clippy::result_large_err, reason = "the closure's error type is figment's")]
+    fn a_misspelt_setting_is_refused() {
+        figment::Jail::expect_with(|jail| {
+            jail.create_file("ironlight.toml", "netwrok = 'signet'")?;
+            jail.set_env("IRONLIGHT_CONFIG", "ironlight.toml");
+            let error = Settings::default().resolve().unwrap_err();
+            assert!(matches!(error, ConfigError::Unknown { name, .. } if name == "netwrok"));
+            Ok(())
+        });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use ironlight_spv::lanes::{self, Standing};
 use tracing::{info, warn};
 
 use super::Failure;
@@ -35,6 +36,12 @@ async fn run_node(settings: &Settings) -> Result<(), Failure> {
         version = crate::VERSION, network = %config.params.network,
         directory = %directory.display(), "starting"
     );
+    let hashing = lanes::report();
+    if hashing.ways().any(|(_, standing)| standing == Standing::Disagrees) {
+        warn!("{hashing}: a way that computes wrongly was switched off; check this machine");
+    } else {
+        info!("{hashing}");
+    }
     if config.params.signatures_outside_headers() {
         warn!("{}", crate::SIGNET_CAVEAT);
     }

@@ -4,13 +4,14 @@ use clap::{Args, Subcommand};
 
 use super::Failure;
 use super::config::NetworkArgs;
-use crate::store::{self, headers};
+use crate::store::{self, Note, headers};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
     /// What the store is and holds.
     Info(StoreArgs),
-    /// Check every value and verify every header again; changes nothing and names what is damaged.
+    /// Check every value, verify every header again, and name what is damaged. (A database file
+    /// that cannot be opened is set aside, as at any start.)
     Check(StoreArgs),
 }
 
@@ -53,6 +54,9 @@ pub(super) fn run(command: StoreCommand) -> Result<(), Failure> {
         (Some(cut), StoreCommand::Info(_)) => {
             println!("damage   {cut}");
             Ok(())
+        }
+        (None, StoreCommand::Check(_)) if opened.notes.iter().any(Note::loses_rows) => {
+            Err("the database was damaged, see above: start the node to fetch the rest".into())
         }
         (None, StoreCommand::Check(_)) => {
             println!("check    every value is whole and every header valid");

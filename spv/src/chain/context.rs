@@ -45,7 +45,7 @@ impl Context {
         let time = header.time();
         self.check_target(params, header)?;
         timestamp::check_median(&self.times, time)?;
-        if params.bip94 && params.starts_period(height) {
+        if params.bip94 && self.lineage.next_starts_period() {
             timestamp::check_timewarp(self.lineage.time, time)?;
         }
         timestamp::check_future(now, time)?;

@@ -33,6 +33,9 @@ pub struct Lineage {
     /// Where minimum-difficulty blocks exist: the bits of the last header of the parent's period
     /// that is not at the limit, or of the period's first. Unknown after some trusted starts.
     pub last_ordinary: Option<CompactTarget>,
+    /// How many headers of the parent's period are still to come: counted, because dividing by
+    /// the period at each header costs more than all else here.
+    left: u32,
 }
 
 impl Lineage {
@@ -57,7 +60,15 @@ impl Lineage {
         } else {
             (period_first, last_ordinary)
         };
-        Self { height, time, bits, period_first, last_ordinary }
+        let left = params.period - 1 - height.0 % params.period;
+        Self { height, time, bits, period_first, last_ordinary, left }
+    }
+
+    /// Whether the next header is the first of its period.
+    #[must_use]
+    #[inline]
+    pub const fn next_starts_period(&self) -> bool {
+        self.left == 0
     }
 
     /// Moves on by one header.
@@ -66,10 +77,14 @@ impl Lineage {
         self.height = self.height.next();
         self.time = time;
         self.bits = bits;
-        if params.starts_period(self.height) {
+        if self.left == 0 {
+            self.left = params.period - 1;
             self.period_first = Some(PeriodFirst { time, bits });
             self.last_ordinary = Some(bits);
-        } else if bits != params.pow_limit {
+            return;
+        }
+        self.left -= 1;
+        if bits != params.pow_limit {
             self.last_ordinary = Some(bits);
         }
     }
@@ -88,7 +103,7 @@ pub enum Required {
 #[must_use]
 #[inline]
 pub fn required(params: &Params, parent: &Lineage, time: UnixTime) -> Required {
-    if params.starts_period(parent.height.next()) {
+    if parent.next_starts_period() {
         return retarget(params, parent);
     }
     if !params.minimum_difficulty_blocks {

@@ -542,7 +542,7 @@ fn an_error_reads_as_a_sentence_with_height_rule_and_evidence() {
     let header = mined(body, &chain.start().header);
     let text = refuse(&chain, &[header]).to_string();
     let expected = format!(
-        "header at height 1 ({}, number 0 of its batch) breaks rule version: \
+        "header at height 1 ({}) breaks rule version: \
          version -1 is below 4, the lowest at this height",
         header.hash()
     );

@@ -18,13 +18,12 @@ pub(in crate::api) async fn get(
 }
 
 fn find(chain: &ChainHandle, id: String) -> Result<(IndexedHeader, Position), ApiError> {
-    if let Ok(height) = id.parse() {
-        let tip = chain.tip().height;
-        return chain
-            .header_at(BlockHeight(height))
-            .map(|entry| (entry, Position::Best))
-            .ok_or(ApiError::UnknownHeight { height, tip: tip.0 });
+    // A hash first: one of digits only would read as a height, too.
+    if let Ok(hash) = id.parse::<BlockHash>() {
+        return chain.header(&hash).ok_or(ApiError::UnknownHash { hash });
     }
-    let Ok(hash) = id.parse::<BlockHash>() else { return Err(ApiError::NotAHeader { id }) };
-    chain.header(&hash).ok_or(ApiError::UnknownHash { hash })
+    let Ok(height) = id.parse() else { return Err(ApiError::NotAHeader { id }) };
+    let tip = chain.tip().height;
+    let entry = chain.header_at(BlockHeight(height));
+    entry.map(|entry| (entry, Position::Best)).ok_or(ApiError::UnknownHeight { height, tip: tip.0 })
 }

@@ -1,0 +1,90 @@
+//! Taking a verified batch in: extend, keep a side branch, or change over to it.
+
+use bitcoin::{CompactTarget, Work};
+
+use super::HeaderChain;
+use super::batch::{HeaderRun, StaleBatch, TipChange, VerifiedBatch};
+use super::context::work_of;
+use crate::header::{Header, IndexedHeader};
+
+impl HeaderChain {
+    /// Takes a verified batch in.
+    ///
+    /// # Errors
+    /// [`StaleBatch`] where the chain has changed since the batch was verified, or is another one;
+    /// nothing happens.
+    pub fn apply(&mut self, batch: VerifiedBatch) -> Result<TipChange, StaleBatch> {
+        if batch.revision != self.revision || batch.made_on != self.tip.hash {
+            return Err(StaleBatch);
+        }
+        if batch.is_empty() {
+            return Ok(TipChange::Unchanged);
+        }
+        self.revision += 1;
+        match &batch.change {
+            TipChange::Unchanged => self.apply_side(&batch.side),
+            TipChange::Extended { connected } => self.connect(self.tip.work, connected),
+            TipChange::Reorg { fork_point, disconnected, connected } => {
+                for (_, hash, _) in connected.iter() {
+                    self.forks.remove(&hash);
+                }
+                for (_, hash, _) in disconnected.iter().rev() {
+                    self.spine.pop(&hash);
+                }
+                self.connect(fork_point.work, connected);
+                self.keep_on_side(fork_point.work, disconnected);
+            }
+        }
+        match batch.change {
+            TipChange::Unchanged => self.last_side = Some(batch.end),
+            TipChange::Extended { .. } | TipChange::Reorg { .. } => self.tip = batch.end,
+        }
+        self.forks.enforce_bound();
+        Ok(batch.change)
+    }
+
+    fn connect(&mut self, parent_work: Work, connected: &HeaderRun) {
+        let mut work = Accumulated::from(parent_work);
+        for (_, hash, header) in connected.iter() {
+            self.spine.push(header, hash, work.with(header));
+        }
+    }
+
+    fn keep_on_side(&mut self, parent_work: Work, run: &HeaderRun) {
+        let mut work = Accumulated::from(parent_work);
+        for (height, hash, header) in run.iter() {
+            let entry = IndexedHeader { header: *header, hash, height, work: work.with(header) };
+            self.forks.insert(&entry);
+        }
+    }
+
+    fn apply_side(&mut self, side: &HeaderRun) {
+        let parent = side.headers().first().map(Header::prev_hash);
+        let known = parent.and_then(|parent| self.find(&parent));
+        let Some((parent, _)) = known else { return };
+        self.keep_on_side(parent.work, side);
+    }
+}
+
+/// Total work, added up header by header; dividing is dear, and bits change rarely.
+struct Accumulated {
+    total: Work,
+    unit: (CompactTarget, Work),
+}
+
+impl From<Work> for Accumulated {
+    fn from(total: Work) -> Self {
+        Self { total, unit: (CompactTarget::default(), crate::params::no_work()) }
+    }
+}
+
+impl Accumulated {
+    fn with(&mut self, header: &Header) -> Work {
+        let bits = header.compact_target();
+        if self.unit.0 != bits {
+            self.unit = (bits, work_of(bits));
+        }
+        self.total = self.total + self.unit.1;
+        self.total
+    }
+}

@@ -1,0 +1,101 @@
+//! The control socket of a running node, asked as the command line asks it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic is the test's failure"
+)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use ironlight::api::client::{self, ClientError};
+use ironlight::api::{HeaderDto, StatusDto, TipDto};
+use ironlight::spv::generate::Miner;
+use ironlight::spv::{Header, Params};
+use ironlight::{Network, Node, NodeConfig};
+use ironlight_tests::{Behaviour, FakeNode};
+
+async fn synced_node(chain: &[Header]) -> Node {
+    let peer = FakeNode::start(Behaviour::Honest, chain.to_vec());
+    let config = NodeConfig {
+        connect: vec![peer.address()],
+        dns_seeds: false,
+        ..NodeConfig::new(Network::Regtest)
+    };
+    let node = Node::start(config).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), node.chain().synced()).await.unwrap();
+    node
+}
+
+fn chain() -> Vec<Header> {
+    Miner::new(1).run(&Params::new(Network::Regtest).genesis, 300, 60)
+}
+
+async fn refused(directory: &Path, path: &str) -> String {
+    match client::get::<HeaderDto>(directory, path).await {
+        Err(ClientError::Refused(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tip_and_headers_are_answered() {
+    let chain = chain();
+    let directory = tempfile::tempdir().unwrap();
+    // A file that a killed node left behind is in nobody's way.
+    std::fs::write(directory.path().join("control.sock"), []).unwrap();
+    let mut node = synced_node(&chain).await;
+    node.open_control_socket(directory.path()).unwrap();
+    let directory = directory.path();
+    let mode = std::fs::metadata(directory.join("control.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let status: StatusDto = client::get(directory, "/v1/status").await.unwrap();
+    assert_eq!((status.phase.as_str(), status.network.as_str()), ("synced", "regtest"));
+    assert_eq!((status.tip.height, status.peers.len()), (300, 1));
+    assert_eq!(status.basis, "all rules from genesis");
+    let tip: TipDto = client::get(directory, "/v1/tip").await.unwrap();
+    assert_eq!(tip, status.tip);
+
+    let hash = chain[99].hash().to_string();
+    let by_height: HeaderDto = client::get(directory, "/v1/headers/100").await.unwrap();
+    let by_hash: HeaderDto = client::get(directory, &format!("/v1/headers/{hash}")).await.unwrap();
+    assert_eq!(by_height, by_hash);
+    assert_eq!((by_height.hash, by_height.confirmations), (hash, 201));
+    assert_eq!(by_height.previous_hash, chain[98].hash().to_string());
+
+    assert!(refused(directory, "/v1/headers/301").await.contains("the tip is at 300"));
+    assert!(refused(directory, "/v1/headers/zz").await.contains("neither a height nor"));
+    let unknown = "00".repeat(32);
+    assert!(refused(directory, &format!("/v1/headers/{unknown}")).await.contains("is known"));
+    assert!(refused(directory, "/v2").await.contains("/v1/status"));
+
+    node.stop().await.unwrap();
+    assert!(!directory.join("control.sock").exists());
+    let gone = client::get::<TipDto>(directory, "/v1/tip").await;
+    assert!(matches!(gone, Err(ClientError::NotRunning { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_numbered_and_end_with_the_chain_synced() {
+    use ironlight::chain::ChainEvent;
+    let node = synced_node(&chain()).await;
+    let mut events = node.chain().subscribe_after(0);
+    let mut kinds = Vec::new();
+    for sequence in 1..=3 {
+        let event = events.next().await.unwrap().unwrap();
+        assert_eq!(event.sequence, sequence);
+        kinds.push(match event.event {
+            ChainEvent::PeerJoined { .. } => "joined",
+            ChainEvent::TipExtended { connected: 300, .. } => "extended",
+            ChainEvent::Synced { .. } => "synced",
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(kinds, ["joined", "extended", "synced"]);
+    node.stop().await.unwrap();
+}
