@@ -83,6 +83,14 @@ embed:
 benches:
     cargo bench -p ironlight-benches --no-run
 
+# Run the benches (with BITCOIND_EXE, else ../shared/tools/bitcoind, the sync from Bitcoin Core too)
+[script]
+bench *args:
+    if [[ -z ${BITCOIND_EXE:-} && -x ../shared/tools/bitcoind ]]; then
+        export BITCOIND_EXE=$(realpath ../shared/tools/bitcoind)
+    fi
+    cargo bench -p ironlight-benches {{ args }}
+
 # Check licences, sources and banned crates of every dependency (needs cargo-deny)
 deny:
     cargo fetch --locked

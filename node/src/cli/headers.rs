@@ -155,15 +155,15 @@ fn verify(args: &FileArgs) -> Result<(), Failure> {
     let first = *first.first().ok_or_else(|| FileError::Empty { path: args.file.clone() })?;
     let mut chain = chain_from(args, location.params()?, first)?;
     let verified = take_in(&mut file, &mut chain, "verifying", |_, _| Ok(()))?;
-    report(&chain, file.count, verified.spent, "verified");
+    report(&chain, file.count, verified.spent);
     Ok(())
 }
 
-fn report(chain: &HeaderChain, count: u64, spent: Duration, what: &str) {
+fn report(chain: &HeaderChain, count: u64, spent: Duration) {
     let seconds = spent.as_secs_f64().max(1e-9);
     #[allow(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let rate = count as f64 / seconds;
-    println!("{what} {count} headers in {seconds:.4} s: {rate:.0} headers a second");
+    println!("verified {count} headers in {seconds:.4} s: {rate:.0} headers a second");
     println!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
     println!("last   {}", chain.tip());
     println!("work   0x{}", format!("{:064x}", chain.tip().work).trim_start_matches('0'));
@@ -268,12 +268,14 @@ fn import(args: &StoredFileArgs) -> Result<(), Failure> {
         }
         Ok(())
     })?;
-    report(&chain, file.count, taken.spent, "verified and stored");
+    report(&chain, file.count, taken.spent);
     if taken.side > 0 {
-        println!("forks  {} headers lie on side branches and are not stored", taken.side);
+        println!("forks  {} headers lie on side branches, which are not stored", taken.side);
     }
     if chain.tip() == before {
         println!("tip    unchanged");
+    } else {
+        println!("stored up to height {}", chain.tip().height);
     }
     if chain.tip().work < chain.params().minimum_chain_work {
         println!(
