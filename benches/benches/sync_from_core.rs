@@ -34,7 +34,7 @@ async fn ours(peer: SocketAddr, storage: Storage, tip: &str) -> Duration {
         ..NodeConfig::new(Network::Regtest)
     };
     let node = Node::start(config).await.unwrap();
-    let synced = node.chain().synced().await;
+    let synced = node.chain().synced().await.unwrap();
     let spent = started.elapsed();
     assert_eq!(synced.hash.to_string(), tip);
     node.stop().await.unwrap();

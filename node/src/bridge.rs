@@ -101,16 +101,13 @@ impl HeaderNetwork for BitcoinPeers {
         self.report(peer, Offence::Stalled).await;
     }
 
-    async fn close(&mut self) -> Vec<BanEntry> {
+    async fn close(&mut self) -> Result<Vec<BanEntry>, String> {
         self.stop.cancel();
         // What the peers still had to say is not waited for.
         self.events.close();
         match (&mut self.running).await {
-            Ok(policy) => policy.export_bans(self.clock.now()),
-            Err(error) => {
-                debug!(%error, "pool");
-                Vec::new()
-            }
+            Ok(policy) => Ok(policy.export_bans(self.clock.now())),
+            Err(error) => Err(error.to_string()),
         }
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! let config = NodeConfig::new(Network::Signet);
 //! let node = Node::start(config).await?;
-//! let tip = node.chain().synced().await;
+//! let tip = node.chain().synced().await?;
 //! println!("{} at height {}", tip.hash, tip.height);
 //! node.stop().await?;
 //! # Ok(())

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ironlight_spv::chain::HeaderError;
 use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
@@ -12,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig};
-use crate::chain::{ChainHandle, Joined, Writer, commit_blocking, fetch_start};
+use crate::chain::{
+    ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
+};
 use crate::clock::{Clock, unix_now};
 use crate::store::{self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers};
 
@@ -25,7 +28,8 @@ pub enum Storage {
     Disk {
         /// The directory.
         data_dir: PathBuf,
-        /// The backend; none for what the directory has, or sled for a new one.
+        /// The backend; none for what the directory has, or for a new one sled, where this build has
+        /// it, else redb.
         backend: Option<Backend>,
     },
 }
@@ -81,14 +85,17 @@ pub enum NodeError {
     Store(#[from] StoreError),
     /// The store holds a chain that starts elsewhere.
     #[error(
-        "the stored chain starts at height {stored}, not at the start point {wanted}: \
-         choose another data directory for it"
+        "the stored chain starts with {stored_hash} at height {stored}, not with the start point \
+         {} at height {}: choose another data directory for it",
+        wanted.hash, wanted.height
     )]
     OtherStart {
-        /// Where the stored chain starts.
+        /// Height of the stored chain's start.
         stored: BlockHeight,
+        /// Its hash.
+        stored_hash: BlockHash,
         /// What was asked for.
-        wanted: BlockHeight,
+        wanted: StartPoint,
     },
     /// Nothing to connect to.
     #[error(
@@ -99,14 +106,20 @@ pub enum NodeError {
         /// The network.
         network: Network,
     },
-    /// The network closed before a peer gave the start point.
-    #[error("the node was stopped before a peer gave the start point")]
-    StoppedAtStart,
+    /// The start point that a peer gave breaks a rule, or a checkpoint contradicts it.
+    #[error("the start point cannot be used")]
+    InvalidStart {
+        /// What is wrong with it.
+        source: Box<HeaderError>,
+    },
     /// The control socket.
     #[cfg(feature = "daemon")]
     #[error(transparent)]
     Socket(#[from] crate::api::socket::SocketError),
-    /// A task panicked: a bug.
+    /// The node stopped before what was waited for came about.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A task panicked or ended by itself: a bug.
     #[error("a task of the node failed ({reason}): this is a bug, report it")]
     Task {
         /// What the runtime says.
@@ -122,7 +135,7 @@ pub struct Node {
     notes: Vec<String>,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
-    writer: Option<JoinHandle<Result<(), StoreError>>>,
+    writer: Option<JoinHandle<Result<(), WriterError>>>,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
 }
@@ -131,7 +144,8 @@ impl Node {
     /// Opens the store, verifies the stored chain again, and starts to sync.
     ///
     /// With a start point and an empty store it waits for a peer that gives the start point's
-    /// header. Cancel safe: nothing goes on when the future is dropped.
+    /// header. When the future is dropped, nothing goes on but a store that is just being opened;
+    /// the directory is free again once it is.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -158,7 +172,7 @@ impl Node {
             (None, None) => (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new()),
             (None, Some(point)) => {
                 let fetched = fetch_start(&mut network, params, point, clock).await;
-                let (chain, joined) = fetched.ok_or(NodeError::StoppedAtStart)?;
+                let (chain, joined) = fetched?;
                 (begin(&opened.store, chain).await?, joined)
             }
         };
@@ -214,7 +228,9 @@ impl Node {
         let outcome = writer.await;
         self.writer = None;
         match outcome {
-            Ok(done) => Ok(done?),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(WriterError::Store(error))) => Err(error.into()),
+            Ok(Err(WriterError::Network(reason))) => Err(NodeError::Task { reason }),
             Err(error) => Err(NodeError::Task { reason: error.to_string() }),
         }
     }
@@ -246,7 +262,8 @@ impl Drop for Node {
 fn check_start(chain: HeaderChain, point: Option<StartPoint>) -> Result<HeaderChain, NodeError> {
     match point {
         Some(StartPoint { height, hash }) if !headers::starts_with(&chain, height, hash) => {
-            Err(NodeError::OtherStart { stored: chain.start_height(), wanted: height })
+            let (stored, stored_hash) = (chain.start_height(), chain.start().header.hash());
+            Err(NodeError::OtherStart { stored, stored_hash, wanted: StartPoint { height, hash } })
         }
         Some(_) | None => Ok(chain),
     }
@@ -287,6 +304,7 @@ fn open_and_mend(options: &store::Options, params: &Params) -> Result<OpenedChai
             notes.extend(store::quarantine(&options.dir, backend, options.now, &reason)?);
             let mut opened = store::open(options.clone())?;
             opened.notes.splice(0..0, notes);
+            warn!("a chain that had a trusted start needs it again: give --start-point or import");
             let loaded = headers::load(opened.store.as_ref(), params)?;
             Ok(with_chain(opened, loaded))
         }

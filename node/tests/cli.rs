@@ -192,19 +192,95 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_named() {
+fn flags_that_make_no_sense_are_wrong_usage_and_named() {
+    let wrong = |arguments: &[&str]| {
+        let output = ironlight(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let run = ["run", "--network", "regtest"];
+    assert!(wrong(&["run", "--network", "moonnet"]).contains("moonnet"));
+    assert!(wrong(&[&run[..], &["--min-chain-work", "xyz"]].concat()).contains("hexadecimal"));
+    assert!(wrong(&[&run[..], &["--start-point", "7"]].concat()).contains("a height, a colon"));
+    assert!(wrong(&[&run[..], &["--connect", "x:99999"]].concat()).contains("65535"));
+    for store in ["rocks", "memory"] {
+        assert!(wrong(&[&run[..], &["--store", store]].concat()).contains("sled or redb"));
+        assert!(wrong(&["selftest", "--store", store]).contains("sled or redb"));
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_named() {
     let directory = Directory::new();
     let data = directory.path("data");
     let run = |arguments: &[&str]| {
-        let all = [&["run", "--data-dir", &data], arguments].concat();
-        failure(&ironlight(&all))
+        failure(&ironlight(&[&["run", "--data-dir", &data], arguments].concat()))
     };
-    assert!(run(&["--network", "moonnet"]).contains("moonnet"));
-    assert!(run(&["--network", "regtest", "--min-chain-work", "xyz"]).contains("hexadecimal"));
-    assert!(run(&["--network", "regtest", "--start-point", "7"]).contains("start-point"));
     assert!(run(&["--network", "regtest", "--no-seeds"]).contains("--connect"));
-    assert!(run(&["--network", "regtest", "--store", "rocks"]).contains("sled, redb"));
     assert!(run(&["--network", "regtest", "--signet-challenge", "51"]).contains("no signet"));
+    let file = directory.path("ironlight.toml");
+    std::fs::write(&file, "store = 'rocks'").unwrap();
+    assert!(run(&["--network", "regtest", "--config", &file]).contains("sled or redb"));
+    std::fs::write(&file, "stroe = 'sled'").unwrap();
+    assert!(run(&["--network", "regtest", "--config", &file]).contains("no setting"));
+}
+
+#[test]
+fn the_store_of_a_file_of_settings_is_used_by_import_too() {
+    let directory = Directory::new();
+    let headers = directory.file("headers.bin", &regtest_chain(1, 100));
+    let (data, file) = (directory.path("data"), directory.path("ironlight.toml"));
+    std::fs::write(&file, format!("network = 'regtest'\nstore = 'redb'\ndata_dir = '{data}'"))
+        .unwrap();
+    let output = ironlight(&["headers", "import", &headers, "--config", &file]);
+    assert!(output.status.success(), "{output:?}");
+    let info = stdout(&ironlight(&["store", "info", "--config", &file]));
+    assert!(info.contains("backend  redb"), "{info}");
+}
+
+#[test]
+fn a_checkpoint_that_the_stored_chain_contradicts_costs_nothing() {
+    let directory = Directory::new();
+    let chain = regtest_chain(1, 300);
+    let file = directory.file("headers.bin", &chain);
+    let data = directory.path("data");
+    let common = ["--network", "regtest", "--data-dir", &data];
+    assert!(ironlight(&[&["headers", "import", &file], &common[..]].concat()).status.success());
+    let wrong = format!("200:{}", chain[199].hash());
+    let arguments = [&["headers", "import", &file, "--checkpoint", &wrong], &common[..]].concat();
+    let line = failure(&ironlight(&arguments));
+    assert!(line.contains("at height 200") && line.contains("checkpoint"), "{line}");
+    let info = stdout(&ironlight(&[&["store", "info"], &common[..]].concat()));
+    assert!(info.contains("headers  0 to 300"), "{info}");
+}
+
+#[test]
+fn damage_is_found_by_check_and_nothing_damaged_is_exported() {
+    let directory = Directory::new();
+    let file = directory.file("headers.bin", &regtest_chain(1, 9000));
+    let data = directory.path("data");
+    let common = ["--network", "regtest", "--data-dir", &data];
+    let import = [&["headers", "import", &file, "--store", "redb"], &common[..]].concat();
+    assert!(ironlight(&import).status.success());
+    let database = directory.0.path().join("data/regtest/store.redb");
+    let mut bytes = std::fs::read(&database).unwrap();
+    bytes[..4096].fill(0);
+    std::fs::write(&database, bytes).unwrap();
+    let check = ironlight(&[&["store", "check"], &common[..]].concat());
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    let out = directory.path("out.bin");
+    let export = ironlight(&[&["headers", "export", &out], &common[..]].concat());
+    assert_eq!(export.status.code(), Some(1), "{export:?}");
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    use std::process::Stdio;
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ironlight"));
+    let mut child = program.arg("version").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -27,7 +27,8 @@ async fn synced_node(chain: &[Header]) -> Node {
         ..NodeConfig::new(Network::Regtest)
     };
     let node = Node::start(config).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(30), node.chain().synced()).await.unwrap();
+    let synced = tokio::time::timeout(Duration::from_secs(30), node.chain().synced()).await;
+    synced.unwrap().unwrap();
     node
 }
 
@@ -97,5 +98,11 @@ async fn events_are_numbered_and_end_with_the_chain_synced() {
         });
     }
     assert_eq!(kinds, ["joined", "extended", "synced"]);
+    let chain = node.chain().clone();
     node.stop().await.unwrap();
+    while let Some(event) = events.next().await.unwrap() {
+        assert!(matches!(event.event, ChainEvent::PeerLeft { .. }), "{event:?}");
+    }
+    assert!(chain.synced().await.is_ok(), "it was synced when it stopped");
+    assert!(chain.when(|status| status.tip.height.0 == 999).await.is_err());
 }

@@ -49,10 +49,22 @@ async fn one_honest_peer_beats_seven_liars() {
     };
 
     let node = Node::start(config).await.unwrap();
-    let tip = tokio::time::timeout(Duration::from_secs(60), node.chain().synced()).await.unwrap();
+    let synced = tokio::time::timeout(Duration::from_secs(60), node.chain().synced()).await;
+    let tip = synced.unwrap().unwrap();
 
     assert_eq!(tip.hash, honest_tip);
     assert_eq!(honest.connections(), 1, "the honest peer was never dropped");
+    let peers = node.chain().status().peers;
+    let kept = |node: &FakeNode| {
+        peers
+            .iter()
+            .any(|peer| peer.address == node.address().to_string() && peer.phase != "refused")
+    };
+    assert!(kept(&honest), "{peers:?}");
+    let liar_headers = |seed| {
+        chain(seed, 10).into_iter().any(|header| node.chain().header(&header.hash()).is_some())
+    };
+    assert!(!liar_headers(2) && !liar_headers(3), "a chain of low work was stored");
     node.stop().await.unwrap();
 }
 
@@ -64,7 +76,7 @@ async fn a_chain_below_the_minimum_work_is_not_taken_and_the_status_says_so() {
 
     let node = Node::start(config).await.unwrap();
     let settled = node.chain().when(|status| status.phase != Phase::Syncing);
-    let status = tokio::time::timeout(Duration::from_secs(60), settled).await.unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(60), settled).await.unwrap().unwrap();
 
     assert_eq!(status.tip.height.0, 0);
     assert_eq!(status.phase, Phase::BelowMinimumWork);

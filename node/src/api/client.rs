@@ -25,13 +25,19 @@ const MAX_ANSWER: usize = 4 << 20;
 pub enum ClientError {
     /// No node listens there.
     #[error(
-        "no node runs on {path} ({source}): start one with `ironlight run`, or name its --data-dir and --network"
+        "no node runs on {path} ({source}): start one with `ironlight run`, give a starting one a moment, or name its --data-dir and --network"
     )]
     NotRunning {
         /// The socket.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The node is somebody else's.
+    #[error("{path} belongs to another user: ask as the user that the node runs as")]
+    NotAllowed {
+        /// The socket.
+        path: PathBuf,
     },
     /// The node listens and does not answer.
     #[error("the node on {path} did not answer within {DEADLINE:?}: it may be stopping")]
@@ -55,6 +61,9 @@ pub async fn get<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T,
     let socket = directory.join(FILE_NAME);
     let stream = match UnixStream::connect(&socket).await {
         Ok(stream) => stream,
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(ClientError::NotAllowed { path: socket });
+        }
         Err(source) => return Err(ClientError::NotRunning { path: socket, source }),
     };
     match tokio::time::timeout(DEADLINE, exchange(stream, path)).await {

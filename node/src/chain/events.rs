@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ironlight_spv::{BlockHeight, ChainTip};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Events kept for subscribers that fell behind.
 const RING: usize = 4096;
@@ -75,7 +76,7 @@ pub struct Numbered {
 pub struct Lagged {
     /// How many events are gone.
     pub missed: u64,
-    /// The lowest height that one of the missed events may have changed.
+    /// No event that is gone changed anything below this height.
     pub resync_from: BlockHeight,
 }
 
@@ -91,11 +92,13 @@ struct Ring {
 pub struct EventBus {
     ring: Mutex<Ring>,
     latest: watch::Sender<u64>,
+    closed: CancellationToken,
 }
 
 impl Default for EventBus {
     fn default() -> Self {
-        Self { ring: Mutex::default(), latest: watch::Sender::new(0) }
+        let (ring, closed) = (Mutex::default(), CancellationToken::new());
+        Self { ring, latest: watch::Sender::new(0), closed }
     }
 }
 
@@ -115,6 +118,11 @@ impl EventBus {
         self.latest.send_replace(sequence);
     }
 
+    /// No more events will come: subscribers read what there is, then hear of the end.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
     /// The number of the latest event; 0 before the first.
     #[must_use]
     pub fn latest(&self) -> u64 {
@@ -125,11 +133,16 @@ impl EventBus {
     /// after the last one seen to resume.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, after: u64) -> Subscription {
-        Subscription { bus: Arc::clone(self), next: after + 1, latest: self.latest.subscribe() }
+        let next = after.saturating_add(1);
+        Subscription { bus: Arc::clone(self), next, latest: self.latest.subscribe() }
     }
 
     fn get(&self, sequence: u64) -> Result<Option<Numbered>, Lagged> {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if sequence > self.latest() + 1 {
+            // A number of a node that ran before: what happened in between is anybody's guess.
+            return Err(Lagged { missed: 0, resync_from: BlockHeight::GENESIS });
+        }
         let Some(oldest) = ring.events.front() else { return Ok(None) };
         let Some(offset) = sequence.checked_sub(oldest.sequence) else {
             let missed = oldest.sequence - sequence;
@@ -167,8 +180,8 @@ impl Subscription {
     /// read. Cancel safe: an event is only passed over once it was returned.
     ///
     /// # Errors
-    /// [`Lagged`] where events were dropped before they were read; the next call goes on with
-    /// the oldest one kept.
+    /// [`Lagged`] where events were dropped before they were read, or where the number to go on
+    /// from is none of this run of the node; the next call goes on with the oldest one kept.
     pub async fn next(&mut self) -> Result<Option<Numbered>, Lagged> {
         loop {
             match self.bus.get(self.next) {
@@ -178,13 +191,15 @@ impl Subscription {
                 }
                 Ok(None) => {}
                 Err(lagged) => {
-                    self.next += lagged.missed;
+                    self.next = (self.next + lagged.missed).min(self.bus.latest() + 1);
                     return Err(lagged);
                 }
             }
             let next = self.next;
-            if self.latest.wait_for(|latest| *latest >= next).await.is_err() {
-                return Ok(None);
+            tokio::select! {
+                biased;
+                _ = self.latest.wait_for(|latest| *latest >= next) => {}
+                () = self.bus.closed.cancelled() => return Ok(None),
             }
         }
     }
@@ -224,6 +239,29 @@ mod tests {
         (1..=5).for_each(|peer| bus.publish(stalled(peer)));
         let mut subscription = bus.subscribe(3);
         assert_eq!(subscription.next().await.unwrap().unwrap().sequence, 4);
+    }
+
+    #[tokio::test]
+    async fn what_there_is_is_read_to_the_end_and_then_the_end_is_told() {
+        let bus = Arc::new(EventBus::default());
+        let mut subscription = bus.subscribe(0);
+        bus.publish(stalled(1));
+        bus.close();
+        assert_eq!(subscription.next().await.unwrap().unwrap().sequence, 1);
+        assert_eq!(subscription.next().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_number_of_an_earlier_run_is_told_to_look_again() {
+        let bus = Arc::new(EventBus::default());
+        bus.publish(stalled(1));
+        for after in [7, u64::MAX] {
+            let mut subscription = bus.subscribe(after);
+            let lagged = subscription.next().await.unwrap_err();
+            assert_eq!(lagged.resync_from, BlockHeight::GENESIS);
+            bus.publish(stalled(2));
+            assert_eq!(subscription.next().await.unwrap().unwrap().event, stalled(2));
+        }
     }
 
     #[tokio::test]

@@ -109,17 +109,28 @@ impl ChainHandle {
 
     /// Waits until the chain is synced: as far as the peers know, with the minimum chain work.
     /// It waits on where the peers have no such chain; [`when`](Self::when) can tell. Cancel safe.
-    pub async fn synced(&self) -> ChainTip {
-        self.when(|status| status.phase == Phase::Synced).await.tip
+    ///
+    /// # Errors
+    /// [`Stopped`] where the node stops before.
+    pub async fn synced(&self) -> Result<ChainTip, Stopped> {
+        Ok(self.when(|status| status.phase == Phase::Synced).await?.tip)
     }
 
-    /// Waits until the chain stands as the caller wants it, and says how it stands. Once the node
-    /// has stopped it gives the last status there is. Cancel safe.
-    pub async fn when(&self, fits: impl FnMut(&ChainStatus) -> bool) -> ChainStatus {
+    /// Waits until the chain stands as the caller wants it, and says how it stands. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Stopped`] where the node stops before.
+    pub async fn when(
+        &self,
+        fits: impl FnMut(&ChainStatus) -> bool,
+    ) -> Result<ChainStatus, Stopped> {
         let mut status = self.status.clone();
-        match status.wait_for(fits).await {
-            Ok(status) => status.clone(),
-            Err(_stopped) => self.status(),
-        }
+        let found = status.wait_for(fits).await.map_err(|_closed| Stopped)?;
+        Ok(found.clone())
     }
 }
+
+/// The node has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node has stopped")]
+pub struct Stopped;

@@ -9,6 +9,6 @@ mod start;
 mod writer;
 
 pub use events::{ChainEvent, EventBus, Lagged, Numbered, Subscription};
-pub use handle::{ChainHandle, ChainStatus, PeerView, Phase};
+pub use handle::{ChainHandle, ChainStatus, PeerView, Phase, Stopped};
 pub(crate) use start::{Joined, fetch_start};
-pub(crate) use writer::{HeaderNetwork, NetworkInput, Writer, commit_blocking};
+pub(crate) use writer::{HeaderNetwork, NetworkInput, Writer, WriterError, commit_blocking};

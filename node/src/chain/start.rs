@@ -2,24 +2,28 @@
 //! proved by the hash it was asked for.
 
 use ironlight_spv::sync::{StartAction, StartConfig, StartFetch};
-use ironlight_spv::{HeaderChain, Params, TrustedStart};
+use ironlight_spv::{HeaderChain, Params};
 use tracing::{info, warn};
 
+use super::handle::Stopped;
 use super::writer::{HeaderNetwork, NetworkInput, sleep_until};
 use crate::clock::Clock;
-use crate::node::StartPoint;
+use crate::node::{NodeError, StartPoint};
 
 /// Peers that joined while the start was fetched: the writer has to hear of them.
 pub(crate) type Joined = Vec<NetworkInput>;
 
 /// Asks peers until one gives the start point's header; then a chain that starts there, and the
-/// peers that are connected by then. None once the network has closed.
+/// peers that are connected by then.
+///
+/// # Errors
+/// [`NodeError`] where the network ends, or the start cannot be used.
 pub(crate) async fn fetch_start<N: HeaderNetwork>(
     network: &mut N,
     params: Params,
     point: StartPoint,
     clock: Clock,
-) -> Option<(HeaderChain, Joined)> {
+) -> Result<(HeaderChain, Joined), NodeError> {
     info!(height = point.height.0, hash = %point.hash, "asking peers for the start point");
     let config = StartConfig::default();
     let mut fetch = StartFetch::new(params.clone(), config, point.height, point.hash);
@@ -31,18 +35,24 @@ pub(crate) async fn fetch_start<N: HeaderNetwork>(
                     network.get_headers(peer, Vec::new(), Some(hash)).await;
                 }
                 StartAction::Finished(start) => {
-                    if let Some(chain) = chain_from(&params, start) {
-                        return Some((chain, joined));
-                    }
-                    return None;
+                    return match HeaderChain::from_start(params, start) {
+                        Ok(chain) => Ok((chain, joined)),
+                        Err(error) => Err(NodeError::InvalidStart { source: Box::new(error) }),
+                    };
                 }
                 other => warn!(?other, "an action that this node does not know"),
             }
         }
         let deadline = fetch.poll_timeout().map(|elapsed| clock.instant(elapsed));
         tokio::select! {
-            input = network.next() => handle(&mut fetch, &mut joined, input?, clock),
-            () = sleep_until(deadline) => fetch.handle_timeout(clock.now()),
+            input = network.next() => match input {
+                Some(input) => handle(&mut fetch, &mut joined, input, clock),
+                None => return Err(Stopped.into()),
+            },
+            () = sleep_until(deadline) => {
+                info!(peers = joined.len(), "no peer has given the start point yet; asking on");
+                fetch.handle_timeout(clock.now());
+            }
         }
     }
 }
@@ -64,15 +74,5 @@ fn handle(fetch: &mut StartFetch, joined: &mut Joined, input: NetworkInput, cloc
         NetworkInput::Headers { peer, headers } => fetch.handle_headers(*peer, headers, now),
         // Before there is a chain, an announcement says nothing.
         NetworkInput::BlockInv { .. } => {}
-    }
-}
-
-fn chain_from(params: &Params, start: TrustedStart) -> Option<HeaderChain> {
-    match HeaderChain::from_start(params.clone(), start) {
-        Ok(chain) => Some(chain),
-        Err(error) => {
-            warn!(%error, "the start point is not valid");
-            None
-        }
     }
 }

@@ -48,7 +48,21 @@ pub(crate) trait HeaderNetwork: Send {
     /// A peer is slow; whether that means anything is for the peer policy to say.
     fn stalled(&self, peer: PeerId) -> impl Future<Output = ()> + Send;
     /// Ends all connections, waits until they are, and gives back who is banned.
-    fn close(&mut self) -> impl Future<Output = Vec<BanEntry>> + Send;
+    ///
+    /// # Errors
+    /// What went wrong, where the network did not end in order.
+    fn close(&mut self) -> impl Future<Output = Result<Vec<BanEntry>, String>> + Send;
+}
+
+/// Why the writer ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriterError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network ended by itself.
+    #[error("the network of peers ended: {0}")]
+    Network(String),
 }
 
 /// The writer and all that it owns.
@@ -97,20 +111,26 @@ impl<N: HeaderNetwork> Writer<N> {
         self.chain.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs until told to stop or until the network closes. A batch that is being committed is
-    /// finished first.
+    /// Runs until told to stop. A batch that is being committed is finished first.
     ///
     /// # Errors
-    /// [`StoreError`] where the store fails. What cannot be committed was not applied, so nothing
-    /// that was published is lost.
-    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
-        let done = self.follow(stop).await;
+    /// [`WriterError`] where the store fails or the network ends by itself. What cannot be
+    /// committed was not applied, so nothing that was published is lost.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), WriterError> {
+        let done = self.follow(&stop).await;
+        let unasked = !stop.is_cancelled();
         let bans = self.network.close().await;
         done?;
-        commit_blocking(&self.store, bans::batch(&bans)?).await
+        // Where the network failed there is no list of bans, and the stored one stays.
+        let bans = bans.map_err(WriterError::Network)?;
+        commit_blocking(&self.store, bans::batch(&bans)?).await?;
+        if unasked {
+            return Err(WriterError::Network("nobody asked it to".to_owned()));
+        }
+        Ok(())
     }
 
-    async fn follow(&mut self, stop: CancellationToken) -> Result<(), StoreError> {
+    async fn follow(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         loop {
             self.act().await?;
             self.publish_status();
@@ -317,6 +337,12 @@ fn described(view: &PeerView, sync: &[PeerStatus]) -> PeerView {
         }
     }
     view
+}
+
+impl<N> Drop for Writer<N> {
+    fn drop(&mut self) {
+        self.events.close();
+    }
 }
 
 /// Commits off the async threads.

@@ -21,8 +21,8 @@ impl HeaderNetwork for Scripted {
     async fn get_headers(&self, _: PeerId, _: Vec<BlockHash>, _: Option<BlockHash>) {}
     async fn misbehaved(&self, _: PeerId, _: SyncOffence) {}
     async fn stalled(&self, _: PeerId) {}
-    async fn close(&mut self) -> Vec<BanEntry> {
-        Vec::new()
+    async fn close(&mut self) -> Result<Vec<BanEntry>, String> {
+        Ok(Vec::new())
     }
 }
 
@@ -63,7 +63,8 @@ struct Bench {
     store: Arc<Watched>,
     handle: ChainHandle,
     inputs: mpsc::Sender<NetworkInput>,
-    running: tokio::task::JoinHandle<Result<(), StoreError>>,
+    running: tokio::task::JoinHandle<Result<(), WriterError>>,
+    stop: CancellationToken,
     headers: Vec<Header>,
 }
 
@@ -71,9 +72,11 @@ fn bench() -> Bench {
     let params = Params::new(Network::Regtest);
     let headers = Miner::new(1).run(&params.genesis, 200, 60);
     let store = Arc::new(Watched::default());
+    let chain = HeaderChain::new(params);
+    store.rows.commit(headers::begin(&chain)).unwrap();
     let (inputs, script) = mpsc::channel(8);
     let (writer, handle) = Writer::new(
-        HeaderChain::new(params),
+        chain,
         Arc::clone(&store) as Arc<dyn Store>,
         HeaderSync::new(SyncConfig::default(), 1),
         Scripted(script),
@@ -81,8 +84,9 @@ fn bench() -> Bench {
         Joined::new(),
     );
     *store.readers.lock().unwrap() = Some(handle.clone());
-    let running = tokio::spawn(writer.run(CancellationToken::new()));
-    Bench { store, handle, inputs, running, headers }
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(writer.run(stop.clone()));
+    Bench { store, handle, inputs, running, stop, headers }
 }
 
 impl Bench {
@@ -113,8 +117,8 @@ async fn a_tip_is_committed_before_anybody_hears_of_it() {
     }
     assert_eq!(*bench.store.seen.lock().unwrap(), [BlockHeight(0)]);
     let loaded = headers::read(&bench.store.rows, &Params::new(Network::Regtest)).unwrap();
-    assert!(loaded.is_none(), "the start is written by whoever opens the store");
-    drop(bench.inputs);
+    assert_eq!(loaded.unwrap().chain.tip().height, BlockHeight(200));
+    bench.stop.cancel();
     bench.running.await.unwrap().unwrap();
 }
 
@@ -124,7 +128,7 @@ async fn what_cannot_be_committed_is_neither_applied_nor_published() {
     bench.store.failing.store(true, Ordering::Relaxed);
     bench.joined_peer_sends(&bench.headers).await;
     let failure = bench.running.await.unwrap().unwrap_err();
-    assert!(matches!(failure, StoreError::Stopped { .. }));
+    assert!(matches!(failure, WriterError::Store(StoreError::Stopped { .. })));
     assert_eq!(bench.handle.tip().height, BlockHeight(0));
     bench.handle.read(|chain| assert_eq!(chain.tip().height, BlockHeight(0)));
 }
@@ -140,6 +144,16 @@ async fn the_valid_headers_before_a_bad_one_are_kept() {
     bench.joined_peer_sends(&headers).await;
     let mut status = bench.handle.status.clone();
     status.wait_for(|status| status.tip.height == BlockHeight(150)).await.unwrap();
-    drop(bench.inputs);
+    bench.stop.cancel();
     bench.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_ends_by_itself_is_a_failure_and_subscribers_hear_of_the_end() {
+    let bench = bench();
+    let mut events = bench.handle.subscribe();
+    drop(bench.inputs);
+    assert!(matches!(bench.running.await.unwrap(), Err(WriterError::Network(_))));
+    assert_eq!(events.next().await.unwrap(), None);
+    assert!(bench.handle.synced().await.is_err());
 }

@@ -54,7 +54,7 @@ fn invalid(setting: &'static str, value: &str, expected: impl ToString) -> Confi
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
 pub struct NetworkArgs {
     /// mainnet, testnet3, testnet4, signet or regtest [default: mainnet].
-    #[arg(long)]
+    #[arg(long, value_parser = checked(|text| text.parse::<Network>()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
     /// Challenge script of a signet of one's own, in hexadecimal.
@@ -76,10 +76,10 @@ pub struct NetworkArgs {
 pub(super) struct Settings {
     #[command(flatten)]
     #[serde(flatten)]
-    pub(super) location: NetworkArgs,
+    pub(super) chain: ChainSettings,
     /// Full node to connect to, HOST or HOST:PORT; may be given several times. Only these are
     /// connected to.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = checked(split_port))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     connect: Vec<String>,
     /// Ask no DNS seeds for peers.
@@ -87,21 +87,52 @@ pub(super) struct Settings {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     no_seeds: bool,
     /// Start from a block that you trust instead of genesis.
-    #[arg(long, value_name = "HEIGHT:HASH")]
+    #[arg(long, value_name = "HEIGHT:HASH", value_parser = checked(parse_point))]
     #[serde(skip_serializing_if = "Option::is_none")]
     start_point: Option<String>,
     /// A chain from a peer with less total work is not stored, as Bitcoin Core's option.
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", value_parser = checked(parse_chain_work))]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_chain_work: Option<String>,
+}
+
+/// A network, where its chain is stored, and what the user demands of it.
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+pub(super) struct ChainSettings {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(super) location: NetworkArgs,
     /// Demand this hash at this height; may be given several times.
-    #[arg(long, value_name = "HEIGHT:HASH")]
+    #[arg(long, value_name = "HEIGHT:HASH", value_parser = checked(parse_point))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    checkpoint: Vec<String>,
+    pub(super) checkpoint: Vec<String>,
     /// sled or redb [default: what the directory has, sled for a new one].
-    #[arg(long, value_name = "BACKEND")]
+    #[arg(long, value_name = "BACKEND", value_parser = checked(parse_backend))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) store: Option<String>,
+}
+
+impl ChainSettings {
+    /// These flags with what the environment and the file add.
+    pub(super) fn resolve(self) -> Result<Self, ConfigError> {
+        let file = self.location.config.clone();
+        extract(file, self)
+    }
+
+    /// The network's parameters with the user's checkpoints.
+    pub(super) fn params(&self) -> Result<Params, ConfigError> {
+        let mut params = self.location.params()?;
+        for text in &self.checkpoint {
+            let StartPoint { height, hash } = value("checkpoint", text, parse_point)?;
+            params.checkpoints.insert(height, hash);
+        }
+        Ok(params)
+    }
+
+    /// The backend asked for.
+    pub(super) fn backend(&self) -> Result<Option<Backend>, ConfigError> {
+        self.store.as_deref().map(|name| value("store", name, parse_backend)).transpose()
+    }
 }
 
 impl NetworkArgs {
@@ -159,37 +190,50 @@ impl NetworkArgs {
 impl Settings {
     /// These flags with what the environment and the file add.
     pub(super) fn resolve(self) -> Result<Self, ConfigError> {
-        let file = self.location.config.clone();
+        let file = self.chain.location.config.clone();
         extract(file, self)
     }
 
     /// The node that these settings describe.
     pub(super) fn node_config(&self) -> Result<NodeConfig, ConfigError> {
-        let mut params = self.location.params()?;
+        let mut params = self.chain.params()?;
         if let Some(work) = &self.min_chain_work {
-            params.minimum_chain_work = parse_chain_work("min-chain-work", work)?;
-        }
-        for text in &self.checkpoint {
-            let StartPoint { height, hash } = parse_point("checkpoint", text)?;
-            params.checkpoints.insert(height, hash);
+            params.minimum_chain_work = value("min-chain-work", work, parse_chain_work)?;
         }
         let start_point = self.start_point.as_deref();
-        let start_point = start_point.map(|text| parse_point("start-point", text)).transpose()?;
+        let start_point =
+            start_point.map(|text| value("start-point", text, parse_point)).transpose()?;
         let connect = resolve_addresses(&self.connect, params.default_port)?;
-        let backend = self.backend()?;
-        let storage = Storage::Disk { data_dir: self.location.data_dir()?, backend };
+        let data_dir = self.chain.location.data_dir()?;
+        let storage = Storage::Disk { data_dir, backend: self.chain.backend()? };
         let dns_seeds = !self.no_seeds && connect.is_empty();
         let sync = SyncConfig::default();
         Ok(NodeConfig { params, storage, connect, dns_seeds, start_point, sync })
     }
-
-    pub(super) fn backend(&self) -> Result<Option<Backend>, ConfigError> {
-        parse_backend(self.store.as_deref())
-    }
 }
 
-pub(super) fn parse_backend(name: Option<&str>) -> Result<Option<Backend>, ConfigError> {
-    name.map(|name| name.parse().map_err(|error| invalid("store", name, error))).transpose()
+/// Reads a setting, wherever it comes from.
+fn value<T, E: ToString>(
+    setting: &'static str,
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, ConfigError> {
+    parse(text).map_err(|error| invalid(setting, text, error.to_string()))
+}
+
+/// A flag that is kept as text but has to be readable: a wrong one is wrong usage.
+pub(super) fn checked<T, E: ToString>(
+    parse: fn(&str) -> Result<T, E>,
+) -> impl Fn(&str) -> Result<String, String> + Clone {
+    move |text| parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// A backend on disk: what only lives in memory is of no use to a command.
+pub(super) fn parse_backend(name: &str) -> Result<Backend, String> {
+    match name.parse() {
+        Ok(backend @ (Backend::Sled | Backend::Redb)) => Ok(backend),
+        Ok(_) | Err(_) => Err("expected sled or redb".to_owned()),
+    }
 }
 
 /// Every setting, as files and (in capitals, behind `IRONLIGHT_`) the environment name it.
@@ -234,57 +278,66 @@ fn environment() -> Result<Dict, ConfigError> {
         let Ok(text) = std::env::var(format!("IRONLIGHT_{}", name.to_uppercase())) else {
             continue;
         };
-        let value = match name {
-            "connect" | "checkpoint" => Value::from(text.split(',').collect::<Vec<_>>()),
-            "no_seeds" => Value::from(
-                text.parse::<bool>()
-                    .map_err(|_error| invalid("IRONLIGHT_NO_SEEDS", &text, "true or false"))?,
-            ),
-            _ => Value::from(text),
-        };
+        let value =
+            match name {
+                "connect" | "checkpoint" => Value::from(text.split(',').collect::<Vec<_>>()),
+                "no_seeds" => Value::from(parse_switch(&text).ok_or_else(|| {
+                    invalid("IRONLIGHT_NO_SEEDS", &text, "true or false expected")
+                })?),
+                _ => Value::from(text),
+            };
         found.insert(name.to_owned(), value);
     }
     Ok(found)
 }
 
-pub(super) fn parse_chain_work(setting: &'static str, text: &str) -> Result<Work, ConfigError> {
-    parse_work(text).ok_or_else(|| invalid(setting, text, "at most 64 hexadecimal digits"))
+pub(super) fn parse_chain_work(text: &str) -> Result<Work, String> {
+    parse_work(text).ok_or_else(|| "expected at most 64 hexadecimal digits".to_owned())
 }
 
-fn parse_point(setting: &'static str, text: &str) -> Result<StartPoint, ConfigError> {
-    let expected = "a height, a colon and a block hash of 64 hexadecimal digits";
+fn parse_point(text: &str) -> Result<StartPoint, String> {
+    let expected = "expected a height, a colon and a block hash of 64 hexadecimal digits";
     let parsed = text.split_once(':').and_then(|(height, hash)| {
         let height = BlockHeight(height.parse().ok()?);
         Some(StartPoint { height, hash: hash.parse::<BlockHash>().ok()? })
     });
-    parsed.ok_or_else(|| invalid(setting, text, expected))
+    parsed.ok_or_else(|| expected.to_owned())
+}
+
+fn parse_switch(text: &str) -> Option<bool> {
+    match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// A peer as the user names it: an address or a name, perhaps with a port.
+fn split_port(peer: &str) -> Result<(String, Option<u16>), String> {
+    if let Ok(address) = peer.parse::<SocketAddr>() {
+        return Ok((address.ip().to_string(), Some(address.port())));
+    }
+    match peer.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') => match port.parse() {
+            Ok(port) => Ok((host.to_owned(), Some(port))),
+            Err(_error) => Err("expected HOST or HOST:PORT, with a port up to 65535".to_owned()),
+        },
+        Some(_) | None => Ok((peer.to_owned(), None)),
+    }
 }
 
 /// Resolves what the user named: addresses stand for themselves, names are looked up once.
 fn resolve_addresses(peers: &[String], port: u16) -> Result<Vec<SocketAddr>, ConfigError> {
     let mut addresses = Vec::new();
     for peer in peers {
-        let resolved = match peer.parse::<SocketAddr>() {
-            Ok(address) => vec![address],
-            Err(_no_address) => look_up(peer, port)
-                .map_err(|error| invalid("connect", peer, format!("no address ({error})")))?,
-        };
-        addresses.extend(resolved);
+        let (host, own) = value("connect", peer, split_port)?;
+        let resolved = (host.as_str(), own.unwrap_or(port)).to_socket_addrs();
+        addresses.extend(value("connect", peer, |_| match &resolved {
+            Ok(found) => Ok(found.clone()),
+            Err(error) => Err(format!("it has no address ({error})")),
+        })?);
     }
     Ok(addresses)
-}
-
-fn look_up(peer: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = peer.parse() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let resolved = match peer.rsplit_once(':') {
-        Some((host, own)) if own.parse::<u16>().is_ok() => {
-            (host, own.parse::<u16>().unwrap_or(port)).to_socket_addrs()?
-        }
-        Some(_) | None => (peer, port).to_socket_addrs()?,
-    };
-    Ok(resolved.collect())
 }
 
 #[cfg(test)]
@@ -314,10 +367,11 @@ mod tests {
         ];
         let location =
             NetworkArgs { network: Some("regtest".to_owned()), ..NetworkArgs::default() };
-        let flags = Settings { location, ..Settings::default() };
+        let chain = ChainSettings { location, ..ChainSettings::default() };
+        let flags = Settings { chain, ..Settings::default() };
         let settings = settings(file, &environment, flags);
-        assert_eq!(settings.location.network.as_deref(), Some("regtest"));
-        assert_eq!(settings.store.as_deref(), Some("sled"));
+        assert_eq!(settings.chain.location.network.as_deref(), Some("regtest"));
+        assert_eq!(settings.chain.store.as_deref(), Some("sled"));
         assert!(settings.no_seeds);
         assert_eq!(settings.min_chain_work.as_deref(), Some("0a"));
         assert_eq!(settings.connect, ["192.0.2.1", "192.0.2.2:1"]);
@@ -355,12 +409,16 @@ mod tests {
     #[test]
     fn a_start_point_needs_height_and_hash() {
         for text in ["840000", "840000:", ":00", "x:00", "840000:12"] {
-            let ConfigError::Invalid { setting, .. } =
-                parse_point("start-point", text).unwrap_err()
-            else {
-                panic!("another error for {text}");
-            };
-            assert_eq!(setting, "start-point");
+            assert!(parse_point(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused() {
+        for peer in ["localhost:99999", "localhost:x", "127.0.0.1:70000"] {
+            assert!(split_port(peer).is_err(), "{peer}");
+        }
+        assert_eq!(split_port("::1"), Ok(("::1".to_owned(), None)));
+        assert_eq!(split_port("[::1]:7"), Ok(("::1".to_owned(), Some(7))));
     }
 }

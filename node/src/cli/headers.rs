@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::{
-    BlockHeight, Header, HeaderChain, Params, TrustedStart, UnixTime, VerifiedBatch,
+    BlockHeight, Header, HeaderChain, Params, TrustedStart, UnixTime, VerifiedBatch, Work,
 };
 
 use super::Failure;
-use super::config::{NetworkArgs, parse_backend, parse_chain_work};
+use super::config::{ChainSettings, NetworkArgs, parse_chain_work};
 use super::progress::Progress;
 use crate::store::{self, Opened, headers};
 
@@ -22,35 +22,49 @@ const BATCH: usize = 2016;
 #[derive(Debug, Subcommand)]
 pub(super) enum HeadersCommand {
     /// Verify a file by all header rules.
-    Verify(FileArgs),
+    Verify(VerifyArgs),
     /// Verify a file and store its headers.
-    Import(StoredFileArgs),
+    Import(ImportArgs),
     /// Write the stored chain to a file.
-    Export(StoredFileArgs),
+    Export(ExportArgs),
 }
 
-#[derive(Debug, Args)]
+/// A file that starts later than genesis.
+#[derive(Clone, Debug, Args)]
 pub(super) struct FileArgs {
     /// The file.
     file: PathBuf,
-    #[command(flatten)]
-    location: NetworkArgs,
-    /// Height of the file's first header, which is then trusted; without it, the file starts
-    /// with genesis or continues the stored chain.
+    /// Height of the file's first header, which is then trusted; without it the file starts with
+    /// genesis.
     #[arg(long, value_name = "HEIGHT", requires = "start_work")]
     start_height: Option<u32>,
     /// Total chain work up to and including the file's first header.
-    #[arg(long, value_name = "HEX", requires = "start_height")]
-    start_work: Option<String>,
+    #[arg(long, value_name = "HEX", requires = "start_height", value_parser = parse_chain_work)]
+    start_work: Option<Work>,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct StoredFileArgs {
+pub(super) struct VerifyArgs {
     #[command(flatten)]
     file: FileArgs,
-    /// sled or redb [default: what the directory has, sled for a new one].
-    #[arg(long, value_name = "BACKEND")]
-    store: Option<String>,
+    #[command(flatten)]
+    location: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    #[command(flatten)]
+    chain: ChainSettings,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The file; one that exists is left alone.
+    file: PathBuf,
+    #[command(flatten)]
+    chain: ChainSettings,
 }
 
 /// Something is wrong with a file of headers.
@@ -64,20 +78,21 @@ enum FileError {
     Empty { path: PathBuf },
     #[error("{path}, header {number} of the file: {error}")]
     Invalid { path: PathBuf, number: u64, error: Box<HeaderError> },
-    #[error(
-        "{path}: {error}; a file that starts later needs --start-height and --start-work, or a \
-         data directory whose chain it continues"
-    )]
+    #[error("{path}: {error}; a file that starts later needs --start-height and --start-work")]
     NotGenesis { path: PathBuf, error: Box<HeaderError> },
+    #[error(
+        "the stored chain starts at height {stored} with another work: leave --start-height and --start-work out"
+    )]
+    OtherStart { stored: u32 },
     #[error("nothing is stored in {path} to export: import or sync a chain first")]
     NothingStored { path: PathBuf },
 }
 
 pub(super) fn run(command: HeadersCommand) -> Result<(), Failure> {
     match command {
-        HeadersCommand::Verify(args) => verify(&args),
-        HeadersCommand::Import(args) => import(&args),
-        HeadersCommand::Export(args) => export(&args),
+        HeadersCommand::Verify(args) => verify(args),
+        HeadersCommand::Import(args) => import(args),
+        HeadersCommand::Export(args) => export(args),
     }
 }
 
@@ -110,6 +125,12 @@ impl HeaderFile {
         }
     }
 
+    /// The first header, of a file that nothing was read of yet.
+    fn first(&mut self) -> Result<Header, FileError> {
+        let empty = FileError::Empty { path: self.path.clone() };
+        self.read(1)?.first().copied().ok_or(empty)
+    }
+
     /// Up to so many headers; none at the end of the file.
     fn read(&mut self, most: usize) -> Result<Vec<Header>, FileError> {
         let mut bytes = Vec::with_capacity(most * Header::SIZE);
@@ -127,11 +148,8 @@ impl HeaderFile {
 /// The chain that a file's first header starts.
 fn chain_from(args: &FileArgs, params: Params, first: Header) -> Result<HeaderChain, Failure> {
     let path = args.file.clone();
-    let start = match (args.start_height, args.start_work.as_deref()) {
-        (Some(height), Some(work)) => {
-            let work = parse_chain_work("start-work", work)?;
-            TrustedStart::bare(BlockHeight(height), first, work)
-        }
+    let start = match (args.start_height, args.start_work) {
+        (Some(height), Some(work)) => TrustedStart::bare(BlockHeight(height), first, work),
         _ => {
             let work = HeaderChain::new(params.clone()).tip().work;
             TrustedStart::bare(BlockHeight::GENESIS, first, work)
@@ -148,12 +166,11 @@ fn chain_from(args: &FileArgs, params: Params, first: Header) -> Result<HeaderCh
     })
 }
 
-fn verify(args: &FileArgs) -> Result<(), Failure> {
-    let location = args.location.clone().resolve()?;
+fn verify(args: VerifyArgs) -> Result<(), Failure> {
+    let VerifyArgs { file: args, location } = args;
+    let chain = ChainSettings { location, ..ChainSettings::default() }.resolve()?;
     let mut file = HeaderFile::open(&args.file)?;
-    let first = file.read(1)?;
-    let first = *first.first().ok_or_else(|| FileError::Empty { path: args.file.clone() })?;
-    let mut chain = chain_from(args, location.params()?, first)?;
+    let mut chain = chain_from(&args, chain.params()?, file.first()?)?;
     let verified = take_in(&mut file, &mut chain, "verifying", |_, _| Ok(()))?;
     report(&chain, file.count, verified.spent);
     Ok(())
@@ -163,14 +180,19 @@ fn report(chain: &HeaderChain, count: u64, spent: Duration) {
     let seconds = spent.as_secs_f64().max(1e-9);
     #[allow(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let rate = count as f64 / seconds;
-    println!("verified {count} headers in {seconds:.4} s: {rate:.0} headers a second");
-    println!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
-    println!("last   {}", chain.tip());
-    println!("work   0x{}", format!("{:064x}", chain.tip().work).trim_start_matches('0'));
-    println!("basis  {}", chain.basis());
+    say!("verified {count} headers in {seconds:.4} s: {rate:.0} headers a second");
+    say!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
+    say!("last   {}", chain.tip());
+    say!("work   {}", short_hex(chain.tip().work));
+    say!("basis  {}", chain.basis());
     if chain.params().signatures_outside_headers() {
-        println!("caveat {}", crate::SIGNET_CAVEAT);
+        say!("caveat {}", crate::SIGNET_CAVEAT);
     }
+}
+
+/// A work without leading zeros.
+fn short_hex(work: Work) -> String {
+    format!("0x{}", format!("{work:064x}").trim_start_matches('0'))
 }
 
 /// What came of a file.
@@ -233,32 +255,38 @@ fn judge(
     }
 }
 
-fn open(args: &StoredFileArgs, location: &NetworkArgs) -> Result<Opened, Failure> {
+fn open(chain: &ChainSettings) -> Result<Opened, Failure> {
     let opened = store::open(store::Options {
-        dir: location.network_dir()?,
-        backend: parse_backend(args.store.as_deref())?,
+        dir: chain.location.network_dir()?,
+        backend: chain.backend()?,
         now: crate::clock::unix_now().0,
     })?;
     for note in &opened.notes {
-        eprintln!("{note}");
+        note!("{note}");
     }
     Ok(opened)
 }
 
-fn import(args: &StoredFileArgs) -> Result<(), Failure> {
-    let location = args.file.location.clone().resolve()?;
-    let params = location.params()?;
-    let mut file = HeaderFile::open(&args.file.file)?;
-    let opened = open(args, &location)?;
+fn import(args: ImportArgs) -> Result<(), Failure> {
+    let ImportArgs { file: args, chain: settings } = args;
+    let settings = settings.resolve()?;
+    let params = settings.params()?;
+    let mut file = HeaderFile::open(&args.file)?;
+    let opened = open(&settings)?;
     let store = opened.store.as_ref();
     let mut chain = match headers::load(store, &params)? {
         Some(loaded) => {
             if let Some(cut) = &loaded.cut {
-                eprintln!("{cut}");
+                note!("{cut}");
             }
+            agrees(&args, &loaded.chain)?;
             loaded.chain
         }
-        None => begin(args, &mut file, params, store)?,
+        None => {
+            let chain = chain_from(&args, params, file.first()?)?;
+            store.commit(headers::begin(&chain))?;
+            chain
+        }
     };
     let before = chain.tip();
     let taken = take_in(&mut file, &mut chain, "importing", |chain, batch| {
@@ -270,62 +298,75 @@ fn import(args: &StoredFileArgs) -> Result<(), Failure> {
     })?;
     report(&chain, file.count, taken.spent);
     if taken.side > 0 {
-        println!("forks  {} headers lie on side branches, which are not stored", taken.side);
+        say!("forks  {} headers lie on side branches, which are not stored", taken.side);
     }
     if chain.tip() == before {
-        println!("tip    unchanged");
+        say!("tip    unchanged");
     } else {
-        println!("stored up to height {}", chain.tip().height);
+        say!("stored up to height {}", chain.tip().height);
     }
     if chain.tip().work < chain.params().minimum_chain_work {
-        println!(
-            "note   the chain is below the minimum chain work of {}",
-            location.params()?.network
-        );
+        let network = chain.params().network;
+        say!("note   the chain is below the minimum chain work of {network}");
     }
     Ok(())
 }
 
-/// Begins the chain of a store that has none: with the file's first header.
-fn begin(
-    args: &StoredFileArgs,
-    file: &mut HeaderFile,
-    params: Params,
-    store: &dyn store::Store,
-) -> Result<HeaderChain, Failure> {
-    let first = file.read(1)?;
-    let first = *first.first().ok_or_else(|| FileError::Empty { path: file.path.clone() })?;
-    let chain = chain_from(&args.file, params, first)?;
-    store.commit(headers::begin(&chain))?;
-    Ok(chain)
+/// A start that is given for a file must be where the stored chain starts.
+fn agrees(args: &FileArgs, chain: &HeaderChain) -> Result<(), FileError> {
+    let stored = chain.start();
+    let other = args.start_height.is_some_and(|height| height != stored.height.0)
+        || args.start_work.is_some_and(|work| work != stored.work);
+    if other { Err(FileError::OtherStart { stored: stored.height.0 }) } else { Ok(()) }
 }
 
-fn export(args: &StoredFileArgs) -> Result<(), Failure> {
-    let location = args.file.location.clone().resolve()?;
-    let opened = open(args, &location)?;
-    let directory = location.network_dir()?;
-    let loaded = headers::load(opened.store.as_ref(), &location.params()?)?
-        .ok_or(FileError::NothingStored { path: directory })?;
+fn export(args: ExportArgs) -> Result<(), Failure> {
+    let ExportArgs { file: path, chain: settings } = args;
+    let settings = settings.resolve()?;
+    let params = settings.params()?;
+    let directory = settings.location.network_dir()?;
+    let nothing = || FileError::NothingStored { path: directory.clone() };
+    if !store::exists(&directory) {
+        return Err(nothing().into());
+    }
+    let opened = open(&settings)?;
+    let loaded = headers::read(opened.store.as_ref(), &params)?.ok_or_else(nothing)?;
+    if let Some(cut) = loaded.cut {
+        let next = "start the node, which fetches the rest again, then export";
+        return Err(format!("{cut}: {next}").into());
+    }
     let chain = loaded.chain;
-    let path = &args.file.file;
-    let written = write_file(path, &chain);
+    let written = write_file(&path, &chain);
     let count = written.map_err(|source| FileError::Unreadable { path: path.clone(), source })?;
-    println!("wrote {count} headers to {}", path.display());
-    println!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
-    println!("last   {}", chain.tip());
+    say!("wrote {count} headers to {}", path.display());
+    say!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
+    say!("last   {}", chain.tip());
     if chain.start_height() != BlockHeight::GENESIS {
-        let work = format!("{:064x}", chain.start().work);
-        println!(
-            "import it elsewhere with --start-height {} --start-work {}",
-            chain.start_height(),
-            work.trim_start_matches('0')
-        );
+        let (height, work) = (chain.start_height(), short_hex(chain.start().work));
+        say!("import it elsewhere with --start-height {height} --start-work {work}");
     }
     Ok(())
 }
 
+/// Writes to a file beside it first, so that a full disk leaves no half of it behind.
 fn write_file(path: &Path, chain: &HeaderChain) -> std::io::Result<u64> {
-    let mut file = BufWriter::new(File::create_new(path)?);
+    if path.exists() {
+        return Err(std::io::ErrorKind::AlreadyExists.into());
+    }
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let written = write_headers(&partial, chain);
+    let renamed = written.and_then(|count| std::fs::rename(&partial, path).map(|()| count));
+    if renamed.is_err() {
+        // The error that counts is the first one.
+        let _ = std::fs::remove_file(&partial);
+    }
+    renamed
+}
+
+fn write_headers(path: &Path, chain: &HeaderChain) -> std::io::Result<u64> {
+    let mut file = BufWriter::new(File::create(path)?);
     let mut parent = chain.start().header.prev_hash();
     let mut count = 0;
     let heights = chain.start_height()..chain.tip().height.next();

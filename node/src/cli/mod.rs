@@ -2,7 +2,15 @@
 //!
 //! Exit codes: 0 done, 1 failed (with one line that says what to do), 2 wrong usage.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+/// Prints a line of a command's result.
+macro_rules! say {
+    ($($part:tt)*) => { $crate::cli::say_line(format_args!($($part)*)) };
+}
+
+/// Prints a line about what is going on, beside the result.
+macro_rules! note {
+    ($($part:tt)*) => { $crate::cli::note_line(format_args!($($part)*)) };
+}
 
 mod config;
 mod headers;
@@ -14,6 +22,7 @@ mod selftest;
 mod store;
 mod version;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -58,6 +67,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    quiet_contained_panics();
     logs::init(cli.log_format);
     let done = match cli.command {
         Command::Run(args) => run::run(args),
@@ -74,7 +84,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {}", in_one_line(failure.as_ref()));
+            note!("error: {}", in_one_line(failure.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -94,6 +104,35 @@ fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
         cause = source.source();
     }
     line.replace('\n', "; ")
+}
+
+/// Writes a line to standard output. A reader that has seen enough ends the program quietly; where
+/// the result cannot be written at all, the program has failed.
+fn say_line(line: std::fmt::Arguments<'_>) {
+    let mut output = std::io::stdout().lock();
+    if let Err(error) = writeln!(output, "{line}") {
+        let enough = error.kind() == std::io::ErrorKind::BrokenPipe;
+        if !enough {
+            note_line(format_args!("error: the result cannot be written: {error}"));
+        }
+        std::process::exit(i32::from(!enough));
+    }
+}
+
+/// Writes a line to standard error; where that is closed, nobody wants to know.
+fn note_line(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// What the store keeps in is told by the store, with what to do; its panic message would only
+/// frighten.
+fn quiet_contained_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !crate::store::panic_is_contained() {
+            report(panic);
+        }
+    }));
 }
 
 /// The runtime of the commands that need one.

@@ -35,7 +35,7 @@ impl Progress {
             Some(bar) => bar.set_position(self.done),
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{}: {} of {}", self.what, self.done, self.total);
+                note!("{}: {} of {}", self.what, self.done, self.total);
             }
             None => {}
         }

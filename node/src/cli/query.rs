@@ -32,7 +32,7 @@ fn ask<T: serde::de::DeserializeOwned>(location: &NetworkArgs, path: &str) -> Re
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -44,19 +44,19 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
     let StatusDto { version, network, phase, tip, basis, caveat, side_headers, peers, hashing } =
         status;
     let TipDto { height, hash, time, work } = tip;
-    println!("ironlight {version} on {network}: {phase}");
-    println!("tip      {height} {hash}");
-    println!("time     {time} (claimed by the tip)");
-    println!("work     0x{}", work.trim_start_matches('0'));
-    println!("basis    {basis}");
+    say!("ironlight {version} on {network}: {phase}");
+    say!("tip      {height} {hash}");
+    say!("time     {time} (claimed by the tip)");
+    say!("work     0x{}", work.trim_start_matches('0'));
+    say!("basis    {basis}");
     if let Some(caveat) = caveat {
-        println!("caveat   {caveat}");
+        say!("caveat   {caveat}");
     }
-    println!("forks    {side_headers} headers on side branches");
-    println!("{hashing}");
-    println!("peers    {}", peers.len());
+    say!("forks    {side_headers} headers on side branches");
+    say!("{hashing}");
+    say!("peers    {}", peers.len());
     for peer in peers {
-        println!("  {:>4}  {}  {}  {}", peer.id, peer.address, peer.user_agent, peer.phase);
+        say!("  {:>4}  {}  {}  {}", peer.id, peer.address, peer.user_agent, peer.phase);
     }
     Ok(())
 }
@@ -72,14 +72,14 @@ pub(super) fn header(args: &HeaderArgs) -> Result<(), Failure> {
         return print_json(&header);
     }
     let place = if header.best_chain { "on the best chain" } else { "on a side branch" };
-    println!("header         {} {}", header.height, header.hash);
-    println!("place          {place}, {} confirmations", header.confirmations);
-    println!("parent         {}", header.previous_hash);
-    println!("merkle root    {}", header.merkle_root);
-    println!("time           {}", header.time);
-    println!("bits           {}", header.bits);
-    println!("nonce          {}", header.nonce);
-    println!("version        {:#010x}", header.version);
-    println!("total work     0x{}", header.work.trim_start_matches('0'));
+    say!("header         {} {}", header.height, header.hash);
+    say!("place          {place}, {} confirmations", header.confirmations);
+    say!("parent         {}", header.previous_hash);
+    say!("merkle root    {}", header.merkle_root);
+    say!("time           {}", header.time);
+    say!("bits           {}", header.bits);
+    say!("nonce          {}", header.nonce);
+    say!("version        {:#010x}", header.version);
+    say!("total work     0x{}", header.work.trim_start_matches('0'));
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
 
 async fn run_node(settings: &Settings) -> Result<(), Failure> {
     let config = settings.node_config()?;
-    let directory = settings.location.network_dir()?;
+    let directory = settings.chain.location.network_dir()?;
     let mut signals = Signals::listen()?;
     info!(
         version = crate::VERSION, network = %config.params.network,
@@ -52,8 +52,10 @@ async fn run_node(settings: &Settings) -> Result<(), Failure> {
     node.open_control_socket(&directory)?;
     tokio::select! {
         failed = node.failed() => {
-            failed?;
-            return Ok(());
+            // The control socket goes before another process may take the directory.
+            let stopped = node.stop().await;
+            failed.and(stopped)?;
+            return Err("the node ended by itself: this is a bug, report it".into());
         }
         () = signals.next() => {}
     }

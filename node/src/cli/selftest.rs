@@ -13,6 +13,7 @@ use ironlight_spv::{
 };
 
 use super::Failure;
+use super::config::parse_backend;
 use super::progress::Progress;
 use crate::store::{self, Backend, Store, headers};
 
@@ -32,15 +33,15 @@ pub(super) struct SelftestArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// sled or redb.
-    #[arg(long, value_name = "BACKEND", default_value = "sled")]
+    #[arg(long, value_name = "BACKEND", default_value = "sled", value_parser = parse_backend)]
     store: Backend,
 }
 
 pub(super) fn run(args: &SelftestArgs) -> Result<(), Failure> {
     let scratch = Scratch::new(args.data_dir.clone())?;
     let count = usize::try_from(args.headers)?;
-    println!("ironlight {} selftest: {} regtest headers", crate::VERSION, args.headers);
-    println!("{}", lanes::report());
+    say!("ironlight {} selftest: {} regtest headers", crate::VERSION, args.headers);
+    say!("{}", lanes::report());
 
     let started = Instant::now();
     let genesis = Params::new(Network::Regtest).genesis;
@@ -50,8 +51,8 @@ pub(super) fn run(args: &SelftestArgs) -> Result<(), Failure> {
     let opened = open(&scratch, args.store)?;
     let chain = store_chain(opened.store.as_ref(), &mined)?;
     let tip = chain.tip();
-    println!("tip        {tip}");
-    println!("on disk    {} bytes ({})", opened.store.bytes_on_disk()?, args.store);
+    say!("tip        {tip}");
+    say!("on disk    {} bytes ({})", opened.store.bytes_on_disk()?, args.store);
     drop((opened, chain));
 
     let started = Instant::now();
@@ -61,7 +62,7 @@ pub(super) fn run(args: &SelftestArgs) -> Result<(), Failure> {
     expect("the reopened tip", chain.tip() == tip)?;
 
     reorg(opened.store.as_ref(), chain, &mined)?;
-    println!("selftest passed");
+    say!("selftest passed");
     Ok(())
 }
 
@@ -105,7 +106,7 @@ fn reorg(store: &dyn Store, mut chain: HeaderChain, mined: &[Header]) -> Result<
     let TipChange::Reorg { disconnected, connected, fork_point } = change else {
         return Err("the longer branch did not take over: this is a bug, report it".into());
     };
-    println!(
+    say!(
         "reorg      {} off, {} on, above height {}",
         disconnected.len(),
         connected.len(),
@@ -130,7 +131,7 @@ fn expect(what: &str, holds: bool) -> Result<(), Failure> {
 fn figure(what: &str, count: usize, spent: Duration) {
     #[allow(clippy::cast_precision_loss, reason = "figures for people to read")]
     let each = spent.as_nanos() as f64 / count as f64;
-    println!("{what:<10} {count} headers in {:.4} s, {each:.0} ns each", spent.as_secs_f64());
+    say!("{what:<10} {count} headers in {:.4} s, {each:.0} ns each", spent.as_secs_f64());
 }
 
 fn open(scratch: &Scratch, backend: Backend) -> Result<store::Opened, Failure> {
@@ -165,7 +166,7 @@ impl Drop for Scratch {
         if self.temporary
             && let Err(error) = std::fs::remove_dir_all(&self.path)
         {
-            eprintln!("{} is left behind: {error}", self.path.display());
+            note!("{} is left behind: {error}", self.path.display());
         }
     }
 }

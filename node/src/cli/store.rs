@@ -4,11 +4,16 @@ use clap::{Args, Subcommand};
 
 use super::Failure;
 use super::config::NetworkArgs;
-use crate::store::{self, Note, headers};
+use crate::store::headers::{self, Cut};
+use crate::store::{self, Note};
+
+/// What to do about damage.
+const NEXT: &str = "start the node, which fetches again what is missing";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
-    /// What the store is and holds.
+    /// What the store is and holds. (A database file that cannot be opened is set aside, as at any
+    /// start.)
     Info(StoreArgs),
     /// Check every value, verify every header again, and name what is damaged. (A database file
     /// that cannot be opened is set aside, as at any start.)
@@ -26,42 +31,49 @@ pub(super) fn run(command: StoreCommand) -> Result<(), Failure> {
     let location = args.location.clone().resolve()?;
     let params = location.params()?;
     let directory = location.network_dir()?;
-    if !directory.is_dir() {
+    if !store::exists(&directory) {
         return Err(format!("nothing is stored in {}", directory.display()).into());
     }
     let now = crate::clock::unix_now().0;
     let opened = store::open(store::Options { dir: directory.clone(), backend: None, now })?;
     for note in &opened.notes {
-        println!("note     {note}");
+        say!("note     {note}");
     }
-    println!("store    {}", directory.display());
-    println!("backend  {}", opened.store.backend());
-    println!("format   {}", store::FORMAT_VERSION);
-    println!("on disk  {} bytes", opened.store.bytes_on_disk()?);
+    say!("store    {}", directory.display());
+    say!("backend  {}", opened.store.backend());
+    say!("format   {}", store::FORMAT_VERSION);
+    say!("on disk  {} bytes", opened.store.bytes_on_disk()?);
+    let lost = opened.notes.iter().any(Note::loses_rows);
+    let checking = matches!(command, StoreCommand::Check(_));
+    if checking {
+        store::check_values(opened.store.as_ref()).map_err(|error| format!("{error}: {NEXT}"))?;
+    }
     let Some(loaded) = headers::read(opened.store.as_ref(), &params)? else {
-        println!("headers  none yet");
-        return Ok(());
+        say!("headers  none yet");
+        return if checking { verdict(lost, None) } else { Ok(()) };
     };
     let chain = &loaded.chain;
-    println!("headers  {} to {}", chain.start_height(), chain.tip().height);
-    println!("tip      {}", chain.tip());
-    println!("basis    {}", chain.basis());
-    match (loaded.cut, command) {
-        (Some(cut), StoreCommand::Check(_)) => {
-            let next = "start the node, which cuts the chain back and fetches the rest again";
-            Err(format!("{cut}: {next}").into())
-        }
-        (Some(cut), StoreCommand::Info(_)) => {
-            println!("damage   {cut}");
+    say!("headers  {} to {}", chain.start_height(), chain.tip().height);
+    say!("tip      {}", chain.tip());
+    say!("basis    {}", chain.basis());
+    match loaded.cut {
+        cut if checking => verdict(lost, cut),
+        Some(cut) => {
+            say!("damage   {cut}");
             Ok(())
         }
-        (None, StoreCommand::Check(_)) if opened.notes.iter().any(Note::loses_rows) => {
-            Err("the database was damaged, see above: start the node to fetch the rest".into())
-        }
-        (None, StoreCommand::Check(_)) => {
-            println!("check    every value is whole and every header valid");
+        None => Ok(()),
+    }
+}
+
+/// What a check found; every value was whole, or it would not have come this far.
+fn verdict(lost: bool, cut: Option<Cut>) -> Result<(), Failure> {
+    match cut {
+        Some(cut) => Err(format!("{cut}: {NEXT}").into()),
+        None if lost => Err(format!("the database was damaged, see above: {NEXT}").into()),
+        None => {
+            say!("check    every value is whole and every header valid");
             Ok(())
         }
-        (None, StoreCommand::Info(_)) => Ok(()),
     }
 }

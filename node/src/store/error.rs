@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use ironlight_spv::{BlockHash, BlockHeight};
 use thiserror::Error;
 
 use super::checksum::Damage;
@@ -118,7 +119,23 @@ pub enum StoreError {
         /// What it holds.
         found: String,
         /// What was asked for.
-        wanted: &'static str,
+        wanted: String,
+    },
+    /// Headers are stored, but not of which network.
+    #[error("the store holds headers, but no record of their network")]
+    NoNetwork,
+    /// The user's checkpoint contradicts the stored chain.
+    #[error(
+        "the stored chain has {found} at height {height}, the checkpoint says {expected}: correct \
+         the checkpoint or choose another --data-dir"
+    )]
+    Checkpoint {
+        /// The height.
+        height: BlockHeight,
+        /// What is stored.
+        found: BlockHash,
+        /// What the user demands.
+        expected: BlockHash,
     },
     /// The recorded start of the chain is no start.
     #[error("the recorded start of the chain cannot be used ({reason})")]
@@ -178,7 +195,11 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         matches!(
             self,
-            Self::Corrupt { .. } | Self::Damaged(_) | Self::Record(_) | Self::UnusableStart { .. }
+            Self::Corrupt { .. }
+                | Self::Damaged(_)
+                | Self::Record(_)
+                | Self::NoNetwork
+                | Self::UnusableStart { .. }
         )
     }
 }

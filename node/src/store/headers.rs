@@ -8,7 +8,7 @@
 
 use std::ops::ControlFlow;
 
-use ironlight_spv::chain::{HeaderChain, TipChange};
+use ironlight_spv::chain::{HeaderChain, HeaderError, TipChange, Violation};
 use ironlight_spv::compress::{self, HeaderBody};
 use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderRun, Params, UnixTime};
 
@@ -56,6 +56,8 @@ impl std::fmt::Display for Cut {
 #[must_use]
 pub fn begin(chain: &HeaderChain) -> WriteBatch {
     let mut batch = WriteBatch::default();
+    batch.delete_from(Table::Headers, Vec::new());
+    batch.delete(Table::Meta, START_KEY);
     put(&mut batch, Table::Meta, NETWORK_KEY, &network_id(chain.params()));
     if chain.start_height() != BlockHeight::GENESIS {
         put(&mut batch, Table::Meta, START_KEY, &start_record::encode(chain.start()));
@@ -154,11 +156,12 @@ pub fn load(store: &dyn Store, params: &Params) -> Result<Option<Loaded>, StoreE
 /// # Errors
 /// As [`load`].
 pub fn read(store: &dyn Store, params: &Params) -> Result<Option<Loaded>, StoreError> {
-    let Some(network) = get(store, Table::Meta, NETWORK_KEY)? else { return Ok(None) };
+    let Some(network) = get(store, Table::Meta, NETWORK_KEY)? else {
+        return if has_headers(store)? { Err(StoreError::NoNetwork) } else { Ok(None) };
+    };
     if network != network_id(params) {
-        let found = String::from_utf8_lossy(&network);
-        let found = found.split(' ').next().unwrap_or_default().to_owned();
-        return Err(StoreError::OtherNetwork { found, wanted: params.network.name() });
+        let (found, wanted) = (readable(&network), readable(&network_id(params)));
+        return Err(StoreError::OtherNetwork { found, wanted });
     }
     let mut chain = match get(store, Table::Meta, START_KEY)? {
         None => HeaderChain::new(params.clone()),
@@ -168,11 +171,30 @@ pub fn read(store: &dyn Store, params: &Params) -> Result<Option<Loaded>, StoreE
     Ok(Some(Loaded { chain, cut }))
 }
 
+fn has_headers(store: &dyn Store) -> Result<bool, StoreError> {
+    let mut found = false;
+    store.scan(Table::Headers, &[], &mut |_, _| {
+        found = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// A network's record for people: its name, and its magic in hexadecimal.
+fn readable(network: &[u8]) -> String {
+    let mut parts = network.splitn(2, |byte| *byte == b' ');
+    let name = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    let magic = parts.next().unwrap_or_default();
+    let magic: String = magic.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name} (magic {magic})")
+}
+
 fn start_of(params: &Params, record: &[u8]) -> Result<HeaderChain, StoreError> {
     let unusable = |reason: String| StoreError::UnusableStart { reason };
     let start = start_record::decode(record)
         .ok_or_else(|| unusable(format!("{} bytes of no known form", record.len())))?;
-    HeaderChain::from_start(params.clone(), start).map_err(|error| unusable(error.to_string()))
+    HeaderChain::from_start(params.clone(), start)
+        .map_err(|error| contradiction(&error).unwrap_or_else(|| unusable(error.to_string())))
 }
 
 fn get(store: &dyn Store, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -181,28 +203,61 @@ fn get(store: &dyn Store, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, S
     Ok(Some(payload.to_vec()))
 }
 
+/// The user's checkpoint against what is stored: no damage, and nothing to mend.
+fn contradiction(error: &HeaderError) -> Option<StoreError> {
+    let Violation::CheckpointMismatch { expected } = error.violation else { return None };
+    let height = error.height.unwrap_or_default();
+    Some(StoreError::Checkpoint { height, found: error.hash, expected })
+}
+
+/// Why a value does not go onto the chain.
+enum Refusal {
+    /// It is damaged.
+    Damaged(String),
+    /// It is whole, and something else is wrong.
+    Other(StoreError),
+}
+
 /// Appends all values to the chain; stops at the first that is damaged.
 fn read_headers(store: &dyn Store, chain: &mut HeaderChain) -> Result<Option<Cut>, StoreError> {
-    let mut cut = None;
+    let mut outcome = Ok(None);
     store.scan(Table::Headers, &[], &mut |key, stored| {
         let next = chain.tip().height.next();
-        match append(chain, key, stored) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(reason) => {
+        outcome = match append(chain, key, stored) {
+            Ok(()) => return ControlFlow::Continue(()),
+            Err(Refusal::Other(error)) => Err(error),
+            Err(Refusal::Damaged(reason)) => {
                 let damaged_at = height_of(key).unwrap_or(next).min(next);
-                cut = Some(Cut { tip: chain.tip().height, damaged_at, reason });
-                ControlFlow::Break(())
+                Ok(Some(Cut { tip: chain.tip().height, damaged_at, reason }))
             }
-        }
+        };
+        ControlFlow::Break(())
     })?;
-    Ok(cut)
+    outcome
 }
 
 fn height_of(key: &[u8]) -> Option<BlockHeight> {
     key.try_into().ok().map(|key| BlockHeight(u32::from_be_bytes(key)))
 }
 
-fn append(chain: &mut HeaderChain, key: &[u8], stored: &[u8]) -> Result<(), String> {
+fn append(chain: &mut HeaderChain, key: &[u8], stored: &[u8]) -> Result<(), Refusal> {
+    let headers = decode(chain, key, stored).map_err(Refusal::Damaged)?;
+    // The rule against headers from the future was applied when they came in; a clock that was
+    // set back since must not cost the chain.
+    let batch = chain.verify(&headers, UnixTime::MAX).map_err(|error| {
+        contradiction(&error).map_or_else(|| Refusal::Damaged(error.to_string()), Refusal::Other)
+    })?;
+    match chain.apply(batch) {
+        Ok(TipChange::Extended { .. }) => Ok(()),
+        Ok(TipChange::Unchanged | TipChange::Reorg { .. }) => {
+            Err(Refusal::Damaged("its headers do not extend the chain".to_owned()))
+        }
+        Err(stale) => Err(Refusal::Damaged(stale.to_string())),
+    }
+}
+
+/// The headers of a value that is whole and in its place.
+fn decode(chain: &HeaderChain, key: &[u8], stored: &[u8]) -> Result<Vec<Header>, String> {
     let expected = chain.tip().height.next();
     let height = height_of(key).ok_or("its key is no height")?;
     if height != expected {
@@ -211,17 +266,7 @@ fn append(chain: &mut HeaderChain, key: &[u8], stored: &[u8]) -> Result<(), Stri
     let payload =
         checksum::open(Table::Headers, key, stored).map_err(|damage: Damage| damage.to_string())?;
     let limit = usize::try_from(SEALED).unwrap_or(usize::MAX);
-    let headers = compress::decode(payload, limit).map_err(|error| error.to_string())?;
-    // The rule against headers from the future was applied when they came in; a clock that was
-    // set back since must not cost the chain.
-    let batch = chain.verify(&headers, UnixTime::MAX).map_err(|error| error.to_string())?;
-    match chain.apply(batch) {
-        Ok(TipChange::Extended { .. }) => Ok(()),
-        Ok(TipChange::Unchanged | TipChange::Reorg { .. }) => {
-            Err("its headers do not extend the chain".to_owned())
-        }
-        Err(stale) => Err(stale.to_string()),
-    }
+    compress::decode(payload, limit).map_err(|error| error.to_string())
 }
 
 /// Whether a trusted start is what the store begins with.

@@ -54,7 +54,7 @@ pub use contain::panic_is_contained;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use note::Note;
-pub use open::{FORMAT_VERSION, Opened, Options, open, quarantine};
+pub use open::{FORMAT_VERSION, Opened, Options, exists, open, quarantine};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 512;
@@ -249,6 +249,27 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// If a file's size cannot be read.
     fn bytes_on_disk(&self) -> Result<u64, StoreError>;
+}
+
+/// Looks at every value of every table.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for the first one that does not match its checksum.
+pub fn check_values(store: &dyn Store) -> Result<(), StoreError> {
+    for &table in Table::ALL {
+        let mut damage = None;
+        store.scan(table, &[], &mut |key, stored| match checksum::open(table, key, stored) {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(found) => {
+                damage = Some(found);
+                ControlFlow::Break(())
+            }
+        })?;
+        if let Some(damage) = damage {
+            return Err(damage.into());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

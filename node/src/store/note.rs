@@ -103,7 +103,7 @@ impl fmt::Display for Note {
                 to.display()
             ),
             Note::FormatRebuilt { path } => {
-                write!(f, "{} was missing and was written again", path.display())
+                write!(f, "{} was missing or damaged and was written again", path.display())
             }
             Note::Repaired { path } => {
                 write!(

@@ -58,6 +58,13 @@ impl std::fmt::Debug for Opened {
     }
 }
 
+/// Whether a network's directory holds a store. Opening makes one where there is none.
+#[must_use]
+pub fn exists(dir: &Path) -> bool {
+    let databases = Backend::ALL.iter().filter_map(|backend| backend.file_name());
+    databases.chain([FORMAT_FILE]).any(|name| dir.join(name).exists())
+}
+
 /// Opens the store of a network's directory. Blocking.
 ///
 /// [`Backend::Memory`] opens an empty store and touches no file.

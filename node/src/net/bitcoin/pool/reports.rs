@@ -84,6 +84,9 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 }
                 self.policy.handle_disconnected(peer, *cause, now);
             }
+            End::NoConnection(error) if self.policy.is_manual(addr) => {
+                warn!(%addr, %error, "cannot connect to this peer; trying again");
+            }
             End::NoConnection(error) => debug!(%peer, %addr, %error, "no connection"),
             End::NoHandshake(error) => info!(%peer, %addr, %error, "no handshake"),
             End::GivenUp => debug!(%peer, %addr, "given up"),
