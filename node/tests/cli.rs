@@ -177,7 +177,7 @@ fn a_start_that_is_trusted_is_said_to_be() {
     ]);
     assert!(output.status.success(), "{output:?}");
     let text = stdout(&output);
-    assert!(text.contains("trusted start"), "{text}");
+    assert!(text.contains("imported start"), "{text}");
     assert!(text.contains("median-time rule not applied to heights 101 to 110"), "{text}");
 }
 

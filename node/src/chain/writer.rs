@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use ironlight_spv::chain::HeaderError;
+use ironlight_spv::chain::{Blame, HeaderError, Violation};
 use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{
     HeaderSync, PeerId, PeerStatus, SyncAction, SyncEvent, SyncOffence, SyncState,
@@ -227,7 +227,15 @@ impl<N: HeaderNetwork> Writer<N> {
     }
 
     fn refuse(&self, peer: PeerId, error: &HeaderError) {
-        warn!(peer = peer.0, %error, "refused a header");
+        let about_target = matches!(
+            error.violation,
+            Violation::WrongTarget { .. } | Violation::ForbiddenTransition { .. }
+        );
+        if about_target && error.blame() == Blame::Local {
+            warn!(peer = peer.0, %error, "refused a header; is the start point's height right?");
+        } else {
+            warn!(peer = peer.0, %error, "refused a header");
+        }
         self.write().remember_invalid(error);
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::{
-    BlockHeight, Header, HeaderChain, Params, TrustedStart, UnixTime, VerifiedBatch, Work,
+    Basis, BlockHeight, Header, HeaderChain, Params, TrustedStart, UnixTime, VerifiedBatch, Work,
 };
 
 use super::Failure;
@@ -76,8 +76,10 @@ enum FileError {
     Ragged { path: PathBuf, bytes: u64 },
     #[error("{path}: no headers in it")]
     Empty { path: PathBuf },
-    #[error("{path}, header {number} of the file: {error}")]
-    Invalid { path: PathBuf, number: u64, error: Box<HeaderError> },
+    #[error("{path}, header {number} of the file: {error} (up to there: {basis})")]
+    Invalid { path: PathBuf, number: u64, error: Box<HeaderError>, basis: Basis },
+    #[error("{path}, its first header: {error}")]
+    InvalidStart { path: PathBuf, error: Box<HeaderError> },
     #[error("{path}: {error}; a file that starts later needs --start-height and --start-work")]
     NotGenesis { path: PathBuf, error: Box<HeaderError> },
     #[error(
@@ -149,7 +151,10 @@ impl HeaderFile {
 fn chain_from(args: &FileArgs, params: Params, first: Header) -> Result<HeaderChain, Failure> {
     let path = args.file.clone();
     let start = match (args.start_height, args.start_work) {
-        (Some(height), Some(work)) => TrustedStart::bare(BlockHeight(height), first, work),
+        (Some(height), Some(work)) => {
+            let start = TrustedStart::bare(BlockHeight(height), first, work);
+            TrustedStart { imported: true, ..start }
+        }
         _ => {
             let work = HeaderChain::new(params.clone()).tip().work;
             TrustedStart::bare(BlockHeight::GENESIS, first, work)
@@ -161,7 +166,7 @@ fn chain_from(args: &FileArgs, params: Params, first: Header) -> Result<HeaderCh
         if from_genesis {
             FileError::NotGenesis { path, error }.into()
         } else {
-            FileError::Invalid { path, number: 0, error }.into()
+            FileError::InvalidStart { path, error }.into()
         }
     })
 }
@@ -236,7 +241,8 @@ fn take_in(
         if let Some(error) = error {
             let number = first + error.index as u64;
             let (path, error) = (file.path.clone(), Box::new(error));
-            return Err(FileError::Invalid { path, number, error }.into());
+            let basis = chain.basis();
+            return Err(FileError::Invalid { path, number, error, basis }.into());
         }
         progress.add(headers.len() - overlap);
         headers.drain(..headers.len() - 1);

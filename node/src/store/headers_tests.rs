@@ -143,6 +143,7 @@ fn a_trusted_start_is_recorded_with_its_context() {
         previous_times: headers[1489..1499].iter().map(Header::time).collect(),
         period_first: None,
         last_ordinary: None,
+        imported: false,
     };
     let mut chain = HeaderChain::from_start(params(), start).unwrap();
     let store = MemoryStore::new();

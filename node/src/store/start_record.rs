@@ -6,10 +6,11 @@ use ironlight_spv::{BlockHeight, CompactTarget, Header, TrustedStart, UnixTime, 
 
 const PERIOD_FIRST: u8 = 1;
 const LAST_ORDINARY: u8 = 2;
+const IMPORTED: u8 = 4;
 
 /// Encodes a start: height, header, work, flags, what the flags announce, times.
 pub(super) fn encode(start: &TrustedStart) -> Vec<u8> {
-    let mut flags = 0;
+    let mut flags = if start.imported { IMPORTED } else { 0 };
     let mut context = Vec::new();
     if let Some(PeriodFirst { time, bits }) = start.period_first {
         flags |= PERIOD_FIRST;
@@ -37,7 +38,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<TrustedStart> {
     let (header, rest) = rest.split_first_chunk::<{ Header::SIZE }>()?;
     let (work, rest) = rest.split_first_chunk::<32>()?;
     let (&flags, mut rest) = rest.split_first()?;
-    if flags > PERIOD_FIRST | LAST_ORDINARY {
+    if flags > PERIOD_FIRST | LAST_ORDINARY | IMPORTED {
         return None;
     }
     let mut period_first = None;
@@ -63,6 +64,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<TrustedStart> {
         previous_times,
         period_first,
         last_ordinary,
+        imported: flags & IMPORTED != 0,
     })
 }
 
@@ -86,6 +88,7 @@ mod tests {
             previous_times: (0..times).map(UnixTime).collect(),
             period_first: first.then_some(PeriodFirst { time: UnixTime(7), bits }),
             last_ordinary: ordinary.then_some(bits),
+            imported: first,
         }
     }
 

@@ -36,11 +36,22 @@ impl fmt::Display for ChainTip {
 }
 
 /// Headers that follow each other, with their hashes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderRun {
     first: BlockHeight,
     headers: Vec<Header>,
     hashes: Vec<[u8; 32]>,
+}
+
+impl fmt::Debug for HeaderRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Two thousand headers tell a reader less than their place does.
+        f.debug_struct("HeaderRun")
+            .field("first", &self.first)
+            .field("len", &self.len())
+            .field("last_hash", &self.last_hash())
+            .finish_non_exhaustive()
+    }
 }
 
 impl HeaderRun {
@@ -120,13 +131,22 @@ pub enum TipChange {
 
 /// A batch whose headers are hashed, meet their own targets and follow each other. What needs a
 /// chain has not been checked yet.
-#[derive(Debug)]
 pub struct LinkedBatch {
     pub(super) headers: Vec<Header>,
     pub(super) hashes: Vec<[u8; 32]>,
     /// So many headers passed; after them comes the failure, if there is one.
     pub(super) passed: usize,
     pub(super) failure: Option<Violation>,
+}
+
+impl fmt::Debug for LinkedBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkedBatch")
+            .field("len", &self.len())
+            .field("passed", &self.passed)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
 }
 
 impl LinkedBatch {

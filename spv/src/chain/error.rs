@@ -257,6 +257,9 @@ pub struct HeaderError {
     pub hash: BlockHash,
     /// What is wrong with it.
     pub violation: Violation,
+    /// Whose fault it is: the violation's, but for the first retargets after a trusted start, where
+    /// a wrong target may as well mean that the user gave the start a wrong height.
+    pub blame: Blame,
     /// The headers before it that may be applied; none where they bring nothing new.
     pub prefix: Option<Box<VerifiedBatch>>,
 }
@@ -265,7 +268,7 @@ impl HeaderError {
     /// Whose fault it is.
     #[must_use]
     pub const fn blame(&self) -> Blame {
-        self.violation.blame()
+        self.blame
     }
 }
 

@@ -98,7 +98,8 @@ impl HeaderChain {
             Ok(()) => Ok(Self::starting_at(params, start)),
             Err(violation) => {
                 let height = Some(start.height);
-                Err(HeaderError { index: 0, height, hash, violation, prefix: None })
+                let blame = violation.blame();
+                Err(HeaderError { index: 0, height, hash, violation, blame, prefix: None })
             }
         }
     }
@@ -134,8 +135,13 @@ impl HeaderChain {
         if self.start.height == BlockHeight::GENESIS {
             return Basis::Genesis;
         }
+        let (height, hash) = (self.start.height, self.start.header.hash());
         let unapplied = self.start.unapplied(&self.params);
-        Basis::TrustedStart { height: self.start.height, hash: self.start.header.hash(), unapplied }
+        if self.start.imported {
+            Basis::Import { height, hash, unapplied }
+        } else {
+            Basis::TrustedStart { height, hash, unapplied }
+        }
     }
 
     /// The header that the chain starts from, genesis included.

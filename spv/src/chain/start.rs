@@ -32,14 +32,23 @@ pub struct TrustedStart {
     /// Where minimum-difficulty blocks exist: the bits of the last header of its period that is
     /// not at the limit, unless it is that itself.
     pub last_ordinary: Option<CompactTarget>,
+    /// Whether it comes from a file: then its height and work are the file's owner's word.
+    pub imported: bool,
 }
 
 impl TrustedStart {
     /// A start of which nothing before it is known.
     #[must_use]
     pub const fn bare(height: BlockHeight, header: Header, work: Work) -> Self {
-        let previous_times = Vec::new();
-        Self { height, header, work, previous_times, period_first: None, last_ordinary: None }
+        Self {
+            height,
+            header,
+            work,
+            previous_times: Vec::new(),
+            period_first: None,
+            last_ordinary: None,
+            imported: false,
+        }
     }
 
     /// The total includes the header's own work, and leaves room for all that will be added.
@@ -112,26 +121,36 @@ pub enum Basis {
         /// What could not be applied to its first descendants.
         unapplied: Unapplied,
     },
+    /// The first header of a file, with the height and work that came with it; rules apply from
+    /// there on.
+    Import {
+        /// Its height.
+        height: BlockHeight,
+        /// Its hash.
+        hash: BlockHash,
+        /// What could not be applied to its first descendants.
+        unapplied: Unapplied,
+    },
 }
 
 impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Genesis => f.write_str("all rules from genesis"),
-            Self::TrustedStart { height, hash, unapplied } => {
-                write!(f, "all rules from the trusted start {hash} at height {height}")?;
-                if let Some(until) = unapplied.median_time_until {
-                    let first = height.next();
-                    write!(f, "; median-time rule not applied to heights {first} to {until}")?;
-                }
-                if let Some(until) = unapplied.difficulty_until {
-                    write!(f, "; exact target not checked up to height {until}")?;
-                }
-                if unapplied.minimum_work {
-                    f.write_str("; work counted from there, minimum chain work not asked for")?;
-                }
-                Ok(())
-            }
+        let (what, height, hash, unapplied) = match self {
+            Self::Genesis => return f.write_str("all rules from genesis"),
+            Self::TrustedStart { height, hash, unapplied } => ("trusted", height, hash, unapplied),
+            Self::Import { height, hash, unapplied } => ("imported", height, hash, unapplied),
+        };
+        write!(f, "all rules from the {what} start {hash} at height {height}")?;
+        if let Some(until) = unapplied.median_time_until {
+            let first = height.next();
+            write!(f, "; median-time rule not applied to heights {first} to {until}")?;
         }
+        if let Some(until) = unapplied.difficulty_until {
+            write!(f, "; exact target not checked up to height {until}")?;
+        }
+        if unapplied.minimum_work {
+            f.write_str("; work counted from there, minimum chain work not asked for")?;
+        }
+        Ok(())
     }
 }

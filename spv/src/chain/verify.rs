@@ -7,8 +7,8 @@ use bitcoin::BlockHash;
 use super::HeaderChain;
 use super::batch::{ChainTip, HeaderRun, LinkedBatch, TipChange, VerifiedBatch};
 use super::context::Context;
-use super::error::{HeaderError, Violation};
-use crate::header::Header;
+use super::error::{Blame, HeaderError, Violation};
+use crate::header::{BlockHeight, Header};
 use crate::rules::checkpoint;
 use crate::time::UnixTime;
 
@@ -56,7 +56,25 @@ impl HeaderChain {
         let (Some(violation), Some(hash)) = (failure, failed_hash) else { return Ok(verified) };
         let height = Some(verified.end.lineage.height.next());
         let prefix = (!verified.is_empty()).then(|| Box::new(verified));
-        Err(HeaderError { index: passed, height, hash, violation, prefix })
+        let blame = self.blame_for(violation, height);
+        Err(HeaderError { index: passed, height, hash, violation, blame, prefix })
+    }
+
+    /// Whose fault a violation is. Up to the first retarget that can be checked exactly nothing has
+    /// shown that a trusted start's height is right: with a wrong one, honest headers have wrong
+    /// targets. That retarget is at most the second one, since the first may lack its period's
+    /// first header.
+    fn blame_for(&self, violation: Violation, height: Option<BlockHeight>) -> Blame {
+        let about_target = matches!(
+            violation,
+            Violation::WrongTarget { .. } | Violation::ForbiddenTransition { .. }
+        );
+        let start = self.start_height();
+        let period = self.params.period;
+        let second_retarget = start.plus(2 * period - start.0 % period);
+        let unproven =
+            start > BlockHeight::GENESIS && height.is_some_and(|height| height <= second_retarget);
+        if about_target && unproven { Blame::Local } else { violation.blame() }
     }
 
     /// How many headers at the batch's beginning are known.
@@ -113,7 +131,8 @@ impl HeaderChain {
     ) -> Result<VerifiedBatch, HeaderError> {
         let refuse = |index: usize, height, violation| {
             let hash = batch.hash(index).unwrap_or_else(|| self.tip().hash);
-            Err(HeaderError { index, height, hash, violation, prefix: None })
+            let blame = self.blame_for(violation, height);
+            Err(HeaderError { index, height, hash, violation, blame, prefix: None })
         };
         if let Some(failure) = batch.failure {
             return refuse(batch.passed, None, failure);

@@ -1,7 +1,7 @@
 //! Trusted starts: with their context the verdicts are those from genesis; without it the chain
 //! says up to which height a rule was not applied.
 
-use ironlight_spv::chain::Unapplied;
+use ironlight_spv::chain::{Blame, Unapplied};
 use ironlight_spv::generate::Miner;
 use ironlight_spv::rules::difficulty::PeriodFirst;
 use ironlight_spv::{
@@ -51,6 +51,7 @@ fn with_context(chain: &HeaderChain, height: u32) -> TrustedStart {
         previous_times: (0..height).map(|height| header(chain, height).time()).collect(),
         period_first: Some(PeriodFirst { time: first.time(), bits: first.compact_target() }),
         last_ordinary: Some(ordinary.unwrap_or(first.compact_target())),
+        imported: false,
         ..TrustedStart::bare(entry.height, entry.header, entry.work)
     }
 }
@@ -246,4 +247,26 @@ fn a_start_whose_work_is_its_own_alone_counts_from_there_and_asks_for_no_minimum
     let known = HeaderChain::from_start(params.clone(), bare(total)).expect("it has work");
     assert_eq!(known.params().minimum_chain_work, params.minimum_chain_work);
     assert!(!known.basis().to_string().contains("minimum chain work"));
+}
+
+#[test]
+fn a_start_with_a_mistyped_height_blames_nobody() {
+    let params = params(Network::Mainnet);
+    let mut from_genesis = HeaderChain::new(params.clone());
+    let mut miner = Miner::new(6);
+    // Blocks come too fast, so that each retarget changes the target.
+    while from_genesis.tip().height.0 < LENGTH {
+        let time = from_genesis.tip_time().plus_seconds(100);
+        let next = miner.extend(&from_genesis, time);
+        accept(&mut from_genesis, &[next]);
+    }
+    let all: Vec<Header> = (21..=LENGTH).map(|height| header(&from_genesis, height)).collect();
+    let work = from_genesis.get(BlockHeight(20)).expect("held").work;
+    for wrong in [19, 21] {
+        let start = TrustedStart::bare(BlockHeight(wrong), header(&from_genesis, 20), work);
+        let chain = HeaderChain::from_start(params.clone(), start).expect("it has work");
+        let Err(error) = chain.verify(&all, LATER) else { panic!("{wrong} went unnoticed") };
+        assert_eq!(error.blame(), Blame::Local, "{error}");
+        assert!(error.height <= Some(BlockHeight(PERIOD + 1)), "{error}");
+    }
 }
