@@ -6,6 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use clap::Args;
+use etcetera::BaseStrategy as _;
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 use figment::value::{Dict, Value};
@@ -164,9 +165,9 @@ impl NetworkArgs {
         if let Some(directory) = &self.data_dir {
             return Ok(directory.clone());
         }
-        directories::ProjectDirs::from("", "", "ironlight")
-            .map(|directories| directories.data_dir().to_owned())
-            .ok_or(ConfigError::NoDataDir)
+        etcetera::choose_base_strategy()
+            .map(|system| system.data_dir().join("ironlight"))
+            .map_err(|_no_home| ConfigError::NoDataDir)
     }
 
     /// The directory that holds this network's data.
