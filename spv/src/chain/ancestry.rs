@@ -63,7 +63,7 @@ impl HeaderChain {
             context.push_fields(&self.params, time, bits);
         }
         context.hash = entry.hash;
-        context.work = entry.work;
+        context.work.total = entry.work;
         Some(context)
     }
 

@@ -1,10 +1,10 @@
 //! Taking a verified batch in: extend, keep a side branch, or change over to it.
 
-use bitcoin::{CompactTarget, Work};
+use bitcoin::Work;
 
 use super::HeaderChain;
 use super::batch::{HeaderRun, StaleBatch, TipChange, VerifiedBatch};
-use super::context::work_of;
+use super::work::WorkSum;
 use crate::header::{Header, IndexedHeader};
 
 impl HeaderChain {
@@ -23,7 +23,7 @@ impl HeaderChain {
         self.revision += 1;
         match &batch.change {
             TipChange::Unchanged => self.apply_side(&batch.side),
-            TipChange::Extended { connected } => self.connect(self.tip.work, connected),
+            TipChange::Extended { connected } => self.connect(self.tip.work.total, connected),
             TipChange::Reorg { fork_point, disconnected, connected } => {
                 for (_, hash, _) in connected.iter() {
                     self.forks.remove(&hash);
@@ -44,16 +44,21 @@ impl HeaderChain {
     }
 
     fn connect(&mut self, parent_work: Work, connected: &HeaderRun) {
-        let mut work = Accumulated::from(parent_work);
+        let mut work = WorkSum::from(parent_work);
         for (_, hash, header) in connected.iter() {
-            self.spine.push(header, hash, work.with(header));
+            self.spine.push(header, hash, work.add(header.compact_target()));
         }
     }
 
     fn keep_on_side(&mut self, parent_work: Work, run: &HeaderRun) {
-        let mut work = Accumulated::from(parent_work);
+        let mut work = WorkSum::from(parent_work);
         for (height, hash, header) in run.iter() {
-            let entry = IndexedHeader { header: *header, hash, height, work: work.with(header) };
+            let entry = IndexedHeader {
+                header: *header,
+                hash,
+                height,
+                work: work.add(header.compact_target()),
+            };
             self.forks.insert(&entry);
         }
     }
@@ -63,28 +68,5 @@ impl HeaderChain {
         let known = parent.and_then(|parent| self.find(&parent));
         let Some((parent, _)) = known else { return };
         self.keep_on_side(parent.work, side);
-    }
-}
-
-/// Total work, added up header by header; dividing is dear, and bits change rarely.
-struct Accumulated {
-    total: Work,
-    unit: (CompactTarget, Work),
-}
-
-impl From<Work> for Accumulated {
-    fn from(total: Work) -> Self {
-        Self { total, unit: (CompactTarget::default(), crate::params::no_work()) }
-    }
-}
-
-impl Accumulated {
-    fn with(&mut self, header: &Header) -> Work {
-        let bits = header.compact_target();
-        if self.unit.0 != bits {
-            self.unit = (bits, work_of(bits));
-        }
-        self.total = self.total + self.unit.1;
-        self.total
     }
 }

@@ -4,6 +4,7 @@ use bitcoin::{BlockHash, CompactTarget, Work};
 
 use super::batch::ChainTip;
 use super::error::Violation;
+use super::work::WorkSum;
 use crate::header::{BlockHeight, Header};
 use crate::params::Params;
 use crate::rules::difficulty::{self, Lineage, Required};
@@ -15,21 +16,18 @@ use crate::time::UnixTime;
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     pub(super) hash: BlockHash,
-    pub(super) work: Work,
+    pub(super) work: WorkSum,
     pub(super) times: RecentTimes,
     pub(super) lineage: Lineage,
-    /// The work of one header with the lineage's bits: dividing is dear, and bits change rarely.
-    unit: (CompactTarget, Work),
 }
 
 impl Context {
     pub(super) fn new(hash: BlockHash, work: Work, times: RecentTimes, lineage: Lineage) -> Self {
-        let unit = (lineage.bits, work_of(lineage.bits));
-        Self { hash, work, times, lineage, unit }
+        Self { hash, work: WorkSum::from(work), times, lineage }
     }
 
     pub(super) fn tip(&self) -> ChainTip {
-        ChainTip { height: self.lineage.height, hash: self.hash, work: self.work }
+        ChainTip { height: self.lineage.height, hash: self.hash, work: self.work.total }
     }
 
     /// Checks all rules that need ancestors, in the order of `ContextualCheckBlockHeader`.
@@ -79,18 +77,10 @@ impl Context {
     /// Moves on, all but the hash.
     #[inline]
     pub(super) fn push_fields(&mut self, params: &Params, time: UnixTime, bits: CompactTarget) {
-        if self.unit.0 != bits {
-            self.unit = (bits, work_of(bits));
-        }
-        self.work = self.work + self.unit.1;
+        self.work.add(bits);
         self.times.push(time);
         self.lineage.push(params, time, bits);
     }
-}
-
-/// The work that one header with these bits stands for; the bits were checked before.
-pub(crate) fn work_of(bits: CompactTarget) -> Work {
-    bitcoin::Target::from_compact(bits).to_work()
 }
 
 /// Which rules could not be applied to the first headers after a start, and how far.

@@ -16,6 +16,7 @@ mod locator;
 mod spine;
 mod start;
 mod verify;
+mod work;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use core::ops::Range;
@@ -25,13 +26,13 @@ use bitcoin::{BlockHash, CompactTarget};
 pub use batch::{ChainTip, HeaderRun, LinkedBatch, StaleBatch, TipChange, VerifiedBatch};
 use context::Context;
 pub use context::Unapplied;
-pub(crate) use context::work_of;
 pub use error::{Blame, HeaderError, Violation};
 use forks::ForkTree;
 pub use forks::MAX_FORK_HEADERS;
 pub use locator::BlockLocator;
 use spine::Spine;
 pub use start::{Basis, TrustedStart};
+pub(crate) use work::work_of;
 
 use crate::compress::HeaderBody;
 use crate::header::{BlockHeight, IndexedHeader};

@@ -10,8 +10,8 @@ use core::ops::Range;
 use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, CompactTarget, Work};
 
-use super::context::work_of;
 use super::index::HashIndex;
+use super::work::work_of;
 use crate::compress::HeaderBody;
 use crate::header::{BlockHeight, Header, IndexedHeader};
 use crate::time::UnixTime;

@@ -5,8 +5,9 @@ use core::fmt;
 
 use bitcoin::{BlockHash, CompactTarget, Work};
 
-use super::context::{Context, Unapplied, work_of};
+use super::context::{Context, Unapplied};
 use super::error::Violation;
+use super::work::work_of;
 use crate::header::{BlockHeight, Header};
 use crate::params::Params;
 use crate::rules::difficulty::{Lineage, PeriodFirst};

@@ -161,7 +161,7 @@ impl HeaderChain {
     fn plan(&self, parent: ChainTip, run: HeaderRun, end: Context) -> VerifiedBatch {
         let (revision, made_on) = (self.revision, self.tip.hash);
         let unchanged = TipChange::Unchanged;
-        if run.is_empty() || end.work <= self.tip.work {
+        if run.is_empty() || end.work.total <= self.tip.work.total {
             return VerifiedBatch { change: unchanged, side: run, end, revision, made_on };
         }
         let change = if parent.hash == self.tip.hash {
