@@ -89,6 +89,38 @@ mod tests {
         flood(&eight);
         redownload(&one);
         longest();
+        let [mut one] = one;
+        one.headers.truncate(202_000);
+        every_seed(&one);
+    }
+
+    /// The same flood against so many secrets: none of them lets anything through.
+    fn every_seed(flood: &Flood) {
+        let began = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..500).for_each(|seed| one_seed(flood, seed)));
+            (500..1_000).for_each(|seed| one_seed(flood, seed));
+        });
+        let sent = flood.headers.len();
+        println!("1000 seeds against a flood of {sent} headers: {:.1?}", began.elapsed());
+    }
+
+    fn one_seed(flood: &Flood, seed: u64) {
+        let params = params(1_000_000);
+        let mut node = Node::new(HeaderChain::new(params), SyncConfig::default(), seed);
+        let mut questions = Vec::new();
+        node.sync.handle_connected(&node.chain, PeerId(0), now(0));
+        node.settle(now(0), &mut questions);
+        let mut sent = 0;
+        while let Some(question) = questions.pop() {
+            let headers = flood.after(question.locator.first());
+            sent += headers.len();
+            node.take_headers(PeerId(0), headers, now(sent / MAX));
+            node.settle(now(sent / MAX), &mut questions);
+        }
+        assert!(sent >= 200_000, "seed {seed}: only {sent} headers were asked for");
+        assert_eq!(node.writes, Writes::default(), "seed {seed}");
+        assert!(node.blamed.is_empty(), "seed {seed}");
     }
 
     /// The chains never reach the minimum: nothing is written.

@@ -7,6 +7,7 @@ mod tests {
     use std::time::Duration;
 
     use ironlight_spv::generate::Miner;
+    use ironlight_spv::peers::Verdict;
     use ironlight_spv::sync::{GaveUp, PeerId, PeerPhase, SyncConfig, SyncEvent, SyncState};
     use ironlight_spv::{
         BlockHeight, Header, HeaderChain, Params, PresyncParams, TrustedStart, UnixTime,
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_presync_that_stalls_is_continued_by_another_peer() {
+    fn where_a_presync_stalls_another_peer_begins_its_own() {
         let params = regtest_with(19_000, SMALL);
         let honest = mined(&params, 1, None, 20_000);
         let mut world = world(&params, SyncConfig::default(), 1);
@@ -109,8 +110,30 @@ mod tests {
         join(&mut world, 2, Role::Serves(honest.clone()));
         assert!(world.run_until(secs(120), |world| has_all(world, &honest)));
         let started = |event: &&SyncEvent| matches!(event, SyncEvent::PresyncStarted { .. });
-        assert_eq!(world.node.events.iter().filter(started).count(), 1);
-        assert!(world.peers[&PeerId(2)].questions() < 20);
+        assert_eq!(world.node.events.iter().filter(started).count(), 2);
+        assert!(world.node.blamed.is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_moves_to_our_chain_during_its_presync_is_not_held_to_it() {
+        // Its answer is short and does not continue the presync; a few headers are taken for an
+        // announcement beside it until the question is overdue.
+        for (more, phase) in [(500, PeerPhase::Done), (5, PeerPhase::Backoff)] {
+            let params = regtest_with(6_000, SMALL);
+            let longer = mined(&params, 1, None, 1_000 + more);
+            let side = mined(&params, 2, Some((&longer, 1_000)), 8_000);
+            let mut world = world(&params, SyncConfig::default(), 1);
+            let stored = world.node.chain.verify(longer.after(0, 1_000, 1_000), BEGAN).unwrap();
+            world.node.chain.apply(stored).unwrap();
+            join(&mut world, 1, Role::Serves(side));
+            let in_presync = |world: &World| world.node.sync.status().best_presync().is_some();
+            assert!(world.run_until(secs(10), in_presync));
+            world.peers.get_mut(&PeerId(1)).unwrap().role = Role::Serves(longer);
+            assert!(world.run_until(secs(25), |world| !in_presync(world)));
+            assert_eq!(world.node.sync.status().peers[0].phase, phase);
+            assert!(!told(&world, |event| matches!(event, SyncEvent::Stalled { .. })));
+            assert!(world.node.blamed.is_empty());
+        }
     }
 
     #[test]
@@ -257,6 +280,22 @@ mod tests {
     }
 
     #[test]
+    fn after_a_mistyped_height_an_honest_peer_is_put_off_without_blame() {
+        let chains = Chains::prepare();
+        let start = chains.honest.after(1_949, 1, 1_950)[0];
+        let trusted = TrustedStart::bare(BlockHeight(1_960), start, work_of(&start));
+        let chain = HeaderChain::from_start(chains.params.clone(), trusted).unwrap();
+        let mut world = World::new(Node::new(chain, SyncConfig::default(), 1), 1, BEGAN);
+        join(&mut world, 1, Role::Serves(chains.honest.clone()));
+        world.run_until(secs(600), |_| false);
+        assert!(world.node.chain.tip().height < BlockHeight(2_200));
+        assert!(world.node.blamed.is_empty() && world.dropped.is_empty());
+        assert_eq!(world.node.sync.status().peers[0].phase, PeerPhase::Backoff);
+        let questions = world.peers[&PeerId(1)].questions();
+        assert!((2..=20).contains(&questions), "{questions}");
+    }
+
+    #[test]
     fn agreeing_peers_cost_one_message_an_opinion() {
         let params = regtest_with(90_000, SMALL);
         let honest = mined(&params, 1, None, 100_000);
@@ -272,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_primary_gives_way_to_a_faster_peer_that_agrees() {
+    fn beside_a_slow_primary_a_faster_peer_that_agrees_downloads_too() {
         let params = regtest_with(38_000, SMALL);
         let honest = mined(&params, 1, None, 40_000);
         let mut world = world(&params, SyncConfig::default(), 1);
@@ -316,6 +355,20 @@ mod tests {
         }
         world.run_until(secs(5), |_| false);
         assert_eq!(world.node.sync.status().peers.len(), 3);
+    }
+
+    #[test]
+    fn the_peer_policy_bans_an_offender_and_it_does_not_come_back() {
+        let params = regtest_with(0, SMALL);
+        let honest = mined(&params, 1, None, 3_000);
+        let mut world = world(&params, SyncConfig::default(), 1);
+        join(&mut world, 1, Role::TooMany(honest.clone()));
+        join(&mut world, 2, Role::Serves(honest.clone()));
+        world.run_until(secs(300), |_| false);
+        assert!(has_all(&world, &honest) && is_synced(&world));
+        assert!(matches!(world.dropped.as_slice(), [(PeerId(1), Verdict::Ban { .. })]));
+        assert_eq!(world.peers[&PeerId(1)].questions(), 1);
+        assert_eq!(world.node.sync.status().peers.len(), 1);
     }
 
     #[test]

@@ -43,8 +43,8 @@ impl HeaderChain {
     pub fn locator_from(&self, hash: &BlockHash) -> BlockLocator {
         let (branch, fork_point) = self.branch_below(*hash);
         let Some(fork_point) = fork_point else { return self.locator() };
-        // On the side branch itself every tenth of a long one would do; single steps at its end
-        // and the fork point below are enough to be found by any peer that has either branch.
+        // Of the side branch only its last ten headers: with those, and the best chain from the
+        // fork point down, any peer is found that has either branch.
         let mut locator: BlockLocator = branch.iter().take(10).map(|entry| entry.hash).collect();
         locator.extend(self.locator_below(fork_point));
         locator

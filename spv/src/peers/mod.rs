@@ -4,7 +4,9 @@
 //! its peers are different ones, that lies have a price, and that no defence can be turned
 //! around and used to cut it off. [`PeerPolicy`] decides this and does nothing else: addresses
 //! and what happens to connections go in through `handle_*`, decisions come out of `poll_*`.
-//! Time and a seed are arguments, so the simulated network runs the policy that the node runs.
+//! Time and a seed are arguments, so that the simulated network has the same policy judge its peers
+//! as a node has: there it decides who stays, who is dropped and who is banned. Whom to dial is
+//! tried in the policy's own tests.
 //!
 //! Invariants:
 //! - learnt peers (dialled or connected) never exceed the target, and no two share a network
@@ -34,6 +36,7 @@ pub use ban::{BanEntry, MAX_BANS};
 pub use group::{NetworkGroup, is_routable};
 pub use policy::{MAX_MANUAL_PEERS, PeerPolicy};
 pub use random::SplitMix64;
+pub(crate) use random::derive;
 
 /// What the policy aims at.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use super::ban::BanList;
 use super::group::is_routable;
 use super::{
     AddressRecord, AddressSource, BanEntry, DialFailure, DisconnectCause, NetworkGroup, Offence,
-    PeerId, PolicyConfig, SplitMix64, Verdict, Weight, backoff,
+    PeerId, PolicyConfig, SplitMix64, Verdict, Weight, backoff, derive,
 };
 use crate::time::Now;
 
@@ -69,11 +69,14 @@ pub struct PeerPolicy {
 
 impl PeerPolicy {
     /// A policy without addresses. Whoever knows the seed knows the order of its choices and
-    /// where addresses fall in its book, so a running node draws it from the system.
+    /// where addresses fall in its book: it has to be unguessable, from the operating system, and
+    /// used for nothing else. The book's key and the choices, which peers can see, are derived from
+    /// it apart from each other, by SHA-256.
     #[must_use]
     pub fn new(config: PolicyConfig, seed: u64) -> Self {
-        let mut random = SplitMix64::new(seed);
-        let key = (random.next_u64(), random.next_u64());
+        let (choices, _) = words(derive(b"ironlight peer policy, choices", seed, 0));
+        let random = SplitMix64::new(choices);
+        let key = words(derive(b"ironlight peer policy, address book", seed, 0));
         let book = AddressBook::new(key, config.allow_unroutable);
         Self {
             config,
@@ -353,6 +356,16 @@ impl PeerPolicy {
     fn wake(&mut self) {
         self.quiet_until = Duration::ZERO;
     }
+}
+
+/// The first two words.
+fn words(bytes: [u8; 32]) -> (u64, u64) {
+    let word = |from: usize| {
+        let mut word = [0; 8];
+        word.iter_mut().zip(bytes.iter().skip(from)).for_each(|(to, byte)| *to = *byte);
+        u64::from_le_bytes(word)
+    };
+    (word(0), word(8))
 }
 
 /// How long an address rests.

@@ -1,13 +1,23 @@
-//! Deterministic numbers from a seed.
+//! Deterministic numbers and secrets from a seed.
 
 use core::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 of a tag, a seed and a counter: what is derived under one tag tells nothing of the seed,
+/// nor of what is derived under another.
+pub(crate) fn derive(tag: &[u8], seed: u64, counter: u64) -> [u8; 32] {
+    let hash = Sha256::new().chain_update(tag).chain_update(seed.to_le_bytes());
+    hash.chain_update(counter.to_le_bytes()).finalize().into()
+}
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, repeatable.
 ///
 /// It is not cryptographic: whoever sees one whole output knows all that follow. So nothing
 /// that it yields leaves the node, or keeps a secret: it picks among candidates and spreads
 /// pauses, which a peer sees only in traces of a few bits. What an attacker must not be able to
-/// compute, the place of an address in the book, is decided by a keyed hash.
+/// compute, the place of an address in the book, is decided by a keyed hash, whose key is derived
+/// from the seed by SHA-256 and apart from these numbers.
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
 
@@ -57,6 +67,15 @@ mod tests {
         assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);
         assert_eq!(random.next_u64(), 9_817_491_932_198_370_423);
+    }
+
+    #[test]
+    fn what_is_derived_depends_on_tag_seed_and_counter() {
+        let one = derive(b"tag", 1, 1);
+        assert_eq!(one, derive(b"tag", 1, 1));
+        for other in [derive(b"tug", 1, 1), derive(b"tag", 2, 1), derive(b"tag", 1, 2)] {
+            assert_ne!(one, other);
+        }
     }
 
     #[test]

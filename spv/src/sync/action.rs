@@ -157,6 +157,9 @@ pub enum GaveUp {
     LeftChain,
     /// Others waited too long for the place.
     Preempted,
+    /// Its difficulty cannot follow from the trusted start: one of the two is wrong, perhaps the
+    /// start's height.
+    StartInDoubt,
 }
 
 impl fmt::Display for GaveUp {
@@ -169,6 +172,7 @@ impl fmt::Display for GaveUp {
             Self::Declined => "it no longer serves the chain that it has shown",
             Self::LeftChain => "it moved to another chain",
             Self::Preempted => "others waited too long",
+            Self::StartInDoubt => "its difficulty does not fit the trusted start",
         })
     }
 }

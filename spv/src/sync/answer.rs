@@ -92,7 +92,7 @@ impl HeaderSync {
             probe.and_then(|probe| probe.agreement(&parent)).filter(|_| batch.failure().is_none());
         match (Placement::of(chain, &batch), agreed) {
             _ if continues => self.take_presync(chain, id, &batch, now),
-            (_, Some(place)) => self.take_agreement(chain, id, &batch, place, now),
+            (_, Some(with)) => self.take_agreement(chain, id, with, now),
             (Some(place), None) => self.take_connected(chain, id, batch, &place, now),
             (None, None) if batch.failure().is_some() => self.refuse_fault(id, &batch),
             (None, None) => self.take_unconnecting(chain, id, &batch, now),
@@ -125,15 +125,14 @@ impl HeaderSync {
     ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let last = batch.passed().checked_sub(1).and_then(|last| batch.hash(last));
-        if matches!(peer.turn, Turn::Standby { .. }) {
-            // It owed the answer to a question that has become pointless.
-            peer.note_answer(now.elapsed);
-            return;
-        }
         if !self.config.defences.ask_unconnecting {
             return;
         }
         if peer.request.is_some() && batch.len() > MAX_ANNOUNCED {
+            if core::mem::take(&mut peer.owes) {
+                // The late answer to an earlier question, which may have lost its purpose since.
+                return;
+            }
             // No answer of a node that has anything of our chain.
             peer.note_answer(now.elapsed);
             return self.give_up(id, GaveUp::LeftChain, now);
@@ -178,12 +177,16 @@ impl HeaderSync {
         let full = is_full(&batch);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.unconnecting = 0;
-        // A short message that does not continue the presync is an announcement beside it.
-        let beside_presync = peer.presync.is_some() && !full;
+        // A few headers that do not continue the presync are an announcement beside it, or so it
+        // seems for as long as an answer may still come.
+        let beside_presync = peer.presync.is_some() && batch.len() <= MAX_ANNOUNCED;
+        if let Some(request) = peer.request.as_mut().filter(|_| beside_presync) {
+            request.beside = true;
+        }
         let answer = !beside_presync && peer.note_answer(now.elapsed);
-        if peer.presync.is_some() && full {
-            peer.strikes = peer.strikes.saturating_add(1);
-            let again = peer.strikes > 1;
+        if peer.presync.is_some() && !beside_presync {
+            peer.strikes = peer.strikes.saturating_add(u32::from(full));
+            let again = full && peer.strikes > 1;
             self.end_presync(id, Some(GaveUp::LeftChain));
             self.unpin(id);
             if again {

@@ -46,7 +46,7 @@ impl HeaderSync {
             self.fell_behind();
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.strikes = 0;
+        (peer.strikes, peer.failed) = (0, 0);
         peer.reached = chain.find(&pending.end).map(|(entry, _)| entry.height).or(peer.reached);
         let finished = peer.presync.as_ref().map(|presync| presync.is_finished());
         match finished {
@@ -89,8 +89,8 @@ impl HeaderSync {
         } else if let Some(primary) = self.extends_tip(id).filter(|_| best && !faster) {
             self.stand_by(id, primary);
         } else if self.engage(id, now) {
-            if best && self.extends_tip(id).is_some() {
-                // The other one stands by as soon as it has answered.
+            if best && (self.extends_tip(id).is_some() || self.is_primary_in_presync()) {
+                // Another one that extends the tip stands by as soon as it has answered.
                 self.primary = Some(id);
             }
             self.ask(id, chain.locator_from(&pending.end), None, now);
@@ -102,6 +102,11 @@ impl HeaderSync {
         let primary = self.primary.filter(|primary| *primary != id)?;
         let known = self.peers.get(&primary)?;
         (known.is_direct() && known.reached.is_some()).then_some(primary)
+    }
+
+    fn is_primary_in_presync(&self) -> bool {
+        let primary = self.primary.and_then(|primary| self.peers.get(&primary));
+        primary.is_some_and(|primary| primary.presync.is_some())
     }
 
     fn apply_failed(
@@ -125,8 +130,9 @@ impl HeaderSync {
         if matches!(error.violation, Violation::UnknownParent { .. }) {
             return self.lost_parent(chain, id, error.hash, now);
         }
-        // Ahead of our clock. What is in flight would not connect to anything.
-        peer.request = None;
+        // Ahead of our clock, or in doubt because of what we start from. Nobody is to blame, and
+        // trying again soon is of no use. What is in flight would not connect to anything.
+        peer.drop_request();
         let until = now.elapsed.saturating_add(self.config.clock_retry);
         self.back_off_until(id, until);
     }
@@ -139,7 +145,9 @@ impl HeaderSync {
             peer.announced = Some(hash);
         } else if peer.unconnecting < most {
             peer.unconnecting += 1;
-            self.start_turn(chain, id, now);
+            if self.engage(id, now) {
+                self.start_turn(chain, id, now);
+            }
         } else {
             self.back_off(id, now);
         }

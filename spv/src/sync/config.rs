@@ -11,7 +11,8 @@ pub struct SyncConfig {
     /// A peer that stalled, or whose presync came to nothing, is asked again after this, doubled
     /// with each time in a row up to sixteen-fold.
     pub retry_after: Duration,
-    /// A header ahead of our clock is asked for again after this.
+    /// A header ahead of our clock, or one that is refused without anybody being to blame, is asked
+    /// for again after this.
     pub clock_retry: Duration,
     /// While one peer downloads, another one is asked for its opinion every so many batches ...
     pub second_opinion_batches: u32,

@@ -1,64 +1,36 @@
-//! Chains of low work: how their presyncs begin, go on, change hands and end.
+//! Chains of low work: how their presyncs begin, go on and end. A presync is its peer's alone.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use bitcoin::BlockHash;
-
 use super::action::{GaveUp, SyncEvent, SyncOffence};
 use super::answer::{Placement, is_full};
 use super::machine::{HeaderSync, threshold};
-use super::peer::{PeerId, Turn};
+use super::peer::{Peer, PeerId};
 use super::presync::{Presync, Step};
-use crate::chain::{HeaderChain, LinkedBatch};
+use crate::chain::{Basis, HeaderChain, LinkedBatch};
 use crate::header::{Header, IndexedHeader};
 use crate::rules::timestamp::MEDIAN_SPAN;
 use crate::time::{Now, UnixTime};
 
 impl HeaderSync {
-    /// It continues from where another peer's presync is. If that one has stalled, or is the
-    /// primary and much slower, it takes the presync over: what was shown is a property of the
-    /// chain, not of who showed it. Else it waits.
+    /// It continues from where another peer's presync is. Where all that are at work are much slower
+    /// it starts a presync of its own beside theirs; else it waits. No presync changes hands: whoever
+    /// agrees with a message may still withhold the rest.
     pub(super) fn take_agreement(
         &mut self,
         chain: &HeaderChain,
         id: PeerId,
-        batch: &LinkedBatch,
-        place: (PeerId, BlockHash),
+        with: PeerId,
         now: Now,
     ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.note_answer(now.elapsed);
-        peer.strikes = 0;
-        let faster = peer.faster && self.primary == Some(place.0);
-        if self.hand_over(place, id, faster) {
-            return self.take_presync(chain, id, batch, now);
+        if peer.faster && peer.turn.is_working() {
+            self.ask(id, chain.locator(), None, now);
+        } else {
+            self.stand_by(id, with);
         }
-        self.stand_by(id, place.0);
-    }
-
-    fn hand_over(&mut self, place: (PeerId, BlockHash), to: PeerId, faster: bool) -> bool {
-        let (of, at) = place;
-        let Some(from) = self.peers.get_mut(&of) else { return false };
-        let stalled = matches!(from.turn, Turn::Backoff { .. } | Turn::Waiting);
-        let there = from.presync.as_ref().is_some_and(|presync| presync.next_parent() == at);
-        if !there || from.pending.is_some() || !(stalled || faster) {
-            return false;
-        }
-        let (presync, pin) = (from.presync.take(), from.pin.take());
-        if !stalled {
-            from.turn = Turn::Standby { with: to };
-        }
-        self.forget_primary(of);
-        self.unpin(to);
-        if let Some(peer) = self.peers.get_mut(&to) {
-            peer.presync = presync;
-            peer.pin = pin;
-        }
-        if self.primary.is_none() {
-            self.primary = Some(to);
-        }
-        true
     }
 
     pub(super) fn begin_presync(
@@ -75,7 +47,7 @@ impl HeaderSync {
         if self.presyncs() >= self.config.max_parallel {
             self.drop_idle_presync();
         }
-        let random = self.draw();
+        let random = self.draw_secret();
         let median = median_time_past(chain, &place.start);
         let presync =
             Presync::new(chain.params(), &place.start, median, threshold(chain), random, now.unix);
@@ -139,6 +111,7 @@ impl HeaderSync {
         let full = is_full(batch);
         let Some(presync) = self.presync_mut(id) else { return };
         let step = presync.advance(chain.params(), batch, from, full);
+        self.take_lead(id);
         self.count_batch(id);
         match step {
             Step::More => self.ask_next(chain, id, now),
@@ -152,10 +125,24 @@ impl HeaderSync {
                 self.finish_turn(id);
             }
             Step::GiveUp(reason) => self.give_up(id, reason, now),
+            // The heights of a chain from a trusted start are the user's word.
+            Step::Invalid { .. } if chain.basis() != Basis::Genesis => {
+                self.give_up(id, GaveUp::StartInDoubt, now);
+            }
             Step::Invalid { hash, height, violation } => {
                 let height = Some(height);
                 self.refuse(id, SyncOffence::InvalidHeader { hash, height, violation });
             }
+        }
+    }
+
+    /// A peer whose presync has come further than the primary's takes that one's part; the other goes
+    /// on as before.
+    fn take_lead(&mut self, id: PeerId) {
+        let progress = |id| self.peers.get(&id).and_then(Peer::shown);
+        let primary = self.primary.and_then(progress);
+        if primary.is_some() && progress(id) > primary {
+            self.primary = Some(id);
         }
     }
 

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bitcoin::{BlockHash, Work};
-use sha2::{Digest as _, Sha256};
 
 use super::MAX_HEADERS;
 use super::action::{GaveUp, SyncAction, SyncEvent, SyncOffence, SyncState, SyncStatus};
@@ -15,6 +14,7 @@ use super::peer::{Peer, PeerId, Turn};
 use super::presync::Presync;
 use crate::chain::{HeaderChain, LinkedBatch, work_of};
 use crate::header::Header;
+use crate::peers::derive;
 use crate::time::Now;
 
 /// Events that wait to be polled at most; a driver that polls after each call never loses one.
@@ -72,11 +72,15 @@ pub struct HeaderSync {
     pins: BTreeMap<BlockHash, u32>,
     actions: VecDeque<SyncAction>,
     seed: u64,
-    draws: u64,
+    /// Secrets drawn, and visible choices.
+    secrets: u64,
+    choices: u64,
 }
 
 impl HeaderSync {
-    /// A machine without peers. Whoever knows the seed can cheat a presync: take a random one.
+    /// A machine without peers. Whoever knows the seed can cheat a presync: it has to be unguessable,
+    /// from the operating system, and used for nothing else. Secrets and choices that peers can see
+    /// are derived from it apart from each other, by SHA-256.
     #[must_use]
     pub fn new(config: SyncConfig, seed: u64) -> Self {
         Self {
@@ -92,11 +96,13 @@ impl HeaderSync {
             pins: BTreeMap::new(),
             actions: VecDeque::new(),
             seed,
-            draws: 0,
+            secrets: 0,
+            choices: 0,
         }
     }
 
-    /// A peer can be asked now. Beyond [`SyncConfig::max_peers`] it is left alone.
+    /// A peer can be asked now. Beyond [`SyncConfig::max_peers`] it is left alone, and is not taken up
+    /// later either, when others have left: report it again then, or have fewer connections.
     pub fn handle_connected(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
         if self.peers.len() < self.config.max_peers {
             self.peers.entry(peer).or_insert_with(Peer::new);
@@ -209,20 +215,16 @@ impl HeaderSync {
         }
     }
 
-    /// 32 bytes that nobody can foresee without the seed.
-    pub(super) fn draw(&mut self) -> [u8; 32] {
-        self.draws = self.draws.wrapping_add(1);
-        let drawn = Sha256::new()
-            .chain_update(b"ironlight header sync")
-            .chain_update(self.seed.to_le_bytes())
-            .chain_update(self.draws.to_le_bytes())
-            .finalize();
-        drawn.into()
+    /// 32 bytes that nobody can tell without the seed.
+    pub(super) fn draw_secret(&mut self) -> [u8; 32] {
+        self.secrets = self.secrets.wrapping_add(1);
+        derive(b"ironlight header sync, presync secret", self.seed, self.secrets)
     }
 
     /// One of so many, none of none.
     pub(super) fn draw_below(&mut self, count: usize) -> usize {
-        let [a, b, c, d, ..] = self.draw();
+        self.choices = self.choices.wrapping_add(1);
+        let [a, b, c, d, ..] = derive(b"ironlight header sync, choice", self.seed, self.choices);
         let drawn = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(0);
         drawn.checked_rem(count).unwrap_or(0)
     }
@@ -260,8 +262,9 @@ impl HeaderSync {
 
     /// Frees a peer's presync and says why, where there is a reason to give.
     pub(super) fn end_presync(&mut self, peer: PeerId, reason: Option<GaveUp>) {
-        let presync = self.peers.get_mut(&peer).and_then(|peer| peer.presync.take());
-        if let (Some(presync), Some(reason)) = (presync, reason) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if let (Some(presync), Some(reason)) = (known.presync.take(), reason) {
+            known.failed = known.failed.saturating_add(1);
             let (height, work) = (presync.height(), presync.work());
             self.tell(SyncEvent::PresyncGaveUp { peer, height, work, reason });
         }

@@ -14,6 +14,21 @@
 //! - While one peer downloads, others are asked in bounded time whether they agree, so that no
 //!   first peer can capture the sync.
 //!
+//! A peer's turn, and what moves it on. At most [`SyncConfig::max_parallel`] are working:
+//!
+//! | Turn    | What it is                              | Ends when                                    |
+//! |---------|-----------------------------------------|----------------------------------------------|
+//! | Waiting | to be asked in this round               | picked, or asked for an opinion: Working     |
+//! | Working | asked, or its headers are being applied | no more headers: Done; agrees with another that is at work: Standby; stalls, or its presync comes to nothing: Backoff; no place left: Waiting |
+//! | Standby | agrees with one that is at work         | that one is not at work any more: Waiting; asked for an opinion: Working |
+//! | Done    | has no more headers for us              | a new round: Waiting; sends more: Working     |
+//! | Backoff | is asked again later                    | the time is up: Waiting; a late answer: Working |
+//! | Refused | sent something provably wrong           | never                                        |
+//!
+//! A presync belongs to its peer and never changes hands: others agree and stand by, or, where all
+//! that are at work are slow, show the same chain themselves beside it. Whoever has come furthest is
+//! the primary, the one that others are compared with.
+//!
 //! What an attacker can grow, and where it stops: peers, [`SyncConfig::max_peers`]; presyncs,
 //! [`SyncConfig::max_parallel`], each of at most [`presync_memory_bound`] bytes; one remembered
 //! announcement a peer; one batch a peer waiting to be applied; actions, a handful a peer and call

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bitcoin::BlockHash;
+use bitcoin::{BlockHash, Work};
 
 pub use crate::peers::PeerId;
 
@@ -59,6 +59,8 @@ pub(super) struct Request {
     /// None where stalls are not minded.
     pub(super) deadline: Option<Duration>,
     pub(super) probe: Option<Probe>,
+    /// A few headers came that connect but do not continue the presync which was asked for.
+    pub(super) beside: bool,
 }
 
 /// A question whose answer tells whether the peer agrees with others.
@@ -66,14 +68,14 @@ pub(super) struct Request {
 pub(super) struct Probe {
     /// Where others' presyncs are: an answer that continues from there agrees with that one.
     pub(super) places: Vec<(PeerId, BlockHash)>,
-    /// What the primary takes for a message.
-    pub(super) pace: Duration,
+    /// What the quickest peer at work takes for a message, where that is long.
+    pub(super) pace: Option<Duration>,
 }
 
 impl Probe {
-    /// With whom, and where, headers that follow `parent` agree.
-    pub(super) fn agreement(&self, parent: &BlockHash) -> Option<(PeerId, BlockHash)> {
-        self.places.iter().find(|(_, at)| at == parent).copied()
+    /// With whom headers that follow `parent` agree.
+    pub(super) fn agreement(&self, parent: &BlockHash) -> Option<PeerId> {
+        self.places.iter().find(|(_, at)| at == parent).map(|(with, _)| *with)
     }
 }
 
@@ -99,8 +101,14 @@ pub(super) struct Peer {
     pub(super) slow: bool,
     /// It has answered in this round, or let a deadline pass.
     pub(super) heard: bool,
-    /// Its last answer took less than half of what the primary takes.
+    /// An answer to a question that was given up may still come.
+    pub(super) owes: bool,
+    /// What its answers take, the last ones counting most.
+    pub(super) pace: Option<Duration>,
+    /// Its last answer took less than half of what the others at work take, and theirs is long.
     pub(super) faster: bool,
+    /// Presyncs of its that came to nothing, since one led to headers that are kept.
+    pub(super) failed: u32,
     /// Attempts that came to nothing, in a row.
     pub(super) strikes: u32,
     pub(super) unconnecting: u32,
@@ -122,7 +130,10 @@ impl Peer {
             pin: None,
             slow: false,
             heard: false,
+            owes: false,
+            pace: None,
             faster: false,
+            failed: 0,
             strikes: 0,
             unconnecting: 0,
             announced: None,
@@ -144,13 +155,37 @@ impl Peer {
     /// An answer, or an announcement, has come. Says whether it was asked for, be it long ago.
     pub(super) fn note_answer(&mut self, now: Duration) -> bool {
         let Some(request) = self.request.take() else {
+            self.owes = false;
             return matches!(self.turn, Turn::Backoff { .. });
         };
         self.slow = false;
         self.heard = true;
         let took = now.saturating_sub(request.sent);
-        self.faster = request.probe.is_some_and(|probe| took.saturating_mul(2) < probe.pace);
+        self.pace = Some(self.pace.map_or(took, |pace| (pace * 3 + took) / 4));
+        let others = request.probe.and_then(|probe| probe.pace);
+        self.faster = others.is_some_and(|pace| took.saturating_mul(2) < pace);
         true
+    }
+
+    /// The question in flight is given up; its answer may come all the same.
+    pub(super) fn drop_request(&mut self) -> Option<Request> {
+        let request = self.request.take();
+        self.owes |= request.is_some();
+        request
+    }
+
+    /// How far its presync has come: the second download counts for more than the first.
+    pub(super) fn shown(&self) -> Option<(bool, Work)> {
+        let status = self.presync.as_ref()?.status();
+        Some((status.redownload, status.work))
+    }
+
+    /// What it takes for a message by now, where it is one that downloads.
+    pub(super) fn pace_at(&self, now: Duration) -> Option<Duration> {
+        let downloads = self.presync.is_some() || self.reached.is_some();
+        let pace = self.pace.filter(|_| downloads && self.turn.is_working())?;
+        let waited = self.request.as_ref().map(|request| now.saturating_sub(request.sent));
+        Some(pace.max(waited.unwrap_or_default()))
     }
 
     pub(super) fn status(&self, peer: PeerId) -> PeerStatus {

@@ -8,7 +8,7 @@ use bitcoin::BlockHash;
 
 use super::action::{GaveUp, SyncAction, SyncEvent, SyncState};
 use super::machine::{HeaderSync, Opinions};
-use super::peer::{Peer, PeerId, Probe, Request, Turn};
+use super::peer::{PeerId, Probe, Request, Turn};
 use crate::chain::{BlockLocator, HeaderChain};
 use crate::time::Now;
 
@@ -16,6 +16,8 @@ use crate::time::Now;
 const MAX_DOUBLINGS: u32 = 4;
 /// Presyncs that a locator names at most; with our own chain's hashes it stays below 101.
 const MAX_PLACES: usize = 16;
+/// Where a message takes at least so long, a peer that is twice as fast downloads the same beside.
+const SLOW_PACE: Duration = Duration::from_secs(1);
 
 impl HeaderSync {
     /// When [`handle_timeout`](Self::handle_timeout) is due, in time since the node started.
@@ -44,7 +46,7 @@ impl HeaderSync {
         self.ask_announcers(chain, now);
         if self.primary.is_none() {
             self.opinions = Opinions { batches: 0, since: now.elapsed };
-            match self.pick() {
+            match self.pick_for_place() {
                 Some(peer) => self.start_turn(chain, peer, now),
                 // Others that are at work already, if there are any.
                 None => self.primary = self.furthest_at_work(),
@@ -84,29 +86,30 @@ impl HeaderSync {
 
     fn furthest_at_work(&self) -> Option<PeerId> {
         let at_work = self.peers.iter().filter(|(_, peer)| peer.turn.is_working());
-        let work = |peer: &Peer| peer.presync.as_ref().map(|presync| presync.work());
-        at_work.max_by_key(|(_, peer)| work(peer)).map(|(id, _)| *id)
+        at_work.max_by_key(|(_, peer)| peer.shown()).map(|(id, _)| *id)
+    }
+
+    /// Somebody to ask, if there is a place left among those that download.
+    fn pick_for_place(&mut self) -> Option<PeerId> {
+        if self.working() < self.config.max_parallel { self.pick() } else { None }
     }
 
     /// Somebody to ask, at random, so that being first or quick is of no use. Slow peers only
-    /// where there is nobody else.
+    /// where there is nobody else, and those last whose presyncs came to nothing most often: or
+    /// each of them could cost a whole presync again and again.
     fn pick(&mut self) -> Option<PeerId> {
-        let of_kind = |slow: bool| -> Vec<PeerId> {
-            let waiting = self.peers.iter().filter(|(_, peer)| peer.turn == Turn::Waiting);
-            waiting
-                .filter(|(_, peer)| peer.is_free() && peer.slow == slow)
-                .map(|(id, _)| *id)
-                .collect()
-        };
-        let mut candidates = of_kind(false);
-        if candidates.is_empty() {
-            candidates = of_kind(true);
-        }
+        let waiting = self.peers.iter().filter(|(_, peer)| peer.turn == Turn::Waiting);
+        let free = waiting.filter(|(_, peer)| peer.is_free());
+        let ranked: Vec<_> = free.map(|(id, peer)| ((peer.slow, peer.failed), *id)).collect();
+        let best = ranked.iter().map(|(rank, _)| *rank).min()?;
+        let candidates: Vec<PeerId> =
+            ranked.iter().filter(|(rank, _)| *rank == best).map(|(_, id)| *id).collect();
         let chosen = self.draw_below(candidates.len());
         candidates.get(chosen).copied()
     }
 
-    /// Asks a peer for what follows our tip, or for the next of the presync that it is in.
+    /// Asks a peer for what follows our tip, or for the next of the presync that it is in. Callers
+    /// see to it that there is a place.
     pub(super) fn start_turn(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.turn = Turn::Working { since: now.elapsed };
@@ -115,14 +118,14 @@ impl HeaderSync {
         if known.presync.is_some() {
             self.ask_presync(chain, peer, now);
         } else {
-            // Nobody is slower than no time at all: only what has stalled changes hands.
-            self.ask_probe(chain, peer, Duration::ZERO, now);
+            self.ask_probe(chain, peer, now);
         }
     }
 
-    /// Where the presyncs are, the highest first.
+    /// Where the presyncs of those at work are, the highest first.
     fn places(&self) -> Vec<(PeerId, BlockHash)> {
-        let presyncs = self.peers.iter().filter_map(|(id, peer)| {
+        let at_work = self.peers.iter().filter(|(_, peer)| peer.turn.is_working());
+        let presyncs = at_work.filter_map(|(id, peer)| {
             let presync = peer.presync.as_ref()?;
             Some((presync.height(), *id, presync.next_parent()))
         });
@@ -134,7 +137,9 @@ impl HeaderSync {
 
     /// Asks a peer to continue where another one is, or else from our tip. Whoever agrees with a
     /// presync costs one message; whoever does not starts a download of its own.
-    fn ask_probe(&mut self, chain: &HeaderChain, peer: PeerId, pace: Duration, now: Now) {
+    fn ask_probe(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
+        let pace = self.peers.values().filter_map(|peer| peer.pace_at(now.elapsed)).min();
+        let pace = pace.filter(|pace| *pace >= SLOW_PACE);
         let places = self.places();
         let mut locator: BlockLocator = places.iter().map(|(_, at)| *at).collect();
         locator.extend(chain.locator());
@@ -153,7 +158,7 @@ impl HeaderSync {
         let deadline = sent.saturating_add(self.config.request_timeout);
         let deadline = self.config.defences.stall_timeout.then_some(deadline);
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.request = Some(Request { sent, deadline, probe });
+        known.request = Some(Request { sent, deadline, probe, beside: false });
         self.questions += 1;
         known.asked = self.questions;
         if self.primary.is_none() && known.turn.is_working() {
@@ -220,11 +225,15 @@ impl HeaderSync {
             .map(|(id, _)| *id)
             .collect();
         for peer in overdue {
-            if let Some(known) = self.peers.get_mut(&peer) {
-                known.request = None;
-                known.slow = true;
-                known.heard = true;
+            let Some(known) = self.peers.get_mut(&peer) else { continue };
+            let request = known.drop_request();
+            known.heard = true;
+            if request.is_some_and(|request| request.beside) {
+                // What came beside the presync was the answer.
+                self.give_up(peer, GaveUp::LeftChain, now);
+                continue;
             }
+            known.slow = true;
             self.tell(SyncEvent::Stalled { peer });
             self.back_off(peer, now);
         }
@@ -289,7 +298,6 @@ impl HeaderSync {
 
     /// Asks the candidate that was not asked for longest.
     fn ask_opinion(&mut self, chain: &HeaderChain, now: Now) {
-        let Opinions { batches, since } = self.opinions;
         self.opinions = Opinions { batches: 0, since: now.elapsed };
         if self.working() >= self.config.max_parallel && !self.preempt(now) {
             return;
@@ -298,16 +306,7 @@ impl HeaderSync {
             self.peers.iter().filter(|(_, peer)| peer.turn.is_candidate() && peer.is_free());
         let next = candidates.min_by_key(|(_, peer)| (peer.slow, peer.asked));
         let Some(peer) = next.map(|(id, _)| *id) else { return };
-        let pace = now.elapsed.saturating_sub(since).checked_div(batches.max(1));
-        let Some(pace) = pace else { return };
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        if known.presync.is_some() {
-            return self.start_turn(chain, peer, now);
-        }
-        known.turn = Turn::Working { since: now.elapsed };
-        known.reached = None;
-        known.announced = None;
-        self.ask_probe(chain, peer, pace, now);
+        self.start_turn(chain, peer, now);
     }
 
     /// Takes the place of the peer that has had one for longest, if that is too long.
@@ -326,7 +325,7 @@ impl HeaderSync {
             return false;
         }
         if let Some(known) = self.peers.get_mut(&peer) {
-            known.request = None;
+            known.drop_request();
         }
         self.give_up(peer, GaveUp::Preempted, now);
         true

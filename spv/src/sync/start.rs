@@ -10,7 +10,7 @@
 //!
 //! A header does not tell the work before it, so the start's work is that of the header alone. It
 //! compares branches from the start on just as well, but a minimum chain work of the network means
-//! nothing then: set it to zero.
+//! nothing then: [`HeaderChain`](crate::HeaderChain) does not ask for it on such a chain.
 //!
 //! What an attacker can grow: nothing. One question is in flight, at most
 //! [`StartConfig::max_peers`] peers are known, at most [`StartConfig::max_steps`] headers are kept.
@@ -74,7 +74,8 @@ pub enum StartAction {
 /// proved by the hash that it was asked for.
 ///
 /// A header does not tell the work before it: the start's work is that of the header alone. The
-/// network's minimum chain work means nothing on such a chain; set it to zero.
+/// network's minimum chain work means nothing on such a chain, and
+/// [`HeaderChain`](crate::HeaderChain) sets it to zero there by itself.
 #[derive(Debug)]
 pub struct StartFetch {
     params: Params,
@@ -112,7 +113,8 @@ impl StartFetch {
         }
     }
 
-    /// A peer can be asked now.
+    /// A peer can be asked now. Beyond [`StartConfig::max_peers`] it is left alone, also if another
+    /// one leaves later.
     pub fn handle_connected(&mut self, peer: PeerId, now: Now) {
         if self.peers.len() < self.config.max_peers {
             self.peers.insert(peer, 0);
@@ -168,8 +170,9 @@ impl StartFetch {
         self.asked.map(|(_, deadline)| deadline).or(self.pause_until)
     }
 
-    /// The header itself has proof of work, so that a mistyped height of some other chain's hash
-    /// does not get in.
+    /// The header itself has proof of work, so that not just anything with the right hash gets in.
+    /// Of its height neither says anything: a mistyped one shows only when later headers seem to
+    /// break the rules of difficulty.
     fn is_wanted(&self, header: &Header) -> bool {
         let hash = header.hash();
         let pow = PowCheck::new(self.params.pow_limit).check(header.compact_target(), &hash);

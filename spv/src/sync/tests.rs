@@ -4,9 +4,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
-use crate::chain::{BlockLocator, HeaderChain, Violation};
+use bitcoin::{CompactTarget, Work};
+
+use crate::chain::{BlockLocator, HeaderChain, TrustedStart, Violation};
 use crate::generate::Miner;
-use crate::header::Header;
+use crate::header::{BlockHeight, Header};
 use crate::params::{Network, Params};
 use crate::time::{Now, UnixTime};
 
@@ -240,4 +242,70 @@ fn events_that_nobody_polls_do_not_pile_up() {
         queued += 1;
     }
     assert!(queued <= MAX_QUEUED_EVENTS + 1, "{queued}");
+}
+
+#[test]
+fn the_late_answer_to_a_question_that_was_given_up_is_no_reason_to_put_a_peer_off() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    setup.sync.handle_timeout(&setup.chain, at(20));
+    setup.sync.handle_timeout(&setup.chain, at(50));
+    assert_eq!(setup.asked(50), [ONE]);
+    let unknown = setup.on_tip(20);
+    setup.headers(ONE, &unknown[2..], 51);
+    assert_eq!(setup.sync.status().peers[0].phase, PeerPhase::Working);
+    // Once more it is the answer to the question in flight.
+    setup.headers(ONE, &unknown[2..], 52);
+    assert_eq!(setup.sync.status().peers[0].phase, PeerPhase::Backoff);
+    assert!(setup.settle(52).1.is_empty());
+}
+
+/// A message whose bits change where they cannot, on a chain that starts at a height.
+fn faults_of_a_forbidden_change(height: u32) -> (Vec<SyncOffence>, PeerPhase) {
+    let mut params = Params::new(Network::Regtest);
+    params.no_retargeting = false;
+    params.minimum_difficulty_blocks = false;
+    params.minimum_chain_work = Work::from_be_bytes([1; 32]);
+    let genesis = params.genesis;
+    let mut setup = Setup::new();
+    let mut headers = setup.miner.run(&genesis, 1_999, 600);
+    let (parent, harder) = (headers[1_998], CompactTarget::from_consensus(0x2000_ffff));
+    headers.push(setup.miner.mine(parent.hash(), parent.time(), harder));
+    let mut bytes = [0; 32];
+    bytes[30] = 1;
+    let start = TrustedStart::bare(BlockHeight(height), genesis, Work::from_be_bytes(bytes));
+    setup.chain = match height {
+        0 => HeaderChain::new(params),
+        _ => HeaderChain::from_start(params, start).unwrap(),
+    };
+    setup.connect(ONE, 0);
+    setup.headers(ONE, &headers, 1);
+    (setup.settle(1).1, setup.sync.status().peers[0].phase)
+}
+
+#[test]
+fn a_forbidden_change_of_difficulty_is_an_offence_unless_the_start_is_the_users_word() {
+    let (faults, phase) = faults_of_a_forbidden_change(0);
+    assert!(matches!(faults.as_slice(), [SyncOffence::InvalidHeader { .. }]), "{faults:?}");
+    assert_eq!(phase, PeerPhase::Refused);
+    let (faults, phase) = faults_of_a_forbidden_change(10);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(phase, PeerPhase::Backoff);
+}
+
+#[test]
+fn a_peer_whose_branch_is_gone_waits_for_a_place_as_others_do() {
+    let mut setup = Setup::with(SyncConfig { max_parallel: 1, ..SyncConfig::default() });
+    setup.connect(ONE, 0);
+    setup.connect(TWO, 0);
+    assert_eq!(setup.asked(0), [ONE]);
+    let unknown = setup.on_tip(2);
+    setup.headers(TWO, &unknown[..1], 1);
+    while !matches!(setup.sync.poll(), Some(SyncAction::Apply { peer: TWO, .. })) {}
+    let error = setup.chain.verify(&unknown[1..], at(1).unix).unwrap_err();
+    assert!(matches!(error.violation, Violation::UnknownParent { .. }));
+    setup.sync.handle_applied(&setup.chain, TWO, Err(&error), at(1));
+    assert!(setup.asked(1).is_empty());
+    assert_eq!(setup.sync.status().peers[1].phase, PeerPhase::Waiting);
 }

@@ -28,6 +28,10 @@ pub enum Role {
     Repeats(Arc<Chain>),
     /// Answers more headers than a message may have.
     TooMany(Arc<Chain>),
+    /// A thief: shows that it has the chain where others are, and then has nothing.
+    AgreesThenEmpty(Arc<Chain>),
+    /// The same, but then it never answers.
+    AgreesThenSilent(Arc<Chain>),
     /// Never answers.
     Silent,
     /// Always has nothing.
@@ -45,13 +49,14 @@ pub struct SimPeer {
     pub tip: usize,
     questions: usize,
     beginnings: usize,
+    agreed: bool,
 }
 
 impl SimPeer {
     /// A peer that serves its whole chain.
     #[must_use]
     pub const fn new(role: Role) -> Self {
-        Self { role, tip: usize::MAX, questions: 0, beginnings: 0 }
+        Self { role, tip: usize::MAX, questions: 0, beginnings: 0, agreed: false }
     }
 
     /// The same with the end of its chain held back.
@@ -85,6 +90,14 @@ impl SimPeer {
             Role::Junk(headers) => at_once(headers.to_vec()),
             Role::Repeats(chain) => at_once(chain.after(0, MAX_HEADERS, self.tip).to_vec()),
             Role::TooMany(chain) => at_once(chain.after(0, MAX_HEADERS + 1, self.tip).to_vec()),
+            Role::AgreesThenEmpty(chain) | Role::AgreesThenSilent(chain) => {
+                let place = locator.first().and_then(|hash| chain.find(hash)).unwrap_or(0);
+                self.agreed = !self.agreed && (1..self.tip).contains(&place);
+                let served = || serve(chain, self.tip, locator, stop);
+                let empties = matches!(self.role, Role::AgreesThenEmpty(_));
+                let betrayed = empties.then(Vec::new);
+                if self.agreed { Some(served()) } else { betrayed }.and_then(at_once)
+            }
             Role::Silent => None,
             Role::Empty | Role::Announces => at_once(Vec::new()),
         }

@@ -35,6 +35,8 @@ pub struct Outcome {
     pub news: (News, bool),
     /// Whether the honest peer was blamed.
     pub honest_blamed: bool,
+    /// Whether the peer policy dropped or banned the honest peer.
+    pub honest_dropped: bool,
     /// The most often that one peer was blamed.
     pub most_blames: usize,
     /// What was written.
@@ -55,6 +57,7 @@ impl Outcome {
             (!self.synced, "the node is not synced to the honest tip"),
             (!self.news.1, "news did not arrive"),
             (self.honest_blamed, "the honest peer was blamed"),
+            (self.honest_dropped, "the honest peer was dropped"),
             (self.most_blames > 1, "a peer was blamed twice"),
             (self.foreign > 0, "headers of low work were written"),
             (self.pins > 0, "a pin was left over"),
@@ -76,6 +79,8 @@ pub fn liars(chains: &Chains) -> Vec<Role> {
         Role::Junk(chains.junk.clone().into()),
         Role::Repeats(Arc::clone(&chains.honest)),
         Role::TooMany(low()),
+        Role::AgreesThenEmpty(Arc::clone(&chains.honest)),
+        Role::AgreesThenSilent(Arc::clone(&chains.honest)),
         Role::Silent,
         Role::Empty,
         Role::Announces,
@@ -83,7 +88,7 @@ pub fn liars(chains: &Chains) -> Vec<Role> {
 }
 
 const HONEST: PeerId = PeerId(0);
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Runs a node with one honest peer and seven liars drawn by the seed, in an order of arrival drawn
 /// by the seed; then new blocks are found, and told in a way drawn by the seed.
@@ -92,6 +97,10 @@ pub fn honest_among_liars(chains: &Chains, config: SyncConfig, seed: u64) -> Out
     let chain = HeaderChain::new(chains.params.clone());
     let node = Node::new(chain, config, seed);
     let mut world = World::new(node, seed, UnixTime(1_790_000_000));
+    if !config.defences.refuse_offenders {
+        // The policy would hang up on offenders before one could see what they do next.
+        world.policy = None;
+    }
     let honest = SimPeer::new(Role::Serves(Arc::clone(&chains.honest))).up_to(Chains::HONEST);
     let latency = Latency { least: Duration::from_millis(30), most: Duration::from_secs(3) };
     let after = world.draw(Duration::from_secs(5));
@@ -133,6 +142,8 @@ fn manner(role: &Role) -> (Latency, usize) {
         | Role::Junk(_)
         | Role::Repeats(_)
         | Role::TooMany(_)
+        | Role::AgreesThenEmpty(_)
+        | Role::AgreesThenSilent(_)
         | Role::Silent
         | Role::Empty
         | Role::Announces => (quick, Chains::HONEST),
@@ -193,6 +204,7 @@ fn outcome(
         synced,
         news,
         honest_blamed: node.blames(HONEST) > 0,
+        honest_dropped: world.is_dropped(HONEST),
         most_blames: world.peers.keys().map(|id| node.blames(*id)).max().unwrap_or(0),
         writes: node.writes,
         foreign: node.writes.headers - ours.unwrap_or(0).min(node.writes.headers),

@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ironlight_spv::generate::Miner;
-use ironlight_spv::sync::PeerId;
+use ironlight_spv::peers::{DisconnectCause, Offence, PeerPolicy, PolicyConfig, Verdict};
+use ironlight_spv::sync::{PeerId, SyncEvent, SyncOffence};
 use ironlight_spv::{BlockHash, Header, Now, UnixTime};
 
 use super::node::{Node, Question};
@@ -23,7 +25,7 @@ pub struct Latency {
 #[derive(Debug)]
 enum Event {
     Connect(PeerId),
-    Disconnect(PeerId),
+    Disconnect(PeerId, DisconnectCause),
     Asked(Question),
     Headers(PeerId, Vec<Header>),
     Inv(PeerId, Vec<BlockHash>),
@@ -38,6 +40,11 @@ pub struct World {
     pub peers: BTreeMap<PeerId, SimPeer>,
     /// Randomness of the network.
     pub random: Miner,
+    /// Decides what becomes of peers that misbehave or stall, as in a running node; each peer has
+    /// an address of its own network group. Without it they all stay.
+    pub policy: Option<PeerPolicy>,
+    /// Peers that the policy had disconnected.
+    pub dropped: Vec<(PeerId, Verdict)>,
     /// So many answers in a hundred are lost.
     pub loss_percent: u64,
     latencies: BTreeMap<PeerId, Latency>,
@@ -46,6 +53,17 @@ pub struct World {
     queue: BinaryHeap<Reverse<(Duration, u64)>>,
     events: BTreeMap<u64, Event>,
     numbered: u64,
+    /// Faults and events of the node that the policy has heard of.
+    judged: (usize, usize),
+}
+
+/// A dropped peer that is not banned is dialled again after this.
+const REDIAL: Duration = Duration::from_secs(60);
+
+/// Every peer is in a network group of its own.
+fn address(PeerId(number): PeerId) -> SocketAddr {
+    let [.., a, b] = number.to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(60 + a % 32, b, 1, 1), 8333))
 }
 
 impl World {
@@ -56,6 +74,8 @@ impl World {
             node,
             peers: BTreeMap::new(),
             random: Miner::new(seed),
+            policy: Some(PeerPolicy::new(PolicyConfig::default(), seed)),
+            dropped: Vec::new(),
             loss_percent: 0,
             latencies: BTreeMap::new(),
             began,
@@ -63,6 +83,7 @@ impl World {
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             numbered: 0,
+            judged: (0, 0),
         }
     }
 
@@ -93,7 +114,7 @@ impl World {
 
     /// A peer leaves after a while.
     pub fn leave(&mut self, id: PeerId, after: Duration) {
-        self.push(after, Event::Disconnect(id));
+        self.push(after, Event::Disconnect(id, DisconnectCause::Closed));
     }
 
     /// A peer sends headers unasked.
@@ -161,8 +182,21 @@ impl World {
         let now = self.now();
         let Node { sync, chain, .. } = &mut self.node;
         match event {
-            Event::Connect(id) => sync.handle_connected(chain, id, now),
-            Event::Disconnect(id) => sync.handle_disconnected(chain, id, now),
+            Event::Connect(id) => {
+                let bans = self.policy.iter().flat_map(|policy| policy.export_bans(now));
+                if bans.into_iter().all(|ban| ban.ip != address(id).ip()) {
+                    if let Some(policy) = &mut self.policy {
+                        policy.handle_connected(address(id), id, now);
+                    }
+                    sync.handle_connected(chain, id, now);
+                }
+            }
+            Event::Disconnect(id, why) => {
+                if let Some(policy) = &mut self.policy {
+                    policy.handle_disconnected(id, why, now);
+                }
+                sync.handle_disconnected(chain, id, now);
+            }
             Event::Headers(id, headers) => self.node.take_headers(id, headers, now),
             Event::Inv(id, hashes) => sync.handle_block_inv(chain, id, &hashes, now),
             Event::Asked(Question { peer, locator, stop }) => {
@@ -180,9 +214,47 @@ impl World {
         let now = self.now();
         let mut questions = Vec::new();
         self.node.settle(now, &mut questions);
+        self.judge(now);
         for question in questions {
             let delay = self.delay(question.peer);
             self.push(delay, Event::Asked(question));
         }
     }
+
+    /// Tells the policy what peers have done, and does what it says.
+    fn judge(&mut self, now: Now) {
+        let (faults, events) = self.judged;
+        let Node { blamed, events: told, .. } = &self.node;
+        self.judged = (blamed.len(), told.len());
+        let faults = blamed.iter().skip(faults).map(|(peer, offence)| (*peer, of(offence)));
+        let stalls = told.iter().skip(events).filter_map(|event| {
+            let SyncEvent::Stalled { peer } = event else { return None };
+            Some((*peer, Offence::Stalled))
+        });
+        let reports: Vec<_> = faults.chain(stalls).collect();
+        for (peer, offence) in reports {
+            let policy = self.policy.as_mut();
+            match policy.map(|policy| policy.handle_misbehaviour(peer, offence, now)) {
+                None | Some(Verdict::Keep) => {}
+                Some(verdict @ (Verdict::Drop | Verdict::Ban { .. })) => {
+                    self.dropped.push((peer, verdict));
+                    let why = DisconnectCause::Misbehaved;
+                    self.push(Duration::ZERO, Event::Disconnect(peer, why));
+                    self.push(REDIAL, Event::Connect(peer));
+                }
+            }
+        }
+    }
+
+    /// Whether the policy had a peer disconnected.
+    #[must_use]
+    pub fn is_dropped(&self, id: PeerId) -> bool {
+        self.dropped.iter().any(|(dropped, _)| *dropped == id)
+    }
+}
+
+/// What an offence counts as, as the node has it.
+fn of(offence: &SyncOffence) -> Offence {
+    let too_many = matches!(offence, SyncOffence::TooManyHeaders { .. });
+    if too_many { Offence::TooManyHeaders } else { Offence::InvalidHeader }
 }
