@@ -32,7 +32,7 @@ pub use forks::MAX_FORK_HEADERS;
 pub use locator::BlockLocator;
 use spine::Spine;
 pub use start::{Basis, TrustedStart};
-pub(crate) use work::work_of;
+pub(crate) use work::{WorkSum, work_of};
 
 use crate::compress::HeaderBody;
 use crate::header::{BlockHeight, IndexedHeader};

@@ -6,7 +6,7 @@ use super::MAX_HEADERS;
 use super::action::{GaveUp, SyncAction, SyncOffence};
 use super::machine::{HeaderSync, threshold};
 use super::peer::{PeerId, Pending, Turn};
-use crate::chain::{BlockLocator, HeaderChain, LinkedBatch, work_of};
+use crate::chain::{BlockLocator, HeaderChain, LinkedBatch, WorkSum};
 use crate::header::IndexedHeader;
 use crate::time::Now;
 
@@ -45,17 +45,11 @@ impl Placement {
     /// The work that the batch ends in, as far as it has proof of it.
     fn work(&self, batch: &LinkedBatch) -> Work {
         let headers = batch.headers().iter().take(batch.passed()).skip(self.known);
-        let mut total = self.start.work;
-        let mut bits = self.start.header.compact_target();
-        let mut unit = work_of(bits);
+        let mut work = WorkSum::from(self.start.work);
         for header in headers {
-            if header.compact_target() != bits {
-                bits = header.compact_target();
-                unit = work_of(bits);
-            }
-            total = total + unit;
+            work.add(header.compact_target());
         }
-        total
+        work.total
     }
 }
 

@@ -19,7 +19,7 @@ use bitcoin::{BlockHash, CompactTarget, Work};
 use super::MAX_HEADERS;
 use super::action::{GaveUp, PresyncStatus};
 use super::commitments::{Bits, CHUNK_BITS, Secret};
-use crate::chain::{LinkedBatch, Violation, work_of};
+use crate::chain::{LinkedBatch, Violation, WorkSum};
 use crate::header::{BlockHeight, Header, IndexedHeader};
 use crate::params::Params;
 use crate::rules::difficulty::is_permitted;
@@ -78,16 +78,14 @@ struct Cursor {
     hash: BlockHash,
     height: BlockHeight,
     bits: CompactTarget,
-    work: Work,
-    /// The work of one header with these bits: dividing is dear, and bits change rarely.
-    unit: Work,
+    work: WorkSum,
 }
 
 impl Cursor {
     fn at(entry: &IndexedHeader) -> Self {
         let bits = entry.header.compact_target();
-        let unit = work_of(bits);
-        Self { hash: entry.hash, height: entry.height, bits, work: entry.work, unit }
+        let work = WorkSum::from(entry.work);
+        Self { hash: entry.hash, height: entry.height, bits, work }
     }
 
     /// Moves on by one header if its bits may follow.
@@ -97,10 +95,8 @@ impl Cursor {
         if !is_permitted(params, height, self.bits, bits) {
             return Err(Violation::ForbiddenTransition { from: self.bits, got: bits });
         }
-        if bits != self.bits {
-            self.unit = work_of(bits);
-        }
-        *self = Self { hash, height, bits, work: self.work + self.unit, unit: self.unit };
+        self.work.add(bits);
+        *self = Self { hash, height, bits, work: self.work };
         Ok(())
     }
 }
@@ -174,14 +170,14 @@ impl Presync {
     }
 
     pub(super) const fn work(&self) -> Work {
-        self.cursor.work
+        self.cursor.work.total
     }
 
     pub(super) const fn status(&self) -> PresyncStatus {
         PresyncStatus {
             redownload: self.redownload.is_some(),
             height: self.cursor.height,
-            work: self.cursor.work,
+            work: self.cursor.work.total,
             threshold: self.threshold,
         }
     }
@@ -212,7 +208,7 @@ impl Presync {
             }
         }
         match &self.redownload {
-            None if self.cursor.work >= self.threshold => self.begin_redownload(params),
+            None if self.cursor.work.total >= self.threshold => self.begin_redownload(params),
             None if full => Step::More,
             None => Step::GiveUp(GaveUp::LowWork),
             Some(buffer) if buffer.complete || full => Step::Release,
@@ -230,7 +226,7 @@ impl Presync {
             let kept = u64::try_from(self.commitments.len()).unwrap_or(u64::MAX);
             return if kept > self.max_commitments { Err(GaveUp::TooLong) } else { Ok(()) };
         };
-        buffer.complete |= self.cursor.work >= self.threshold;
+        buffer.complete |= self.cursor.work.total >= self.threshold;
         if committed && !buffer.complete && self.compare {
             match self.commitments.pop() {
                 None => return Err(GaveUp::CommitmentOverrun),
@@ -255,7 +251,7 @@ impl Presync {
             capacity: buffer_capacity(params).saturating_sub(MAX_HEADERS),
             complete: false,
         });
-        let (height, work) = (self.cursor.height, self.cursor.work);
+        let (height, work) = (self.cursor.height, self.cursor.work.total);
         self.cursor = self.start;
         Step::Redownload { height, work }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::chain::work_of;
 use crate::generate::Miner;
 use crate::params::{Network, PresyncParams};
 
