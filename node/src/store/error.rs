@@ -29,8 +29,8 @@ pub enum StoreError {
     },
     /// Another process, or another store of this one, uses the directory.
     #[error(
-        "{} is in use by another process{}: stop that one or choose another --data-dir",
-        dir.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+        "{} is in use by {}: stop that one or choose another --data-dir",
+        dir.display(), holder(*pid)
     )]
     Locked {
         /// The directory of the network.
@@ -201,6 +201,15 @@ impl StoreError {
                 | Self::NoNetwork
                 | Self::UnusableStart { .. }
         )
+    }
+}
+
+/// Who holds a lock, for people.
+fn holder(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) if pid == std::process::id() => "another node of this process".to_owned(),
+        Some(pid) => format!("another process (pid {pid})"),
+        None => "another process".to_owned(),
     }
 }
 

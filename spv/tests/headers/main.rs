@@ -19,3 +19,4 @@ mod rules;
 mod starts;
 #[cfg(test)]
 mod support;
+mod times;
