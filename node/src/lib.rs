@@ -26,6 +26,8 @@ pub mod chain;
 #[cfg(feature = "daemon")]
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "daemon")]
+pub mod devnet;
 pub mod net;
 mod node;
 pub mod store;

@@ -84,8 +84,27 @@ impl BitcoinCore {
         answer["result"].clone()
     }
 
+    /// Calls a method many times in one request, which saves Core's wait for each connection, and
+    /// expects every call to succeed.
+    #[must_use = "the calls' answers say what happened; drop them on purpose"]
+    pub fn ask_all(&self, method: &str, params: impl Iterator<Item = Value>) -> Vec<Value> {
+        let calls = params.map(|params| json!({ "id": 1, "method": method, "params": params }));
+        let answers = self.post(&Value::Array(calls.collect())).expect("Bitcoin Core answers");
+        let answers = answers.as_array().expect("an answer a call").iter().map(|answer| {
+            assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
+            answer["result"].clone()
+        });
+        answers.collect()
+    }
+
     fn try_call(&self, method: &str, params: Value) -> Option<Value> {
-        let body = json!({ "id": 1, "method": method, "params": params }).to_string();
+        let value = self.post(&json!({ "id": 1, "method": method, "params": params }))?;
+        // While it starts up it answers with an error of this number.
+        (value["error"]["code"] != json!(-28)).then_some(value)
+    }
+
+    fn post(&self, body: &Value) -> Option<Value> {
+        let body = body.to_string();
         let mut stream = TcpStream::connect(("127.0.0.1", self.rpc)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(600))).ok()?;
         write!(
@@ -98,9 +117,7 @@ impl BitcoinCore {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let (_, body) = answer.split_once("\r\n\r\n")?;
-        let value: Value = serde_json::from_str(body).ok()?;
-        // While it starts up it answers with an error of this number.
-        (value["error"]["code"] != json!(-28)).then_some(value)
+        serde_json::from_str(body).ok()
     }
 
     /// Mines blocks, a minute of mock time each, and gives the new tip's hash.

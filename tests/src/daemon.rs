@@ -114,6 +114,12 @@ impl Daemon {
         self.process.wait().unwrap()
     }
 
+    /// The program, to be given arguments.
+    #[must_use]
+    pub fn program() -> Command {
+        Command::new(program())
+    }
+
     /// Runs another command of the program to its end.
     #[must_use]
     pub fn command(arguments: &[&str]) -> Output {

@@ -4,10 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
+use hyper::http::request::Builder;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
@@ -58,6 +60,31 @@ pub enum ClientError {
 /// # Errors
 /// [`ClientError`].
 pub async fn get<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T, ClientError> {
+    ask(directory, Request::get(path), Bytes::new()).await
+}
+
+/// Posts a value as JSON to one path of the node whose network directory this is. Given up, it
+/// may have been done or not.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn post<T: DeserializeOwned>(
+    directory: &Path,
+    path: &str,
+    value: &impl Serialize,
+) -> Result<T, ClientError> {
+    let body = serde_json::to_vec(value)
+        .map_err(|error| ClientError::Unreadable(error.to_string()))?
+        .into();
+    let request = Request::post(path).header("content-type", "application/json");
+    ask(directory, request, body).await
+}
+
+async fn ask<T: DeserializeOwned>(
+    directory: &Path,
+    request: Builder,
+    body: Bytes,
+) -> Result<T, ClientError> {
     let socket = directory.join(FILE_NAME);
     let stream = match UnixStream::connect(&socket).await {
         Ok(stream) => stream,
@@ -66,22 +93,26 @@ pub async fn get<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T,
         }
         Err(source) => return Err(ClientError::NotRunning { path: socket, source }),
     };
-    match tokio::time::timeout(DEADLINE, exchange(stream, path)).await {
+    match tokio::time::timeout(DEADLINE, exchange(stream, request, body)).await {
         Ok(answer) => answer,
         Err(_elapsed) => Err(ClientError::Deadline { path: socket }),
     }
 }
 
-async fn exchange<T: DeserializeOwned>(stream: UnixStream, path: &str) -> Result<T, ClientError> {
+async fn exchange<T: DeserializeOwned>(
+    stream: UnixStream,
+    request: Builder,
+    body: Bytes,
+) -> Result<T, ClientError> {
     let unreadable = |error: &dyn std::fmt::Display| ClientError::Unreadable(error.to_string());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unreadable(&error))?;
     // The connection runs beside the request and ends with it; its error is the request's too.
     let connection = tokio::spawn(connection);
-    let request = Request::get(path)
+    let request = request
         .header("host", "ironlight")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body))
         .map_err(|error| unreadable(&error))?;
     let response = sender.send_request(request).await.map_err(|error| unreadable(&error))?;
     let status = response.status();

@@ -13,6 +13,7 @@ macro_rules! note {
 }
 
 mod config;
+mod devnet;
 mod headers;
 mod logs;
 mod progress;
@@ -57,6 +58,8 @@ enum Command {
     /// Look at a data directory while no node runs on it.
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Run a full node on regtest as a sandbox, or drive one that runs.
+    Devnet(devnet::DevnetArgs),
     /// Generate, verify, store and reopen a chain, and print the figures.
     Selftest(selftest::SelftestArgs),
     /// Print the version and what this build can do.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Header(args) => query::header(&args),
         Command::Headers(command) => headers::run(command),
         Command::Store(command) => store::run(command),
+        Command::Devnet(args) => devnet::run(args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Version => {
             version::print();

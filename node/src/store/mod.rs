@@ -52,6 +52,8 @@ use std::ops::ControlFlow;
 pub use backend::Backend;
 pub use contain::panic_is_contained;
 pub use error::StoreError;
+#[cfg(feature = "daemon")]
+pub(crate) use lock::DirLock;
 pub use memory::MemoryStore;
 pub use note::Note;
 pub use open::{FORMAT_VERSION, Opened, Options, exists, open, quarantine};
