@@ -42,13 +42,15 @@ impl HeaderChain {
         let mut failure = batch.failure;
         let rest = batch.headers.iter().zip(&batch.hashes).take(batch.passed).skip(known);
         for (header, hash) in rest {
-            let hash = <BlockHash as bitcoin::hashes::Hash>::from_byte_array(*hash);
-            if let Err(violation) = context.check(&self.params, header, &hash, now) {
+            if let Err(violation) = context.check(&self.params, header, hash, now) {
                 failure = Some(violation);
                 break;
             }
-            context.push(&self.params, header, hash);
+            context.push_fields(&self.params, header.time(), header.compact_target());
             passed += 1;
+        }
+        if let Some(last) = passed.checked_sub(1).and_then(|last| batch.hash(last)) {
+            context.hash = last;
         }
         let failed_hash = batch.hash(passed);
         let run = batch.into_run(known, passed, tip_before.height.next());

@@ -12,9 +12,6 @@ use crate::params::Params;
 /// [`Violation::CheckpointMismatch`].
 #[inline]
 pub fn check(params: &Params, height: BlockHeight, hash: &BlockHash) -> Result<(), Violation> {
-    if params.checkpoints.is_empty() {
-        return Ok(());
-    }
     match params.checkpoints.get(&height) {
         Some(expected) if expected != hash => {
             Err(Violation::CheckpointMismatch { expected: *expected })

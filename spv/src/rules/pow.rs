@@ -54,23 +54,27 @@ impl PowCheck {
     }
 }
 
-/// A 256-bit number as four words, the most significant first: comparing ends at the first word
-/// in nearly all cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Words([u64; 4]);
+/// A 256-bit number as two words, the most significant first: comparing ends at the first word in
+/// nearly all cases.
+#[derive(Clone, Copy, Debug)]
+struct Words {
+    high: u128,
+    low: u128,
+}
 
 impl Words {
     #[inline]
     fn of(little_endian: &[u8; 32]) -> Self {
-        let mut words = [0; 4];
-        for (word, bytes) in words.iter_mut().rev().zip(little_endian.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*bytes);
+        let mut words = [0; 2];
+        for (word, bytes) in words.iter_mut().zip(little_endian.as_chunks::<16>().0) {
+            *word = u128::from_le_bytes(*bytes);
         }
-        Self(words)
+        let [low, high] = words;
+        Self { high, low }
     }
 
     #[inline]
     fn is_met_by(&self, hash: &Self) -> bool {
-        hash <= self
+        hash.high < self.high || (hash.high == self.high && hash.low <= self.low)
     }
 }

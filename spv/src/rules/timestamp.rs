@@ -20,6 +20,8 @@ pub struct RecentTimes {
     next: usize,
     known: usize,
     from_genesis: bool,
+    /// The latest of all times that were ever pushed.
+    latest: u32,
 }
 
 impl RecentTimes {
@@ -27,7 +29,7 @@ impl RecentTimes {
     /// than eleven are all there are; else fewer than eleven mean that the median is unknown.
     #[must_use]
     pub const fn new(from_genesis: bool) -> Self {
-        Self { times: [u32::MAX; MEDIAN_SPAN], next: 0, known: 0, from_genesis }
+        Self { times: [u32::MAX; MEDIAN_SPAN], next: 0, known: 0, from_genesis, latest: 0 }
     }
 
     /// Adds the time of the newest header.
@@ -36,6 +38,7 @@ impl RecentTimes {
         if let Some(slot) = self.times.get_mut(self.next) {
             *slot = time.0;
         }
+        self.latest = self.latest.max(time.0);
         self.next = if self.next + 1 == MEDIAN_SPAN { 0 } else { self.next + 1 };
         self.known = (self.known + 1).min(MEDIAN_SPAN);
     }
@@ -61,6 +64,10 @@ impl RecentTimes {
     /// needs no sorting. True where the rule cannot be applied.
     #[inline]
     fn median_is_before(&self, time: UnixTime) -> bool {
+        // Nearly every header is later than all before it: then there is nothing to count.
+        if time.0 > self.latest {
+            return true;
+        }
         let earlier: usize = self.times.iter().map(|known| usize::from(*known < time.0)).sum();
         // An unknown time is u32::MAX and not smaller than any.
         earlier > self.known / 2 || !self.is_complete()
