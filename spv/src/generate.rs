@@ -11,30 +11,26 @@ use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
 use crate::chain::HeaderChain;
 use crate::compress::HeaderBody;
 use crate::header::Header;
+use crate::peers::SplitMix64;
 use crate::rules::pow::PowCheck;
 use crate::time::UnixTime;
 
 /// Mines headers; the seed makes its Merkle roots differ from another miner's.
 #[derive(Clone, Debug)]
 pub struct Miner {
-    state: u64,
+    random: SplitMix64,
 }
 
 impl Miner {
     /// A miner of its own for each seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self { random: SplitMix64::new(seed) }
     }
 
-    /// The next pseudo-random number (SplitMix64, Steele, Lea and Flood 2014): reproducible, not
-    /// cryptographic.
+    /// The next pseudo-random number: reproducible, not cryptographic.
     pub const fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.random.next_u64()
     }
 
     /// A header on a parent, with a made-up Merkle root and a nonce that meets the bits.
