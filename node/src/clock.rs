@@ -21,9 +21,7 @@ impl Clock {
     /// The time by both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix = UnixTime(u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX));
-        Now { unix, elapsed: self.start.elapsed() }
+        Now { unix: unix_now(), elapsed: self.start.elapsed() }
     }
 
     /// The moment at which so much time has passed since the start.

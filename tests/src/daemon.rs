@@ -53,25 +53,28 @@ impl Daemon {
 
     /// Waits for a log line with a message and gives its fields.
     pub fn line(&mut self, message: &str, limit: Duration) -> Value {
-        self.line_where(message, limit, |_| true)
+        self.wait(&format!("line {message:?}"), limit, |fields| fields["message"] == message)
     }
 
-    /// Waits for a log line with a message whose fields fit.
-    pub fn line_where(
-        &mut self,
-        message: &str,
-        limit: Duration,
-        fits: impl Fn(&Value) -> bool,
-    ) -> Value {
+    /// Waits until its tip has a hash.
+    pub fn reaches(&mut self, hash: &str, limit: Duration) -> Value {
+        self.wait(&format!("tip {hash}"), limit, |fields| {
+            let message = fields["message"].as_str().unwrap_or_default();
+            message.starts_with("new tip") && fields["hash"] == hash
+        })
+    }
+
+    /// Waits for a log line whose fields fit.
+    fn wait(&mut self, what: &str, limit: Duration, fits: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
             let left = limit.saturating_sub(started.elapsed());
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("no line {message:?} within {limit:?}; there were {:#?}", self.seen)
+                panic!("no {what} within {limit:?}; there were {:#?}", self.seen)
             };
             let fields = line["fields"].clone();
             self.seen.push(line);
-            if fields["message"] == message && fits(&fields) {
+            if fits(&fields) {
                 return fields;
             }
         }
@@ -81,23 +84,6 @@ impl Daemon {
     pub fn lines(&mut self) -> &[Value] {
         self.seen.extend(self.lines.try_iter());
         &self.seen
-    }
-
-    /// Waits until its tip has a hash.
-    pub fn reaches(&mut self, hash: &str, limit: Duration) -> Value {
-        let started = Instant::now();
-        loop {
-            let left = limit.saturating_sub(started.elapsed());
-            let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("tip {hash} not within {limit:?}; there were {:#?}", self.seen)
-            };
-            let fields = line["fields"].clone();
-            self.seen.push(line);
-            let message = fields["message"].as_str().unwrap_or_default();
-            if message.starts_with("new tip") && fields["hash"] == hash {
-                return fields;
-            }
-        }
     }
 
     /// SIGKILL: no destructor runs, nothing is flushed.

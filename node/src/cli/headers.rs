@@ -11,9 +11,9 @@ use ironlight_spv::{
     Basis, BlockHeight, Header, HeaderChain, Params, TrustedStart, UnixTime, VerifiedBatch, Work,
 };
 
-use super::Failure;
 use super::config::{ChainSettings, NetworkArgs, parse_chain_work};
 use super::progress::Progress;
+use super::{Failure, short_work};
 use crate::store::{self, Opened, headers};
 
 /// Headers read and verified at a time.
@@ -188,16 +188,11 @@ fn report(chain: &HeaderChain, count: u64, spent: Duration) {
     say!("verified {count} headers in {seconds:.4} s: {rate:.0} headers a second");
     say!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
     say!("last   {}", chain.tip());
-    say!("work   {}", short_hex(chain.tip().work));
+    say!("work   {}", short_work(&format!("{:x}", chain.tip().work)));
     say!("basis  {}", chain.basis());
     if chain.params().signatures_outside_headers() {
         say!("caveat {}", crate::SIGNET_CAVEAT);
     }
-}
-
-/// A work without leading zeros.
-fn short_hex(work: Work) -> String {
-    format!("0x{}", format!("{work:064x}").trim_start_matches('0'))
 }
 
 /// What came of a file.
@@ -348,7 +343,8 @@ fn export(args: ExportArgs) -> Result<(), Failure> {
     say!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
     say!("last   {}", chain.tip());
     if chain.start_height() != BlockHeight::GENESIS {
-        let (height, work) = (chain.start_height(), short_hex(chain.start().work));
+        let (height, work) =
+            (chain.start_height(), short_work(&format!("{:x}", chain.start().work)));
         say!("import it elsewhere with --start-height {height} --start-work {work}");
     }
     Ok(())

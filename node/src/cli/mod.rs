@@ -110,6 +110,11 @@ fn in_one_line(error: &(dyn std::error::Error + 'static)) -> String {
     line.replace('\n', "; ")
 }
 
+/// A work in hexadecimal, without leading zeros.
+fn short_work(digits: &str) -> String {
+    format!("0x{}", digits.trim_start_matches('0'))
+}
+
 /// Writes a line to standard output. A reader that has seen enough ends the program quietly; where
 /// the result cannot be written at all, the program has failed.
 fn say_line(line: std::fmt::Arguments<'_>) {

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::{Failure, NetworkArgs};
+use super::{Failure, NetworkArgs, short_work};
 use crate::api::{HeaderDto, StatusDto, TipDto, client};
 
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
     say!("ironlight {version} on {network}: {phase}");
     say!("tip      {height} {hash}");
     say!("time     {time} (claimed by the tip)");
-    say!("work     0x{}", work.trim_start_matches('0'));
+    say!("work     {}", short_work(&work));
     say!("basis    {basis}");
     if let Some(caveat) = caveat {
         say!("caveat   {caveat}");
@@ -80,6 +80,6 @@ pub(super) fn header(args: &HeaderArgs) -> Result<(), Failure> {
     say!("bits           {}", header.bits);
     say!("nonce          {}", header.nonce);
     say!("version        {:#010x}", header.version);
-    say!("total work     0x{}", header.work.trim_start_matches('0'));
+    say!("total work     {}", short_work(&header.work));
     Ok(())
 }

@@ -80,7 +80,7 @@ impl HeaderChain {
     }
 
     /// How many headers at the batch's beginning are known.
-    fn known_prefix(&self, batch: &LinkedBatch) -> usize {
+    pub(crate) fn known_prefix(&self, batch: &LinkedBatch) -> usize {
         // The usual batch extends the tip, whose children cannot be known.
         if batch.headers.first().is_some_and(|first| first.prev_hash() == self.tip.hash) {
             return 0;

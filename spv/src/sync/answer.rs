@@ -25,16 +25,7 @@ pub(super) struct Placement {
 impl Placement {
     /// None where nothing before the batch is known.
     fn of(chain: &HeaderChain, batch: &LinkedBatch) -> Option<Self> {
-        let is_known = |index| batch.hash(index).is_some_and(|hash| chain.contains(&hash));
-        // Ancestors of a known header are known, so the known ones come first.
-        let (mut known, mut unknown) = (0, batch.passed());
-        if !is_known(0) {
-            unknown = 0;
-        }
-        while known < unknown {
-            let middle = known.midpoint(unknown);
-            if is_known(middle) { known = middle + 1 } else { unknown = middle }
-        }
+        let known = chain.known_prefix(batch);
         let start = match known.checked_sub(1) {
             Some(last_known) => batch.hash(last_known)?,
             None => batch.headers().first()?.prev_hash(),
