@@ -12,11 +12,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::bridge::{BitcoinPeers, BitcoinPeersConfig};
+#[cfg(feature = "libp2p")]
+use crate::bridge::LightPeers;
+use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
 use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::{Clock, unix_now};
+#[cfg(feature = "libp2p")]
+use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
+use crate::net::{NetworkReport, PeerNumbers};
 use crate::store::{self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers};
 
 /// Where the chain is kept.
@@ -52,8 +57,12 @@ pub struct NodeConfig {
     pub storage: Storage,
     /// Full nodes to connect to. Where there are any, only these are connected to.
     pub connect: Vec<SocketAddr>,
-    /// Whether to ask the network's DNS seeds for full nodes.
+    /// Whether to ask the network's DNS seeds for full nodes. With neither seeds nor addresses to
+    /// connect to the node is not in Bitcoin's own network.
     pub dns_seeds: bool,
+    /// What the node does on the libp2p network of light nodes; none to stay out of it.
+    #[cfg(feature = "libp2p")]
+    pub libp2p: Option<LightNetConfig>,
     /// Where to start; genesis where there is none. With a start point the minimum chain work is
     /// not asked for, since the work before it is not known.
     pub start_point: Option<StartPoint>,
@@ -70,6 +79,8 @@ impl NodeConfig {
             storage: Storage::Memory,
             connect: Vec::new(),
             dns_seeds: true,
+            #[cfg(feature = "libp2p")]
+            libp2p: None,
             start_point: None,
             sync: SyncConfig::default(),
         }
@@ -99,8 +110,8 @@ pub enum NodeError {
     },
     /// Nothing to connect to.
     #[error(
-        "no peers: neither addresses to connect to nor DNS seeds; {network} has no other way in \
-         (give --connect ADDRESS)"
+        "no peers: neither addresses to connect to nor DNS seeds, nor a place to listen; {network} \
+         has no other way in (give --connect ADDRESS, --peer MULTIADDR or --listen MULTIADDR)"
     )]
     NoPeers {
         /// The network.
@@ -112,6 +123,10 @@ pub enum NodeError {
         /// What is wrong with it.
         source: Box<HeaderError>,
     },
+    /// The network of light nodes.
+    #[cfg(feature = "libp2p")]
+    #[error(transparent)]
+    Swarm(#[from] SwarmError),
     /// The control socket.
     #[cfg(feature = "daemon")]
     #[error(transparent)]
@@ -132,6 +147,7 @@ pub enum NodeError {
 #[derive(Debug)]
 pub struct Node {
     chain: ChainHandle,
+    networks: NetworksHandle,
     notes: Vec<String>,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
@@ -150,23 +166,14 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
-        let NodeConfig { params, storage, connect, dns_seeds, start_point, sync } = config;
-        let seeds = if dns_seeds { params.dns_seeds } else { &[] };
-        if connect.is_empty() && seeds.is_empty() {
-            return Err(NodeError::NoPeers { network: params.network });
-        }
-        let opened = open(storage, &params).await?;
+        config.check()?;
+        let opened = open(config.storage.clone(), &config.params).await?;
         let clock = Clock::start();
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let peers = BitcoinPeersConfig {
-            params: &params,
-            connect,
-            seeds,
-            bans: opened.bans,
-            seed: random_seed(),
-        };
-        let mut network = BitcoinPeers::start(peers, clock, stop.clone());
+        let mut network = join(&config, &opened.bans, clock, &stop)?;
+        let networks = network.handle();
+        let NodeConfig { params, start_point, sync, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
             (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
             (None, None) => (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new()),
@@ -183,9 +190,12 @@ impl Node {
         }
         let sync = HeaderSync::new(sync, random_seed());
         let (writer, chain) = Writer::new(chain, opened.store, sync, network, clock, joined);
+        #[cfg(feature = "libp2p")]
+        networks.serve(chain.clone()).await;
         guard.disarm();
         Ok(Self {
             chain,
+            networks,
             notes: opened.notes,
             writer: Some(tokio::spawn(writer.run(stop.clone()))),
             stop,
@@ -198,6 +208,11 @@ impl Node {
     #[must_use]
     pub const fn chain(&self) -> &ChainHandle {
         &self.chain
+    }
+
+    /// Every network that the node is in, with its peers. Cancel safe.
+    pub async fn networks(&self) -> Vec<NetworkReport> {
+        self.networks.reports().await
     }
 
     /// What the store had to say when it was opened: damage found and mended.
@@ -213,7 +228,7 @@ impl Node {
     #[cfg(feature = "daemon")]
     pub fn open_control_socket(&mut self, directory: &std::path::Path) -> Result<(), NodeError> {
         let socket = crate::api::socket::ControlSocket::open(directory)?;
-        let router = crate::api::router(self.chain.clone());
+        let router = crate::api::router(self.chain.clone(), self.networks.clone());
         self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
         Ok(())
     }
@@ -256,6 +271,67 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+impl NodeConfig {
+    /// The DNS seeds to ask.
+    const fn seeds(&self) -> &'static [&'static str] {
+        if self.dns_seeds { self.params.dns_seeds } else { &[] }
+    }
+
+    fn in_bitcoin(&self) -> bool {
+        !self.connect.is_empty() || !self.seeds().is_empty()
+    }
+
+    #[cfg(feature = "libp2p")]
+    fn in_libp2p(&self) -> bool {
+        self.libp2p.as_ref().is_some_and(|libp2p| {
+            !(libp2p.peers.is_empty() && libp2p.listen.is_empty()) || libp2p.mdns
+        })
+    }
+
+    #[cfg(not(feature = "libp2p"))]
+    #[allow(clippy::unused_self, reason = "the other one needs it")]
+    const fn in_libp2p(&self) -> bool {
+        false
+    }
+
+    fn check(&self) -> Result<(), NodeError> {
+        if self.in_bitcoin() || self.in_libp2p() {
+            return Ok(());
+        }
+        Err(NodeError::NoPeers { network: self.params.network })
+    }
+}
+
+/// Joins the networks that the node is to be in.
+fn join(
+    config: &NodeConfig,
+    bans: &[BanEntry],
+    clock: Clock,
+    stop: &CancellationToken,
+) -> Result<Networks, NodeError> {
+    let numbers = PeerNumbers::default();
+    let mut networks = Networks::default();
+    if config.in_bitcoin() {
+        let peers = BitcoinPeersConfig {
+            params: &config.params,
+            connect: config.connect.clone(),
+            seeds: config.seeds(),
+            bans: bans.to_vec(),
+            numbers: numbers.clone(),
+            seed: random_seed(),
+        };
+        networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));
+    }
+    #[cfg(feature = "libp2p")]
+    if let Some(libp2p) = config.libp2p.clone().filter(|_| config.in_libp2p()) {
+        let bans = bans.to_vec();
+        let (params, seed) = (&config.params, random_seed());
+        let start = SwarmStart { params, config: libp2p, bans, numbers, clock, seed };
+        networks.light = Some(LightPeers::start(start, stop.clone())?);
+    }
+    Ok(networks)
 }
 
 /// A stored chain starts where the user wants it to.

@@ -3,8 +3,10 @@
 use ironlight_spv::chain::Position;
 use ironlight_spv::{ChainTip, IndexedHeader, lanes};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use crate::chain::{ChainHandle, ChainStatus, PeerView};
+use crate::net::{NetworkReport, PeerReport};
 
 /// How the node stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,23 +26,60 @@ pub struct StatusDto {
     pub caveat: Option<String>,
     /// Headers held on side branches.
     pub side_headers: usize,
-    /// The peers.
-    pub peers: Vec<PeerDto>,
+    /// Peers that can be asked for headers.
+    pub peers: usize,
     /// How this processor hashes headers.
     pub hashing: String,
 }
 
-/// A peer.
+/// Every network that the node is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeersDto {
+    /// They.
+    pub networks: Vec<NetworkDto>,
+}
+
+/// A network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkDto {
+    /// `bitcoin` or `libp2p`.
+    pub name: String,
+    /// Where this node can be reached, with its identity.
+    pub listening: Vec<String>,
+    /// Bytes received at the node's sockets since it started.
+    pub bytes_in: u64,
+    /// Bytes sent at the node's sockets since it started.
+    pub bytes_out: u64,
+    /// The connected peers.
+    pub peers: Vec<PeerDto>,
+}
+
+/// A connected peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerDto {
     /// Its number, never used twice.
     pub id: u64,
     /// Where it is.
     pub address: String,
+    /// `outbound` where this node connected, `inbound` where the peer did.
+    pub direction: String,
+    /// Whether the user named it.
+    pub named: bool,
     /// What it says it runs.
-    pub user_agent: String,
-    /// What the sync does with it.
+    pub agent: String,
+    /// What the sync does with it; `client` where it serves nothing.
     pub phase: String,
+    /// Seconds since it connected.
+    pub connected_seconds: u64,
+    /// What its last ping took, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping_micros: Option<u64>,
+    /// Bytes received from it.
+    pub bytes_in: u64,
+    /// Bytes sent to it.
+    pub bytes_out: u64,
+    /// Headers that it sent.
+    pub headers: u64,
 }
 
 /// The last header of the best chain.
@@ -98,16 +137,42 @@ impl StatusDto {
             basis: basis.to_string(),
             caveat: unsigned.then(|| crate::SIGNET_CAVEAT.to_owned()),
             side_headers: status.side_headers,
-            peers: status.peers.iter().map(PeerDto::from).collect(),
+            peers: status.peers.len(),
             hashing: lanes::report().to_string(),
         }
     }
 }
 
-impl From<&PeerView> for PeerDto {
-    fn from(view: &PeerView) -> Self {
-        let PeerView { peer, address, user_agent, phase } = view.clone();
-        Self { id: peer, address, user_agent, phase }
+impl PeersDto {
+    pub(super) fn of(status: &ChainStatus, reports: &[NetworkReport]) -> Self {
+        let network = |report: &NetworkReport| NetworkDto {
+            name: report.network.name().to_owned(),
+            listening: report.listening.clone(),
+            bytes_in: report.bytes_in,
+            bytes_out: report.bytes_out,
+            peers: report.peers.iter().map(|peer| PeerDto::of(peer, &status.peers)).collect(),
+        };
+        Self { networks: reports.iter().map(network).collect() }
+    }
+}
+
+impl PeerDto {
+    fn of(report: &PeerReport, views: &[PeerView]) -> Self {
+        let view = views.iter().find(|view| view.peer == report.peer.0);
+        let micros = |ping: Duration| u64::try_from(ping.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            id: report.peer.0,
+            address: report.address.clone(),
+            direction: report.direction.name().to_owned(),
+            named: report.named,
+            agent: report.agent.clone(),
+            phase: view.map_or_else(|| "client".to_owned(), |view| view.phase.clone()),
+            connected_seconds: report.connected_for.as_secs(),
+            ping_micros: report.ping.map(micros),
+            bytes_in: report.bytes_in,
+            bytes_out: report.bytes_out,
+            headers: report.headers,
+        }
     }
 }
 

@@ -10,19 +10,41 @@ mod routes;
 pub mod socket;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::get;
 
+use crate::bridge::NetworksHandle;
 use crate::chain::ChainHandle;
 
-pub use dto::{HeaderDto, PeerDto, StatusDto, TipDto};
+pub use dto::{HeaderDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto};
 pub use error::{ApiError, ErrorDto};
 
-/// The routes, over a chain.
-pub fn router(chain: ChainHandle) -> Router {
+/// What routes answer from.
+#[derive(Clone, Debug)]
+struct Sources {
+    chain: ChainHandle,
+    networks: NetworksHandle,
+}
+
+impl FromRef<Sources> for ChainHandle {
+    fn from_ref(sources: &Sources) -> Self {
+        sources.chain.clone()
+    }
+}
+
+impl FromRef<Sources> for NetworksHandle {
+    fn from_ref(sources: &Sources) -> Self {
+        sources.networks.clone()
+    }
+}
+
+/// The routes, over a chain and its networks.
+pub(crate) fn router(chain: ChainHandle, networks: NetworksHandle) -> Router {
     Router::new()
         .route("/v1/status", get(routes::status::get))
+        .route("/v1/peers", get(routes::peers::get))
         .route("/v1/tip", get(routes::tip::get))
         .route("/v1/headers/{id}", get(routes::headers::get))
         .fallback(routes::unknown)
-        .with_state(chain)
+        .with_state(Sources { chain, networks })
 }

@@ -6,6 +6,8 @@ use ironlight_spv::chain::Position;
 use ironlight_spv::{BlockHash, BlockHeight, ChainTip, HeaderChain, IndexedHeader, UnixTime};
 use tokio::sync::watch;
 
+use crate::net::PeerNetwork;
+
 use super::events::{EventBus, Subscription};
 
 /// How far the chain is.
@@ -34,6 +36,8 @@ impl std::fmt::Display for Phase {
 pub struct PeerView {
     /// Its number, never used twice.
     pub peer: u64,
+    /// Its network.
+    pub network: PeerNetwork,
     /// Where it is.
     pub address: String,
     /// What it says it runs.

@@ -32,7 +32,7 @@ pub(crate) async fn fetch_start<N: HeaderNetwork>(
         while let Some(action) = fetch.poll() {
             match action {
                 StartAction::GetHeader { peer, hash } => {
-                    network.get_headers(peer, Vec::new(), Some(hash)).await;
+                    network.get_headers(peer, Vec::new(), Some(hash), false).await;
                 }
                 StartAction::Finished(start) => {
                     return match HeaderChain::from_start(params, start) {

@@ -23,12 +23,13 @@ use super::events::{ChainEvent, EventBus};
 use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
 use super::start::Joined;
 use crate::clock::Clock;
+use crate::net::PeerNetwork;
 use crate::store::{Store, StoreError, WriteBatch, bans, headers};
 
 /// What the network tells the chain.
 #[derive(Debug)]
 pub(crate) enum NetworkInput {
-    Joined { peer: PeerId, address: String, user_agent: String },
+    Joined { peer: PeerId, network: PeerNetwork, address: String, user_agent: String },
     Left { peer: PeerId, reason: String },
     Headers { peer: PeerId, headers: Vec<Header> },
     BlockInv { peer: PeerId, hashes: Vec<BlockHash> },
@@ -38,12 +39,16 @@ pub(crate) enum NetworkInput {
 pub(crate) trait HeaderNetwork: Send {
     /// The next input; none once the network is closed. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Option<NetworkInput>> + Send;
+    /// Asks a peer. Where the question is `shared`, parts of the answer may come from others.
     fn get_headers(
         &self,
         peer: PeerId,
         locator: Vec<BlockHash>,
         stop: Option<BlockHash>,
+        shared: bool,
     ) -> impl Future<Output = ()> + Send;
+    /// There is a new tip, and it is worth telling: the chain is synced.
+    fn announce(&self, tip: Header) -> impl Future<Output = ()> + Send;
     fn misbehaved(&self, peer: PeerId, offence: SyncOffence) -> impl Future<Output = ()> + Send;
     /// A peer is slow; whether that means anything is for the peer policy to say.
     fn stalled(&self, peer: PeerId) -> impl Future<Output = ()> + Send;
@@ -73,6 +78,8 @@ pub(crate) struct Writer<N> {
     network: N,
     clock: Clock,
     peers: Vec<PeerView>,
+    /// The tip that the network was told of last.
+    announced: BlockHash,
     events: Arc<EventBus>,
     status: watch::Sender<ChainStatus>,
 }
@@ -102,7 +109,9 @@ impl<N: HeaderNetwork> Writer<N> {
             events: Arc::clone(&events),
         };
         let peers = Vec::new();
-        let mut writer = Self { chain, store, sync, network, clock, peers, events, status };
+        let announced = handle.tip().hash;
+        let mut writer =
+            Self { chain, store, sync, network, clock, peers, announced, events, status };
         joined.into_iter().for_each(|input| writer.handle(input));
         (writer, handle)
     }
@@ -134,6 +143,7 @@ impl<N: HeaderNetwork> Writer<N> {
         loop {
             self.act().await?;
             self.publish_status();
+            self.announce().await;
             let deadline = self.sync.poll_timeout().map(|elapsed| self.clock.instant(elapsed));
             tokio::select! {
                 biased;
@@ -155,12 +165,12 @@ impl<N: HeaderNetwork> Writer<N> {
         let now = self.clock.now();
         let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
         match input {
-            NetworkInput::Joined { peer, address, user_agent } => {
+            NetworkInput::Joined { peer, network, address, user_agent } => {
                 self.sync.handle_connected(&chain, peer, now);
                 self.events
                     .publish(ChainEvent::PeerJoined { peer: peer.0, address: address.clone() });
                 let phase = String::new();
-                self.peers.push(PeerView { peer: peer.0, address, user_agent, phase });
+                self.peers.push(PeerView { peer: peer.0, network, address, user_agent, phase });
             }
             NetworkInput::Left { peer, reason } => {
                 self.sync.handle_disconnected(&chain, peer, now);
@@ -180,8 +190,8 @@ impl<N: HeaderNetwork> Writer<N> {
     async fn act(&mut self) -> Result<(), StoreError> {
         while let Some(action) = self.sync.poll() {
             match action {
-                SyncAction::GetHeaders { peer, locator, stop } => {
-                    self.network.get_headers(peer, locator, stop).await;
+                SyncAction::GetHeaders { peer, locator, stop, shared } => {
+                    self.network.get_headers(peer, locator, stop, shared).await;
                 }
                 SyncAction::Apply { peer, batch } => self.take_in(peer, batch).await?,
                 SyncAction::Pin(hash) => self.write().pin(hash),
@@ -312,6 +322,19 @@ impl<N: HeaderNetwork> Writer<N> {
                 info!(peer = peer.0, height = height.0, "the chain was downloaded as it was shown");
             }
             _ => debug!(?event, "an event that this node does not know"),
+        }
+    }
+
+    /// Tells the network of a new tip, once the chain is synced: before that it is no news.
+    async fn announce(&mut self) {
+        let tip = self.chain().tip();
+        if self.announced == tip.hash || !self.sync.status().is_synced() {
+            return;
+        }
+        self.announced = tip.hash;
+        let entry = self.chain().get(tip.height);
+        if let Some(entry) = entry {
+            self.network.announce(entry.header).await;
         }
     }
 

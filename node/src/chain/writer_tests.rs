@@ -18,7 +18,8 @@ impl HeaderNetwork for Scripted {
     async fn next(&mut self) -> Option<NetworkInput> {
         self.0.recv().await
     }
-    async fn get_headers(&self, _: PeerId, _: Vec<BlockHash>, _: Option<BlockHash>) {}
+    async fn get_headers(&self, _: PeerId, _: Vec<BlockHash>, _: Option<BlockHash>, _: bool) {}
+    async fn announce(&self, _: Header) {}
     async fn misbehaved(&self, _: PeerId, _: SyncOffence) {}
     async fn stalled(&self, _: PeerId) {}
     async fn close(&mut self) -> Result<Vec<BanEntry>, String> {
@@ -94,6 +95,7 @@ impl Bench {
         let peer = PeerId(1);
         let joined = NetworkInput::Joined {
             peer,
+            network: PeerNetwork::Bitcoin,
             address: "192.0.2.1:1".to_owned(),
             user_agent: "/test/".to_owned(),
         };

@@ -14,6 +14,7 @@ use ironlight_spv::sync::SyncConfig;
 use ironlight_spv::{BlockHash, BlockHeight, Network, Params, Work, parse_work};
 use serde::{Deserialize, Serialize};
 
+use super::light::LightSettings;
 use crate::node::{NodeConfig, StartPoint, Storage};
 use crate::store::Backend;
 
@@ -47,7 +48,7 @@ pub enum ConfigError {
     NoDataDir,
 }
 
-fn invalid(setting: &'static str, value: &str, expected: impl ToString) -> ConfigError {
+pub(super) fn invalid(setting: &'static str, value: &str, expected: impl ToString) -> ConfigError {
     ConfigError::Invalid { setting, value: value.to_owned(), expected: expected.to_string() }
 }
 
@@ -95,6 +96,9 @@ pub(super) struct Settings {
     #[arg(long, value_name = "HEX", value_parser = checked(parse_chain_work))]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_chain_work: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    light: LightSettings,
 }
 
 /// A network, where its chain is stored, and what the user demands of it.
@@ -207,14 +211,20 @@ impl Settings {
         let connect = resolve_addresses(&self.connect, params.default_port)?;
         let data_dir = self.chain.location.data_dir()?;
         let storage = Storage::Disk { data_dir, backend: self.chain.backend()? };
-        let dns_seeds = !self.no_seeds && connect.is_empty();
+        let networks = self.light.networks()?;
+        if !networks.bitcoin && !connect.is_empty() {
+            let expected = "connect names full nodes: add bitcoin, or drop connect";
+            return Err(invalid("networks", "libp2p", expected));
+        }
+        let dns_seeds = networks.bitcoin && !self.no_seeds && connect.is_empty();
+        let libp2p = self.light.config(networks, self.chain.location.network_dir()?)?;
         let sync = SyncConfig::default();
-        Ok(NodeConfig { params, storage, connect, dns_seeds, start_point, sync })
+        Ok(NodeConfig { params, storage, connect, dns_seeds, libp2p, start_point, sync })
     }
 }
 
 /// Reads a setting, wherever it comes from.
-fn value<T, E: ToString>(
+pub(super) fn value<T, E: ToString>(
     setting: &'static str,
     text: &str,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -238,13 +248,17 @@ pub(super) fn parse_backend(name: &str) -> Result<Backend, String> {
 }
 
 /// Every setting, as files and (in capitals, behind `IRONLIGHT_`) the environment name it.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 13] = [
     "checkpoint",
     "connect",
     "data_dir",
+    "listen",
+    "mdns",
     "min_chain_work",
     "network",
+    "networks",
     "no_seeds",
+    "peer",
     "signet_challenge",
     "start_point",
     "store",
@@ -279,14 +293,16 @@ fn environment() -> Result<Dict, ConfigError> {
         let Ok(text) = std::env::var(format!("IRONLIGHT_{}", name.to_uppercase())) else {
             continue;
         };
-        let value =
-            match name {
-                "connect" | "checkpoint" => Value::from(text.split(',').collect::<Vec<_>>()),
-                "no_seeds" => Value::from(parse_switch(&text).ok_or_else(|| {
-                    invalid("IRONLIGHT_NO_SEEDS", &text, "true or false expected")
-                })?),
-                _ => Value::from(text),
-            };
+        let value = match name {
+            "checkpoint" | "connect" | "listen" | "peer" => {
+                Value::from(text.split(',').collect::<Vec<_>>())
+            }
+            "mdns" | "no_seeds" => Value::from(
+                parse_switch(&text)
+                    .ok_or_else(|| invalid(name, &text, "true or false expected"))?,
+            ),
+            _ => Value::from(text),
+        };
         found.insert(name.to_owned(), value);
     }
     Ok(found)

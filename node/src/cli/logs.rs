@@ -13,10 +13,14 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Starts logging; sled speaks up only where something is wrong.
+/// What is logged unless `RUST_LOG` says otherwise. sled speaks up only where something is wrong;
+/// libp2p warns of what is everyday here, such as a first peer that is not there yet.
+const DEFAULT_FILTER: &str = "info,sled=warn,libp2p_kad=error,libp2p_gossipsub=error";
+
+/// Starts logging.
 pub(super) fn init(format: LogFormat) {
     let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info,sled=warn"));
+        EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new(DEFAULT_FILTER));
     // A log that nobody reads any more must not take the node down with it.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

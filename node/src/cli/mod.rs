@@ -15,6 +15,7 @@ macro_rules! note {
 mod config;
 mod devnet;
 mod headers;
+mod light;
 mod logs;
 mod progress;
 mod query;
@@ -50,6 +51,8 @@ enum Command {
     Run(run::RunArgs),
     /// Ask a running node how it stands.
     Status(query::StatusArgs),
+    /// Ask a running node for its peers, on both networks.
+    Peers(query::StatusArgs),
     /// Ask a running node for a header, by height or hash.
     Header(query::HeaderArgs),
     /// Verify, import or export files of headers.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => run::run(args),
         Command::Status(args) => query::status(&args),
+        Command::Peers(args) => query::peers(&args),
         Command::Header(args) => query::header(&args),
         Command::Headers(command) => headers::run(command),
         Command::Store(command) => store::run(command),

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Failure, NetworkArgs, short_work};
-use crate::api::{HeaderDto, StatusDto, TipDto, client};
+use crate::api::{HeaderDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto, client};
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -54,11 +54,39 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
     }
     say!("forks    {side_headers} headers on side branches");
     say!("{hashing}");
-    say!("peers    {}", peers.len());
-    for peer in peers {
-        say!("  {:>4}  {}  {}  {}", peer.id, peer.address, peer.user_agent, peer.phase);
+    say!("peers    {peers} (see `ironlight peers`)");
+    Ok(())
+}
+
+pub(super) fn peers(args: &StatusArgs) -> Result<(), Failure> {
+    let found: PeersDto = ask(&args.location, "/v1/peers")?;
+    if args.json {
+        return print_json(&found);
+    }
+    for network in found.networks {
+        let NetworkDto { name, listening, bytes_in, bytes_out, peers } = network;
+        say!("{name}: {} peers, {bytes_in} bytes received, {bytes_out} sent", peers.len());
+        for address in listening {
+            say!("  listening on {address}");
+        }
+        for peer in peers {
+            print_peer(&peer);
+        }
     }
     Ok(())
+}
+
+fn print_peer(peer: &PeerDto) {
+    let PeerDto { id, address, direction, agent, phase, bytes_in, bytes_out, headers, .. } = peer;
+    say!("  {id:>4}  {address}");
+    say!("        {direction}, {agent}, {phase}");
+    let ping = peer.ping_micros.map_or_else(String::new, |micros| {
+        format!(", ping {}.{:03} ms", micros / 1000, micros % 1000)
+    });
+    let seconds = peer.connected_seconds;
+    say!(
+        "        {headers} headers, {bytes_in} bytes received, {bytes_out} sent in {seconds} s{ping}"
+    );
 }
 
 pub(super) fn header(args: &HeaderArgs) -> Result<(), Failure> {

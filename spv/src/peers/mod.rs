@@ -10,7 +10,7 @@
 //!
 //! Invariants:
 //! - learnt peers (dialled or connected) never exceed the target, and no two share a network
-//!   group;
+//!   group; peers that connected to us take none of their places;
 //! - a banned address is never dialled, a manual peer (one that the user named) never banned;
 //! - a stall alone never ejects anyone: a slow peer goes only when a better one waits, and only
 //!   while a floor of other peers remains.
@@ -22,6 +22,7 @@
 mod address_book;
 mod ban;
 mod group;
+mod link;
 mod policy;
 mod random;
 
@@ -47,11 +48,21 @@ pub struct PolicyConfig {
     pub diversity_floor: usize,
     /// Dial learnt addresses that the internet does not route, for networks of one's own.
     pub allow_unroutable: bool,
+    /// Dial nobody else where the user named peers (Bitcoin Core's `-connect`).
+    pub manual_only: bool,
+    /// Peers of one network group that may connect to us.
+    pub inbound_per_group: usize,
 }
 
 impl Default for PolicyConfig {
     fn default() -> Self {
-        Self { outbound_target: 8, diversity_floor: 4, allow_unroutable: false }
+        Self {
+            outbound_target: 8,
+            diversity_floor: 4,
+            allow_unroutable: false,
+            manual_only: true,
+            inbound_per_group: 16,
+        }
     }
 }
 

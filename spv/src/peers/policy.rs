@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::address_book::{AddressBook, Entry};
 use super::ban::BanList;
 use super::group::is_routable;
+use super::link::{Link, LinkKind, LinkState};
 use super::{
     AddressRecord, AddressSource, BanEntry, DialFailure, DisconnectCause, NetworkGroup, Offence,
     PeerId, PolicyConfig, SplitMix64, Verdict, Weight, backoff, derive,
@@ -27,20 +28,6 @@ const SLOW_FOR: Duration = Duration::from_secs(20 * 60);
 /// Slow peers are replaced one at a time, with such a pause: when our own line is slow, all
 /// peers look slow.
 const EVICTION_PAUSE: Duration = Duration::from_secs(2 * 60);
-
-/// A dialled or connected address.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    group: NetworkGroup,
-    manual: bool,
-    state: LinkState,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum LinkState {
-    Dialling,
-    Connected { peer: PeerId, since: Duration, slow_until: Duration },
-}
 
 /// A peer that the user named.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,15 +79,15 @@ impl PeerPolicy {
     }
 
     /// Adds a peer that the user named (Bitcoin Core's `-connect`). From the first one on, only
-    /// such peers are dialled. They are never banned or evicted and do not count towards the
-    /// target. False when there are [`MAX_MANUAL_PEERS`] already.
+    /// such peers are dialled, unless [`PolicyConfig::manual_only`] says otherwise. They are never
+    /// banned or evicted and do not count towards the target. False when there are [`MAX_MANUAL_PEERS`] already.
     pub fn add_manual(&mut self, addr: SocketAddr) -> bool {
         if self.manual.len() >= MAX_MANUAL_PEERS && !self.manual.contains_key(&addr) {
             return false;
         }
         self.manual.entry(addr).or_default();
         if let Some(link) = self.links.get_mut(&addr) {
-            link.manual = true;
+            link.kind = LinkKind::Manual;
         }
         true
     }
@@ -121,18 +108,46 @@ impl PeerPolicy {
     pub fn poll_dial(&mut self, now: Now) -> Option<SocketAddr> {
         let manual = self.due_manual(now.elapsed);
         let addr = manual.or_else(|| self.due_learnt(now.elapsed))?;
-        let (group, manual) = (NetworkGroup::of(addr), manual.is_some());
-        self.links.insert(addr, Link { group, manual, state: LinkState::Dialling });
+        let kind = if manual.is_some() { LinkKind::Manual } else { LinkKind::Learnt };
+        let group = NetworkGroup::of(addr);
+        self.links.insert(addr, Link { group, kind, state: LinkState::Dialling });
         Some(addr)
     }
 
     /// A dialled address became a peer.
     pub fn handle_connected(&mut self, addr: SocketAddr, peer: PeerId, now: Now) {
-        let state = LinkState::Connected { peer, since: now.elapsed, slow_until: Duration::ZERO };
         let manual = self.manual.contains_key(&addr);
-        self.links.insert(addr, Link { group: NetworkGroup::of(addr), manual, state });
-        self.peers.insert(peer, addr);
+        let kind = if manual { LinkKind::Manual } else { LinkKind::Learnt };
+        self.link(addr, peer, kind, now);
         self.book.succeeded(addr, now.unix);
+    }
+
+    /// A peer that was not dialled wants to connect. It is let in unless it is banned, or its
+    /// network group has [`PolicyConfig::inbound_per_group`] connections already (addresses that
+    /// the internet does not route are not counted: they may all be one machine's). False: hang
+    /// up, nothing is remembered.
+    pub fn handle_inbound(&mut self, addr: SocketAddr, peer: PeerId, now: Now) -> bool {
+        let group = NetworkGroup::of(addr);
+        let same = |link: &&Link| link.kind == LinkKind::Inbound && link.group == group;
+        let crowded = is_routable(addr.ip())
+            && self.links.values().filter(same).count() >= self.config.inbound_per_group;
+        if crowded || self.is_banned(addr, now) || self.links.contains_key(&addr) {
+            return false;
+        }
+        self.link(addr, peer, LinkKind::Inbound, now);
+        true
+    }
+
+    fn link(&mut self, addr: SocketAddr, peer: PeerId, kind: LinkKind, now: Now) {
+        let state = LinkState::Connected { peer, since: now.elapsed, slow_until: Duration::ZERO };
+        self.links.insert(addr, Link { group: NetworkGroup::of(addr), kind, state });
+        self.peers.insert(peer, addr);
+    }
+
+    /// Whether an address is banned now.
+    #[must_use]
+    pub fn is_banned(&self, addr: SocketAddr, now: Now) -> bool {
+        self.bans.contains(addr.ip(), now.unix)
     }
 
     /// A dialled address did not become a peer.
@@ -159,6 +174,10 @@ impl PeerPolicy {
             return;
         };
         self.wake();
+        if link.kind == LinkKind::Inbound {
+            // Its port is not one to dial.
+            return;
+        }
         if let LinkState::Connected { since, .. } = link.state
             && now.elapsed.saturating_sub(since) >= SETTLED
         {
@@ -195,14 +214,14 @@ impl PeerPolicy {
         self.next_eviction = now.elapsed;
         let (slow, peer) = self.slow_peer(now.elapsed)?;
         self.next_eviction = now.elapsed + EVICTION_PAUSE;
-        let others = self.connected().saturating_sub(1);
+        let others = self.chosen().saturating_sub(1);
         if others < self.config.diversity_floor {
             return None;
         }
         let links = &self.links;
         let better = |entry: &Entry| {
             let taken = |(addr, link): (&SocketAddr, &Link)| {
-                *addr == entry.addr || (*addr != slow && link.group == entry.group)
+                *addr == entry.addr || (*addr != slow && link.holds(entry.group))
             };
             !entry.slow && !links.iter().any(taken)
         };
@@ -227,7 +246,7 @@ impl PeerPolicy {
     #[must_use]
     pub fn wants_addresses(&self, now: Now) -> bool {
         self.wants_learnt()
-            && self.connected() < self.config.diversity_floor
+            && self.chosen() < self.config.diversity_floor
             && now.elapsed < self.quiet_until
     }
 
@@ -322,7 +341,7 @@ impl PeerPolicy {
             return None;
         }
         let links = &self.links;
-        let free = |entry: &Entry| !links.values().any(|link| link.group == entry.group);
+        let free = |entry: &Entry| !links.values().any(|link| link.holds(entry.group));
         let chosen = self.book.choose(&mut self.random, elapsed, free);
         if chosen.is_none() {
             self.quiet_until = self.book.next_due(free).unwrap_or(Duration::MAX);
@@ -331,19 +350,24 @@ impl PeerPolicy {
     }
 
     fn wants_learnt(&self) -> bool {
-        self.manual.is_empty() && !self.is_full()
+        (self.manual.is_empty() || !self.config.manual_only) && !self.is_full()
     }
 
     fn is_full(&self) -> bool {
-        let learnt = self.links.values().filter(|link| !link.manual).count();
+        let learnt = self.links.values().filter(|link| link.kind == LinkKind::Learnt).count();
         learnt >= self.config.outbound_target
+    }
+
+    /// Peers connected that were dialled.
+    fn chosen(&self) -> usize {
+        self.links.values().filter(|link| link.is_chosen()).count()
     }
 
     /// The learnt peer that has been slow for the longest.
     fn slow_peer(&self, elapsed: Duration) -> Option<(SocketAddr, PeerId)> {
         let slow = self.links.iter().filter_map(|(addr, link)| match link.state {
             LinkState::Connected { peer, slow_until, .. }
-                if !link.manual && slow_until > elapsed =>
+                if link.kind == LinkKind::Learnt && slow_until > elapsed =>
             {
                 Some((slow_until, *addr, peer))
             }
@@ -376,6 +400,9 @@ enum HoldOff {
     Longest { slow: bool },
 }
 
+#[cfg(test)]
+#[path = "inbound_tests.rs"]
+mod inbound_tests;
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod tests;

@@ -8,6 +8,7 @@ use bitcoin::{BlockHash, Work};
 use super::peer::PeerId;
 use crate::chain::{BlockLocator, ChainTip, LinkedBatch, Violation};
 use crate::header::BlockHeight;
+use crate::peers::Offence;
 
 /// What the driver is to do, in this order.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub enum SyncAction {
         locator: BlockLocator,
         /// The last header wanted; none for as many as a message holds.
         stop: Option<BlockHash>,
+        /// What comes is kept at once and is compared with nothing, and more will be asked for: a
+        /// driver that reads ahead may fetch parts of it from other peers, as long as a fault in
+        /// them is not laid at this one's door.
+        shared: bool,
     },
     /// Verify the batch, commit, apply it, and report to `handle_applied` before passing on that
     /// peer's next headers. Where a header in it is bad: apply the valid prefix first, then report
@@ -66,6 +71,33 @@ pub enum SyncOffence {
         /// How many.
         count: usize,
     },
+}
+
+impl SyncOffence {
+    /// What the peer policy is told of it.
+    #[must_use]
+    pub const fn offence(&self) -> Offence {
+        match self {
+            Self::TooManyHeaders { .. } => Offence::TooManyHeaders,
+            // The user's checkpoint is no rule of the network: the peer follows another chain
+            // than we do, but it is no liar.
+            Self::InvalidHeader {
+                violation:
+                    Violation::CheckpointMismatch { .. } | Violation::ForkBelowCheckpoint { .. },
+                ..
+            } => Offence::WrongNetwork,
+            Self::InvalidHeader { .. } => Offence::InvalidHeader,
+        }
+    }
+
+    /// The height of the header that is invalid, where it is known.
+    #[must_use]
+    pub const fn height(&self) -> Option<BlockHeight> {
+        match self {
+            Self::InvalidHeader { height, .. } => *height,
+            Self::TooManyHeaders { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for SyncOffence {

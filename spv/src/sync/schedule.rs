@@ -159,12 +159,14 @@ impl HeaderSync {
         let deadline = self.config.defences.stall_timeout.then_some(deadline);
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.request = Some(Request { sent, deadline, probe, beside: false });
+        // A chain whose first part went in: nothing that others are asked about is in doubt.
+        let shared = known.is_direct() && known.reached.is_some();
         self.questions += 1;
         known.asked = self.questions;
         if self.primary.is_none() && known.turn.is_working() {
             self.primary = Some(peer);
         }
-        self.act(SyncAction::GetHeaders { peer, locator, stop: None });
+        self.act(SyncAction::GetHeaders { peer, locator, stop: None, shared });
     }
 
     /// Asks for the next headers of a peer's presync.

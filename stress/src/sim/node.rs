@@ -63,7 +63,7 @@ impl Node {
     pub fn settle(&mut self, now: Now, questions: &mut Vec<Question>) {
         while let Some(action) = self.sync.poll() {
             match action {
-                SyncAction::GetHeaders { peer, locator, stop } => {
+                SyncAction::GetHeaders { peer, locator, stop, .. } => {
                     questions.push(Question { peer, locator, stop });
                 }
                 SyncAction::Apply { peer, batch } => self.apply(peer, batch, now),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ironlight_spv::generate::Miner;
 use ironlight_spv::peers::{DisconnectCause, Offence, PeerPolicy, PolicyConfig, Verdict};
-use ironlight_spv::sync::{PeerId, SyncEvent, SyncOffence};
+use ironlight_spv::sync::{PeerId, SyncEvent};
 use ironlight_spv::{BlockHash, Header, Now, UnixTime};
 
 use super::node::{Node, Question};
@@ -226,7 +226,7 @@ impl World {
         let (faults, events) = self.judged;
         let Node { blamed, events: told, .. } = &self.node;
         self.judged = (blamed.len(), told.len());
-        let faults = blamed.iter().skip(faults).map(|(peer, offence)| (*peer, of(offence)));
+        let faults = blamed.iter().skip(faults).map(|(peer, offence)| (*peer, offence.offence()));
         let stalls = told.iter().skip(events).filter_map(|event| {
             let SyncEvent::Stalled { peer } = event else { return None };
             Some((*peer, Offence::Stalled))
@@ -251,10 +251,4 @@ impl World {
     pub fn is_dropped(&self, id: PeerId) -> bool {
         self.dropped.iter().any(|(dropped, _)| *dropped == id)
     }
-}
-
-/// What an offence counts as, as the node has it.
-fn of(offence: &SyncOffence) -> Offence {
-    let too_many = matches!(offence, SyncOffence::TooManyHeaders { .. });
-    if too_many { Offence::TooManyHeaders } else { Offence::InvalidHeader }
 }

@@ -72,6 +72,8 @@ pub(super) struct Traffic {
     pub(super) bytes_in: AtomicU64,
     /// Bytes sent.
     pub(super) bytes_out: AtomicU64,
+    /// Headers received, before they are judged.
+    pub(super) headers: AtomicU64,
     /// How long the last ping took, in microseconds; 0 before the first.
     pub(super) ping_micros: AtomicU64,
 }
@@ -232,7 +234,11 @@ impl Reading<'_> {
 
     async fn dispatch(&self, message: Inbound) -> Result<(), CloseReason> {
         match message {
-            Inbound::Headers(headers) => self.tell(PeerEventKind::Headers(headers)).await,
+            Inbound::Headers(headers) => {
+                let count = u64::try_from(headers.len()).unwrap_or(u64::MAX);
+                self.connection.traffic.headers.fetch_add(count, Ordering::Relaxed);
+                self.tell(PeerEventKind::Headers(headers)).await
+            }
             Inbound::Inv { blocks, .. } if !blocks.is_empty() => {
                 self.tell(PeerEventKind::BlockInv(blocks)).await
             }

@@ -18,7 +18,7 @@ use ironlight_spv::{BlockHeight, Header, UnixTime};
 
 use super::command::{Command, MAX_ADDRESSES, MAX_HEADERS, MAX_INVENTORY, MAX_USER_AGENT};
 use super::message::{Inbound, MAX_ANNOUNCED, Version};
-use super::wire::{Cursor, DecodeError, Problem};
+use crate::net::wire::{Cursor, DecodeError, Problem};
 
 /// `MSG_BLOCK`, the type of a block in an `inv`.
 const INVENTORY_BLOCK: u32 = 2;

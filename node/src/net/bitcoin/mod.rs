@@ -25,11 +25,10 @@ pub mod pool;
 pub mod seeds;
 pub mod transport;
 pub mod v1;
-pub mod wire;
 
 pub use connection::ConnectionConfig;
 pub use events::{CloseReason, PeerEvent, PeerEventKind};
-pub use pool::{PeerInfo, Pool, PoolConfig, PoolHandle};
+pub use pool::{PeerInfo, Pool, PoolConfig, PoolHandle, PoolInfo};
 pub use transport::{Connect, TcpConnector, Transport};
 
 #[cfg(test)]

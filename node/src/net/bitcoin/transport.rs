@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::command::Command;
 use super::message::{Inbound, Outbound};
 use super::v1::V1;
-use super::wire::{DecodeError, Problem};
+use crate::net::wire::{DecodeError, Problem};
 
 /// A message and what it cost to carry.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ use super::handshake::HandshakeConfig;
 use super::seeds::Resolve;
 use super::transport::Connect;
 use crate::clock::Clock;
+use crate::net::PeerNumbers;
 pub use task::Pool;
 
 /// Commands that may wait for the pool.
@@ -53,6 +54,8 @@ pub struct PoolConfig {
     pub events: usize,
     /// The height of the own tip, told in handshakes.
     pub start_height: BlockHeight,
+    /// Where peers' numbers come from.
+    pub numbers: PeerNumbers,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -69,6 +72,7 @@ impl PoolConfig {
             handshake: HandshakeConfig::default(),
             events: 32,
             start_height: BlockHeight::GENESIS,
+            numbers: PeerNumbers::default(),
             seed,
         }
     }
@@ -105,6 +109,19 @@ pub struct PeerInfo {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Headers received, before they are judged.
+    pub headers: u64,
+}
+
+/// The pool as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolInfo {
+    /// All peers and dialled addresses, the oldest first.
+    pub peers: Vec<PeerInfo>,
+    /// Bytes received since the start, of peers that are gone, too.
+    pub bytes_in: u64,
+    /// Bytes sent since the start.
+    pub bytes_out: u64,
 }
 
 /// What is known of a connected peer.
@@ -129,7 +146,7 @@ enum PoolCommand {
     GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash },
     Disconnect { peer: PeerId },
     Misbehaved { peer: PeerId, offence: Offence },
-    Peers { answer: oneshot::Sender<Vec<PeerInfo>> },
+    Info { answer: oneshot::Sender<PoolInfo> },
 }
 
 /// The pool has stopped.
@@ -184,13 +201,13 @@ impl PoolHandle {
         self.send(PoolCommand::Misbehaved { peer, offence }).await
     }
 
-    /// All peers and dialled addresses, the oldest first.
+    /// How the pool stands.
     ///
     /// # Errors
     /// [`PoolStopped`]
-    pub async fn peers(&self) -> Result<Vec<PeerInfo>, PoolStopped> {
+    pub async fn info(&self) -> Result<PoolInfo, PoolStopped> {
         let (answer, answered) = oneshot::channel();
-        self.send(PoolCommand::Peers { answer }).await?;
+        self.send(PoolCommand::Info { answer }).await?;
         answered.await.map_err(|_| PoolStopped)
     }
 

@@ -73,7 +73,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     fn on_peer_end(&mut self, peer: PeerId, end: &End) {
         let now = self.clock.now();
-        let Some(Peer { addr, .. }) = self.peers.remove(&peer) else {
+        let Some(Peer { addr, .. }) = self.forget(peer) else {
             return;
         };
         match end {
@@ -102,7 +102,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let Some(peer) = self.task_ids.remove(&error.id()) else {
             return;
         };
-        let Some(entry) = self.peers.remove(&peer) else {
+        let Some(entry) = self.forget(peer) else {
             return;
         };
         error!(%peer, addr = %entry.addr, %error, "a connection's task failed: a defect");

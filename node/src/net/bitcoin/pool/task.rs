@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::peer_task::{End, PeerTask};
-use super::{PeerInfo, PoolCommand, PoolConfig, SessionInfo};
+use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
 use crate::clock::Clock;
 use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
 use crate::net::bitcoin::events::{Notice, PeerEvent};
@@ -44,7 +44,8 @@ pub struct Pool<C, R> {
     resolver: Arc<R>,
     pub(super) clock: Clock,
     stop: CancellationToken,
-    next_peer: u64,
+    /// Bytes of peers that are gone, received and sent.
+    pub(super) gone: (u64, u64),
     pub(super) peers: BTreeMap<PeerId, Peer>,
     tasks: JoinSet<(PeerId, End)>,
     pub(super) task_ids: HashMap<Id, PeerId>,
@@ -89,7 +90,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             resolver: Arc::new(resolver),
             clock,
             stop: CancellationToken::new(),
-            next_peer: 0,
+            gone: (0, 0),
             peers: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_ids: HashMap::new(),
@@ -147,8 +148,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     fn dial(&mut self) {
         while let Some(addr) = self.policy.poll_dial(self.clock.now()) {
-            let peer = PeerId(self.next_peer);
-            self.next_peer += 1;
+            let peer = self.config.numbers.draw();
             self.start(peer, addr);
         }
     }
@@ -232,7 +232,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             PoolCommand::Disconnect { peer } => self.close(peer, WhyClose::Asked),
             PoolCommand::Misbehaved { peer, offence } => self.on_misbehaved(peer, offence),
             // It fails when the one who asked did not wait.
-            PoolCommand::Peers { answer } => drop(answer.send(self.peers_now())),
+            PoolCommand::Info { answer } => drop(answer.send(self.info())),
         }
     }
 
@@ -262,7 +262,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         }
     }
 
-    fn peers_now(&self) -> Vec<PeerInfo> {
+    fn info(&self) -> PoolInfo {
         let elapsed = self.clock.now().elapsed;
         let info = |(peer, entry): (&PeerId, &Peer)| PeerInfo {
             peer: *peer,
@@ -271,8 +271,20 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             session: entry.session_info(elapsed),
             bytes_in: entry.traffic.bytes_in.load(Ordering::Relaxed),
             bytes_out: entry.traffic.bytes_out.load(Ordering::Relaxed),
+            headers: entry.traffic.headers.load(Ordering::Relaxed),
         };
-        self.peers.iter().map(info).collect()
+        let peers: Vec<PeerInfo> = self.peers.iter().map(info).collect();
+        let bytes_in = self.gone.0 + peers.iter().map(|peer| peer.bytes_in).sum::<u64>();
+        let bytes_out = self.gone.1 + peers.iter().map(|peer| peer.bytes_out).sum::<u64>();
+        PoolInfo { peers, bytes_in, bytes_out }
+    }
+
+    /// Takes a peer off the books.
+    pub(super) fn forget(&mut self, peer: PeerId) -> Option<Peer> {
+        let entry = self.peers.remove(&peer)?;
+        self.gone.0 += entry.traffic.bytes_in.load(Ordering::Relaxed);
+        self.gone.1 += entry.traffic.bytes_out.load(Ordering::Relaxed);
+        Some(entry)
     }
 }
 

@@ -44,7 +44,7 @@ async fn shakes_hands_in_the_order_of_the_bips() {
     };
     assert_eq!((at, start_height, user_agent.as_str()), (addr, BlockHeight(2000), "/Fake:1.0/"));
     assert!(services.has(ServiceFlags::WITNESS));
-    let peers = running.handle.peers().await.unwrap();
+    let peers = running.handle.info().await.unwrap().peers;
     assert!(peers[0].manual && peers[0].session.is_some(), "{peers:?}");
 }
 
@@ -58,7 +58,7 @@ async fn asks_for_headers_and_hands_them_on() {
     peer.send(NetworkMessage::Headers(headers(2000))).await;
     let PeerEventKind::Headers(got) = running.next().await else { panic!("headers") };
     assert_eq!(got, ours(&headers(2000)));
-    let info = &running.handle.peers().await.unwrap()[0];
+    let info = &running.handle.info().await.unwrap().peers[0];
     assert!(info.bytes_in > 162_000 && info.bytes_out > 100, "{info:?}");
 }
 
@@ -112,7 +112,7 @@ async fn seeds_are_not_asked_when_the_user_named_peers() {
     let config = PoolConfig { dns_seeds: vec!["seed.invalid".into()], ..config() };
     let running = Running::connecting_to(addr, config);
     soon("a dial", async {
-        while running.handle.peers().await.unwrap().is_empty() {
+        while running.handle.info().await.unwrap().peers.is_empty() {
             tokio::task::yield_now().await;
         }
     })
@@ -156,7 +156,7 @@ async fn learnt(running: Running, mut peer: FakePeer<TcpStream>) -> usize {
     peer.send(NetworkMessage::Ping(1)).await;
     // The ping stands behind the addresses, so when it is answered they are with the pool.
     while peer.recv().await != NetworkMessage::Pong(1) {}
-    let _ = running.handle.peers().await.unwrap();
+    let _ = running.handle.info().await.unwrap().peers;
     running.stop().await.known_addresses() - 1
 }
 
@@ -195,6 +195,6 @@ async fn stops_in_order_even_when_nobody_listens() {
     stop.cancel();
     let policy = soon("the pool's end", task).await.unwrap();
     assert!(policy.is_manual(peer.stream.local_addr().unwrap()));
-    assert!(handle.peers().await.is_err());
+    assert!(handle.info().await.is_err());
     while soon("the events' end", events.recv()).await.is_some() {}
 }

@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use ironlight_spv::compress::CodecError;
+
 /// What is wrong with a payload, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
@@ -47,6 +49,32 @@ pub enum Problem {
         /// The length.
         length: u64,
     },
+    /// A field has a value that has no meaning.
+    Unknown {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        got: u32,
+    },
+    /// An extension that does not come after the one before it.
+    ExtensionOrder {
+        /// Its type.
+        kind: u16,
+    },
+    /// An extension of a known type with a length that it never has.
+    ExtensionLength {
+        /// Its type.
+        kind: u16,
+        /// The length.
+        length: u16,
+    },
+    /// An extension that must be understood, and is not.
+    ExtensionRequired {
+        /// Its type.
+        kind: u16,
+    },
+    /// A segment in the compact codec that is none.
+    Segment(CodecError),
 }
 
 impl fmt::Display for DecodeError {
@@ -61,6 +89,15 @@ impl fmt::Display for DecodeError {
             Problem::AddressLength { network, length } => {
                 write!(f, "an address of network {network} with {length} bytes")
             }
+            Problem::Unknown { field, got } => write!(f, "{field} {got} is not known"),
+            Problem::ExtensionOrder { kind } => write!(f, "extension {kind} out of order"),
+            Problem::ExtensionLength { kind, length } => {
+                write!(f, "extension {kind} with {length} bytes")
+            }
+            Problem::ExtensionRequired { kind } => {
+                write!(f, "extension {kind} has to be understood and is not")
+            }
+            Problem::Segment(error) => write!(f, "headers: {error}"),
         }
     }
 }
@@ -131,6 +168,14 @@ impl<'a> Cursor<'a> {
     /// [`Problem::Short`]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array().map(u8::from_le_bytes)
+    }
+
+    /// A number of 16 bits.
+    ///
+    /// # Errors
+    /// [`Problem::Short`]
+    pub fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_le_bytes)
     }
 
     /// A number of 32 bits.

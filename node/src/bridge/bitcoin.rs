@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use ironlight_spv::chain::Violation;
 use ironlight_spv::peers::{BanEntry, Offence, PeerPolicy, PolicyConfig};
 use ironlight_spv::sync::{PeerId, SyncOffence};
-use ironlight_spv::{BlockHash, Params};
+use ironlight_spv::{BlockHash, Header, Params};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +12,12 @@ use tracing::{debug, info};
 
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
+use crate::net::bitcoin::pool::SessionInfo;
 use crate::net::bitcoin::seeds::SystemResolver;
-use crate::net::bitcoin::{PeerEvent, PeerEventKind, PoolConfig, PoolHandle, TcpConnector, pool};
+use crate::net::bitcoin::{
+    PeerEvent, PeerEventKind, PeerInfo, PoolConfig, PoolHandle, PoolInfo, TcpConnector, pool,
+};
+use crate::net::{Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport};
 
 /// The Bitcoin network as the chain sees it.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ pub(crate) struct BitcoinPeersConfig<'a> {
     pub(crate) connect: Vec<SocketAddr>,
     pub(crate) seeds: &'a [&'a str],
     pub(crate) bans: Vec<BanEntry>,
+    pub(crate) numbers: PeerNumbers,
     pub(crate) seed: u64,
 }
 
@@ -44,7 +48,7 @@ impl BitcoinPeers {
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
-        let BitcoinPeersConfig { params, connect, seeds, bans, seed } = config;
+        let BitcoinPeersConfig { params, connect, seeds, bans, numbers, seed } = config;
         let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
         policy.import_bans(bans, clock.now());
         for address in connect {
@@ -53,6 +57,7 @@ impl BitcoinPeers {
             }
         }
         let mut config = PoolConfig::new(params.default_port, seed.rotate_left(32));
+        config.numbers = numbers;
         config.dns_seeds = seeds.iter().map(|&name| name.to_owned()).collect();
         let connector = TcpConnector::new(params.magic);
         let (task, pool, events) = pool::pool(config, policy, connector, SystemResolver, clock);
@@ -62,6 +67,10 @@ impl BitcoinPeers {
 }
 
 impl BitcoinPeers {
+    pub(super) fn handle(&self) -> PoolHandle {
+        self.pool.clone()
+    }
+
     async fn report(&self, peer: PeerId, offence: Offence) {
         if let Err(stopped) = self.pool.misbehaved(peer, offence).await {
             debug!(%stopped, "report dropped");
@@ -75,7 +84,8 @@ impl HeaderNetwork for BitcoinPeers {
         Some(match kind {
             PeerEventKind::Connected { addr, user_agent, start_height, .. } => {
                 info!(peer = peer.0, %addr, user_agent, start_height = start_height.0, "peer joined");
-                NetworkInput::Joined { peer, address: addr.to_string(), user_agent }
+                let (network, address) = (PeerNetwork::Bitcoin, addr.to_string());
+                NetworkInput::Joined { peer, network, address, user_agent }
             }
             PeerEventKind::Headers(headers) => NetworkInput::Headers { peer, headers },
             PeerEventKind::BlockInv(hashes) => NetworkInput::BlockInv { peer, hashes },
@@ -86,15 +96,25 @@ impl HeaderNetwork for BitcoinPeers {
         })
     }
 
-    async fn get_headers(&self, peer: PeerId, locator: Vec<BlockHash>, stop: Option<BlockHash>) {
+    /// Bitcoin's protocol has no way to ask for a part of an answer.
+    async fn get_headers(
+        &self,
+        peer: PeerId,
+        locator: Vec<BlockHash>,
+        stop: Option<BlockHash>,
+        _shared: bool,
+    ) {
         let stop = stop.unwrap_or_else(no_stop);
         if let Err(stopped) = self.pool.get_headers(peer, locator, stop).await {
             debug!(%stopped, "request dropped");
         }
     }
 
+    /// Full nodes hear of blocks from each other.
+    async fn announce(&self, _tip: Header) {}
+
     async fn misbehaved(&self, peer: PeerId, offence: SyncOffence) {
-        self.report(peer, offence_of(&offence)).await;
+        self.report(peer, offence.offence()).await;
     }
 
     async fn stalled(&self, peer: PeerId) {
@@ -117,18 +137,32 @@ fn no_stop() -> BlockHash {
     bitcoin::hashes::Hash::all_zeros()
 }
 
-/// What the peer policy is told of an offence against the rules of sync.
-fn offence_of(offence: &SyncOffence) -> Offence {
-    match offence {
-        SyncOffence::TooManyHeaders { .. } => Offence::TooManyHeaders,
-        // The user's checkpoint is no rule of the network: the peer follows another chain than
-        // we do, but it is no liar.
-        SyncOffence::InvalidHeader {
-            violation: Violation::CheckpointMismatch { .. } | Violation::ForkBelowCheckpoint { .. },
-            ..
-        } => Offence::WrongNetwork,
-        SyncOffence::InvalidHeader { .. } => Offence::InvalidHeader,
-        // The enum grows; a new offence weighs as little as any until it is looked at.
-        _ => Offence::ProtocolViolation,
+/// How the pool stands, in the words that all networks share.
+pub(super) fn report(info: &PoolInfo) -> NetworkReport {
+    let PoolInfo { peers, bytes_in, bytes_out } = info;
+    NetworkReport {
+        network: PeerNetwork::Bitcoin,
+        bytes_in: *bytes_in,
+        bytes_out: *bytes_out,
+        listening: Vec::new(),
+        peers: peers.iter().filter_map(peer_report).collect(),
     }
+}
+
+/// None while it is being dialled.
+fn peer_report(info: &PeerInfo) -> Option<PeerReport> {
+    let SessionInfo { user_agent, connected_for, ping, .. } = info.session.clone()?;
+    Some(PeerReport {
+        peer: info.peer,
+        network: PeerNetwork::Bitcoin,
+        address: info.addr.to_string(),
+        direction: Direction::Outbound,
+        named: info.manual,
+        agent: user_agent,
+        connected_for,
+        ping,
+        bytes_in: info.bytes_in,
+        bytes_out: info.bytes_out,
+        headers: info.headers,
+    })
 }

@@ -1,0 +1,112 @@
+//! The swarm of light nodes as the chain sees it.
+
+use std::collections::BTreeSet;
+
+use ironlight_spv::peers::{BanEntry, Offence, PeerPolicy};
+use ironlight_spv::sync::{PeerId, SyncOffence};
+use ironlight_spv::{BlockHash, BlockHeight, Header};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::chain::{HeaderNetwork, NetworkInput};
+use crate::clock::Clock;
+use crate::net::PeerNetwork;
+use crate::net::swarm::{LightEvent, Question, Swarm, SwarmError, SwarmHandle, SwarmStart};
+
+/// A running swarm.
+#[derive(Debug)]
+pub(crate) struct LightPeers {
+    swarm: SwarmHandle,
+    events: mpsc::Receiver<LightEvent>,
+    /// Those that have joined and not left.
+    joined: BTreeSet<PeerId>,
+    stop: CancellationToken,
+    running: JoinHandle<PeerPolicy>,
+    clock: Clock,
+}
+
+impl LightPeers {
+    /// Starts the swarm; it ends when `stop` says so, or with [`HeaderNetwork::close`].
+    ///
+    /// # Errors
+    /// [`SwarmError`]
+    pub(crate) fn start(
+        start: SwarmStart<'_>,
+        stop: CancellationToken,
+    ) -> Result<Self, SwarmError> {
+        let clock = start.clock;
+        let (swarm, handle, events) = Swarm::new(start)?;
+        let running = tokio::spawn(swarm.run(stop.clone()));
+        Ok(Self { swarm: handle, events, joined: BTreeSet::new(), stop, running, clock })
+    }
+
+    pub(super) fn handle(&self) -> SwarmHandle {
+        self.swarm.clone()
+    }
+
+    pub(super) fn knows(&self, peer: PeerId) -> bool {
+        self.joined.contains(&peer)
+    }
+
+    async fn report(&self, peer: PeerId, offence: Offence, height: Option<BlockHeight>) {
+        if let Err(stopped) = self.swarm.misbehaved(peer, offence, height).await {
+            debug!(%stopped, "report dropped");
+        }
+    }
+}
+
+impl HeaderNetwork for LightPeers {
+    async fn next(&mut self) -> Option<NetworkInput> {
+        Some(match self.events.recv().await? {
+            LightEvent::Joined { peer, address, agent } => {
+                self.joined.insert(peer);
+                let network = PeerNetwork::LibP2p;
+                NetworkInput::Joined { peer, network, address, user_agent: agent }
+            }
+            LightEvent::Headers { peer, headers } => NetworkInput::Headers { peer, headers },
+            LightEvent::Left { peer, reason } => {
+                self.joined.remove(&peer);
+                NetworkInput::Left { peer, reason }
+            }
+        })
+    }
+
+    async fn get_headers(
+        &self,
+        peer: PeerId,
+        locator: Vec<BlockHash>,
+        stop: Option<BlockHash>,
+        shared: bool,
+    ) {
+        let question = Question { locator, stop, shared };
+        if let Err(stopped) = self.swarm.get_headers(peer, question).await {
+            debug!(%stopped, "request dropped");
+        }
+    }
+
+    async fn announce(&self, tip: Header) {
+        if let Err(stopped) = self.swarm.announce(tip).await {
+            debug!(%stopped, "announcement dropped");
+        }
+    }
+
+    async fn misbehaved(&self, peer: PeerId, offence: SyncOffence) {
+        self.report(peer, offence.offence(), offence.height()).await;
+    }
+
+    async fn stalled(&self, peer: PeerId) {
+        self.report(peer, Offence::Stalled, None).await;
+    }
+
+    async fn close(&mut self) -> Result<Vec<BanEntry>, String> {
+        self.stop.cancel();
+        // What the peers still had to say is not waited for.
+        self.events.close();
+        match (&mut self.running).await {
+            Ok(policy) => Ok(policy.export_bans(self.clock.now())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

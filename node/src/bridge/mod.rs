@@ -1,0 +1,175 @@
+//! Joins the networks to the chain's writer: neither knows of the other, nor one network of the
+//! other one. For the chain they are one network; a peer's number says which one it is in.
+
+mod bitcoin;
+#[cfg(feature = "libp2p")]
+mod light;
+#[cfg(feature = "libp2p")]
+mod source;
+
+use std::future::pending;
+
+use ironlight_spv::peers::BanEntry;
+use ironlight_spv::sync::{PeerId, SyncOffence};
+use ironlight_spv::{BlockHash, Header};
+
+pub(crate) use bitcoin::{BitcoinPeers, BitcoinPeersConfig};
+#[cfg(feature = "libp2p")]
+pub(crate) use light::LightPeers;
+
+use crate::chain::{HeaderNetwork, NetworkInput};
+use crate::net::NetworkReport;
+use crate::net::bitcoin::PoolHandle;
+#[cfg(feature = "libp2p")]
+use crate::net::swarm::SwarmHandle;
+
+/// All networks that a node is in.
+#[derive(Debug, Default)]
+pub(crate) struct Networks {
+    pub(crate) bitcoin: Option<BitcoinPeers>,
+    #[cfg(feature = "libp2p")]
+    pub(crate) light: Option<LightPeers>,
+}
+
+/// Asks the networks how they stand; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NetworksHandle {
+    bitcoin: Option<PoolHandle>,
+    #[cfg(feature = "libp2p")]
+    pub(crate) light: Option<SwarmHandle>,
+}
+
+impl NetworksHandle {
+    /// Every network as it stands; what has stopped is left out.
+    pub(crate) async fn reports(&self) -> Vec<NetworkReport> {
+        let mut reports = Vec::new();
+        if let Some(pool) = &self.bitcoin
+            && let Ok(info) = pool.info().await
+        {
+            reports.push(bitcoin::report(&info));
+        }
+        #[cfg(feature = "libp2p")]
+        if let Some(swarm) = &self.light
+            && let Ok(report) = swarm.report().await
+        {
+            reports.push(report);
+        }
+        reports
+    }
+
+    /// From now on light nodes are served from this chain, and their tips are judged by it.
+    #[cfg(feature = "libp2p")]
+    pub(crate) async fn serve(&self, chain: crate::chain::ChainHandle) {
+        if let Some(swarm) = &self.light {
+            // It fails when the swarm has stopped, and then the writer says so.
+            let _ = swarm.serve(std::sync::Arc::new(source::ServedChain(chain))).await;
+        }
+    }
+}
+
+impl Networks {
+    pub(crate) fn handle(&self) -> NetworksHandle {
+        NetworksHandle {
+            bitcoin: self.bitcoin.as_ref().map(BitcoinPeers::handle),
+            #[cfg(feature = "libp2p")]
+            light: self.light.as_ref().map(LightPeers::handle),
+        }
+    }
+
+    /// Whether a peer is a light node.
+    #[cfg(feature = "libp2p")]
+    fn light_of(&self, peer: PeerId) -> Option<&LightPeers> {
+        self.light.as_ref().filter(|light| light.knows(peer))
+    }
+
+    #[cfg(feature = "libp2p")]
+    async fn next_light(light: &mut Option<LightPeers>) -> Option<NetworkInput> {
+        match light {
+            Some(light) => light.next().await,
+            None => pending().await,
+        }
+    }
+}
+
+async fn next_bitcoin(bitcoin: &mut Option<BitcoinPeers>) -> Option<NetworkInput> {
+    match bitcoin {
+        Some(bitcoin) => bitcoin.next().await,
+        None => pending().await,
+    }
+}
+
+impl HeaderNetwork for Networks {
+    /// None as soon as one of them has ended: a node that goes on with half of its peers would not
+    /// be the one that was asked for.
+    async fn next(&mut self) -> Option<NetworkInput> {
+        #[cfg(feature = "libp2p")]
+        return tokio::select! {
+            input = next_bitcoin(&mut self.bitcoin) => input,
+            input = Self::next_light(&mut self.light) => input,
+        };
+        #[cfg(not(feature = "libp2p"))]
+        next_bitcoin(&mut self.bitcoin).await
+    }
+
+    async fn get_headers(
+        &self,
+        peer: PeerId,
+        locator: Vec<BlockHash>,
+        stop: Option<BlockHash>,
+        shared: bool,
+    ) {
+        #[cfg(feature = "libp2p")]
+        if let Some(light) = self.light_of(peer) {
+            return light.get_headers(peer, locator, stop, shared).await;
+        }
+        if let Some(bitcoin) = &self.bitcoin {
+            bitcoin.get_headers(peer, locator, stop, shared).await;
+        }
+    }
+
+    async fn announce(&self, tip: Header) {
+        #[cfg(feature = "libp2p")]
+        if let Some(light) = &self.light {
+            light.announce(tip).await;
+        }
+        if let Some(bitcoin) = &self.bitcoin {
+            bitcoin.announce(tip).await;
+        }
+    }
+
+    async fn misbehaved(&self, peer: PeerId, offence: SyncOffence) {
+        #[cfg(feature = "libp2p")]
+        if let Some(light) = self.light_of(peer) {
+            return light.misbehaved(peer, offence).await;
+        }
+        if let Some(bitcoin) = &self.bitcoin {
+            bitcoin.misbehaved(peer, offence).await;
+        }
+    }
+
+    async fn stalled(&self, peer: PeerId) {
+        #[cfg(feature = "libp2p")]
+        if let Some(light) = self.light_of(peer) {
+            return light.stalled(peer).await;
+        }
+        if let Some(bitcoin) = &self.bitcoin {
+            bitcoin.stalled(peer).await;
+        }
+    }
+
+    async fn close(&mut self) -> Result<Vec<BanEntry>, String> {
+        let mut bans = Vec::new();
+        let mut failed = None;
+        if let Some(bitcoin) = &mut self.bitcoin {
+            bitcoin.close().await.map_or_else(|error| failed = Some(error), |own| bans.extend(own));
+        }
+        #[cfg(feature = "libp2p")]
+        if let Some(light) = &mut self.light {
+            light.close().await.map_or_else(|error| failed = Some(error), |own| bans.extend(own));
+        }
+        // Both began with the same bans: of two for an address the longer one counts.
+        bans.sort_by_key(|ban| (ban.ip, std::cmp::Reverse(ban.until)));
+        bans.dedup_by_key(|ban| ban.ip);
+        failed.map_or(Ok(bans), Err)
+    }
+}

@@ -1,0 +1,107 @@
+//! Pages and verdicts.
+
+use ironlight_spv::chain::TrustedStart;
+use ironlight_spv::generate::Miner;
+use ironlight_spv::{Network, Params};
+
+use super::*;
+use crate::net::wire::Cursor;
+
+fn chain(count: usize) -> (HeaderChain, Vec<Header>) {
+    let params = Params::new(Network::Regtest);
+    let headers = Miner::new(1).run(&params.genesis, count, 60);
+    let mut chain = HeaderChain::new(params);
+    let batch = chain.verify(&headers, unix_now()).unwrap();
+    chain.apply(batch).unwrap();
+    (chain, headers)
+}
+
+fn served(chain: &HeaderChain, wanted: Wanted, most: u32) -> Option<HeadersPage> {
+    let served = page(chain, &HeadersRequest { wanted, most })?;
+    let decoded = HeadersPage::decode(&mut Cursor::new(&served.body), most).unwrap();
+    assert_eq!(decoded.headers.len(), served.count as usize);
+    Some(decoded)
+}
+
+#[test]
+fn a_locator_is_answered_with_what_follows_its_first_known_hash() {
+    let (chain, headers) = chain(100);
+    let unknown = Miner::new(2).run(&headers[0], 1, 60)[0].hash();
+    let wanted = Wanted::After(vec![unknown, headers[29].hash(), headers[9].hash()]);
+    let page = served(&chain, wanted, 50).unwrap();
+    assert_eq!((page.first, page.tip), (BlockHeight(31), BlockHeight(100)));
+    assert_eq!(page.headers, headers[30..80]);
+    assert!(!page.is_last());
+    let at_the_tip = served(&chain, Wanted::After(vec![headers[99].hash()]), 50).unwrap();
+    assert!(at_the_tip.headers.is_empty() && at_the_tip.is_last());
+    assert_eq!(served(&chain, Wanted::After(vec![unknown]), 50), None);
+}
+
+#[test]
+fn heights_are_answered_from_genesis_to_the_tip_and_not_beyond() {
+    let (chain, headers) = chain(100);
+    let page = served(&chain, Wanted::From(BlockHeight(0)), 8000).unwrap();
+    assert_eq!(page.headers[0], chain.params().genesis);
+    assert_eq!(page.headers[1..], headers);
+    let last = served(&chain, Wanted::From(BlockHeight(100)), 8000).unwrap();
+    assert_eq!(last.headers, headers[99..]);
+    assert_eq!(served(&chain, Wanted::From(BlockHeight(101)), 1), None);
+}
+
+#[test]
+fn one_header_is_served_from_whatever_branch() {
+    let (mut chain, headers) = chain(100);
+    let side = Miner::new(2).run(&headers[89], 1, 60);
+    let batch = chain.verify(&side, unix_now()).unwrap();
+    chain.apply(batch).unwrap();
+    let page = served(&chain, Wanted::Exactly(side[0].hash()), 1).unwrap();
+    assert_eq!((page.first, page.headers), (BlockHeight(91), side));
+}
+
+#[test]
+fn a_chain_that_starts_late_serves_what_it_has() {
+    let (whole, headers) = chain(100);
+    let start = whole.get(BlockHeight(50)).unwrap();
+    let start = TrustedStart::bare(start.height, start.header, start.work);
+    let mut late = HeaderChain::from_start(Params::new(Network::Regtest), start).unwrap();
+    let batch = late.verify(&headers[50..], unix_now()).unwrap();
+    late.apply(batch).unwrap();
+    assert_eq!(served(&late, Wanted::From(BlockHeight(49)), 9), None);
+    let page = served(&late, Wanted::From(BlockHeight(50)), 9).unwrap();
+    assert_eq!(page.headers, headers[49..58]);
+}
+
+#[test]
+fn tips_are_judged_by_our_own_rules() {
+    let (chain, headers) = chain(100);
+    let judged = |header: &Header| judge(&chain, header, true, unix_now());
+    let mut miner = Miner::new(3);
+    let next = miner.run(&headers[99], 2, 60);
+    assert_eq!(judged(&next[0]), TipVerdict::New);
+    assert_eq!(judged(&next[1]), TipVerdict::Unconnected);
+    assert_eq!(judged(&headers[99]), TipVerdict::Current);
+    assert_eq!(judged(&headers[50]), TipVerdict::Old);
+    let stale = miner.run(&headers[98], 1, 61)[0];
+    assert_eq!(judged(&stale), TipVerdict::Old, "no more work than our tip");
+    let behind = UnixTime(next[0].time().0 - 3 * 60 * 60);
+    let early = judge(&chain, &next[0], true, behind);
+    assert_eq!(early, TipVerdict::Undecided, "its time is ahead of our clock");
+}
+
+#[test]
+fn a_header_that_breaks_a_rule_is_invalid_wherever_it_connects() {
+    let (chain, headers) = chain(100);
+    let mut without_work = *Miner::new(3).run(&headers[99], 1, 60)[0].as_bytes();
+    without_work[72..76].copy_from_slice(&0x1800_ffff_u32.to_le_bytes());
+    for (bytes, synced) in [(without_work, true), (without_work, false)] {
+        let verdict = judge(&chain, &Header::from_bytes(bytes), synced, unix_now());
+        assert!(matches!(verdict, TipVerdict::Invalid(_)), "{verdict:?}");
+    }
+}
+
+#[test]
+fn while_we_catch_up_nothing_is_called_new() {
+    let (chain, headers) = chain(100);
+    let next = Miner::new(3).run(&headers[99], 1, 60)[0];
+    assert_eq!(judge(&chain, &next, false, unix_now()), TipVerdict::Unconnected);
+}

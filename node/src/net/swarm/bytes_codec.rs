@@ -1,0 +1,86 @@
+//! Requests and responses as bytes, capped before they are read.
+//!
+//! A message ends where its sender closes its half of the stream. What the bytes mean is decoded
+//! later, by whoever knows the protocol: so a peer that sends nonsense gets an answer.
+
+use std::io;
+
+use libp2p::StreamProtocol;
+use libp2p::futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use libp2p::request_response::Codec;
+
+/// Caps for one protocol.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BytesCodec {
+    /// The longest request, in bytes.
+    pub(super) request: usize,
+    /// The longest response, in bytes.
+    pub(super) response: usize,
+}
+
+async fn read_capped<T: AsyncRead + Unpin + Send>(io: &mut T, cap: usize) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(cap).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    io.take(limit.saturating_add(1)).read_to_end(&mut bytes).await?;
+    if bytes.len() > cap {
+        let what = format!("a message of more than {cap} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok(bytes)
+}
+
+impl Codec for BytesCodec {
+    type Protocol = StreamProtocol;
+    type Request = Vec<u8>;
+    type Response = Vec<u8>;
+
+    async fn read_request<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Vec<u8>> {
+        read_capped(io, self.request).await
+    }
+
+    async fn read_response<T: AsyncRead + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Vec<u8>> {
+        read_capped(io, self.response).await
+    }
+
+    async fn write_request<T: AsyncWrite + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: Vec<u8>,
+    ) -> io::Result<()> {
+        io.write_all(&request).await
+    }
+
+    async fn write_response<T: AsyncWrite + Unpin + Send>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        response: Vec<u8>,
+    ) -> io::Result<()> {
+        io.write_all(&response).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libp2p::futures::io::Cursor;
+
+    #[tokio::test]
+    async fn a_message_above_the_cap_is_refused_and_one_at_the_cap_is_not() {
+        let mut codec = BytesCodec { request: 4, response: 8 };
+        let name = StreamProtocol::new("/test");
+        assert_eq!(codec.read_request(&name, &mut Cursor::new([1; 4])).await.unwrap(), [1; 4]);
+        let refused = codec.read_request(&name, &mut Cursor::new([1; 5])).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert!(codec.read_response(&name, &mut Cursor::new([1; 9])).await.is_err());
+    }
+}

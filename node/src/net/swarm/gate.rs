@@ -1,0 +1,161 @@
+//! Who may be dialled and who may call, decided before a byte is sent.
+//!
+//! The swarm's behaviours dial on their own (Kademlia asks strangers on its way), and what they
+//! dial is what other peers said. So the transport itself refuses addresses that are banned, and
+//! those that the internet does not route unless the user named them: or a peer could have us
+//! knock at the doors of our own network.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+
+use ironlight_spv::peers::is_routable;
+use libp2p::Multiaddr;
+use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
+
+use super::address::socket_address;
+
+#[derive(Debug, Default)]
+struct Lists {
+    named: HashSet<SocketAddr>,
+    banned: HashSet<IpAddr>,
+    allow_unroutable: bool,
+}
+
+/// Shared between the task that decides and the transport that obeys.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules(Arc<RwLock<Lists>>);
+
+impl Rules {
+    pub(super) fn new(allow_unroutable: bool) -> Self {
+        Self(Arc::new(RwLock::new(Lists { allow_unroutable, ..Lists::default() })))
+    }
+
+    /// The user wants this one.
+    pub(super) fn name(&self, address: SocketAddr) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).named.insert(address);
+    }
+
+    /// These are banned, and no others.
+    pub(super) fn ban_only(&self, banned: impl IntoIterator<Item = IpAddr>) {
+        let banned = banned.into_iter().collect();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).banned = banned;
+    }
+
+    fn may_dial(&self, address: &Multiaddr) -> bool {
+        let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        socket_address(address).is_some_and(|address| {
+            let reachable = lists.allow_unroutable || is_routable(address.ip());
+            lists.named.contains(&address) || (reachable && !lists.banned.contains(&address.ip()))
+        })
+    }
+
+    fn may_call(&self, address: &Multiaddr) -> bool {
+        let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        socket_address(address).is_none_or(|address| !lists.banned.contains(&address.ip()))
+    }
+}
+
+/// A transport that keeps to the rules.
+#[derive(Debug)]
+pub(super) struct Gated<T> {
+    inner: T,
+    rules: Rules,
+}
+
+impl<T> Gated<T> {
+    pub(super) const fn new(inner: T, rules: Rules) -> Self {
+        Self { inner, rules }
+    }
+}
+
+impl<T: Transport + Unpin> Transport for Gated<T> {
+    type Output = T::Output;
+    type Error = T::Error;
+    type ListenerUpgrade = T::ListenerUpgrade;
+    type Dial = T::Dial;
+
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<Self::Error>> {
+        self.inner.listen_on(id, address)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.inner.remove_listener(id)
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        options: DialOpts,
+    ) -> Result<Self::Dial, TransportError<Self::Error>> {
+        if self.rules.may_dial(&address) {
+            self.inner.dial(address, options)
+        } else {
+            Err(TransportError::MultiaddrNotSupported(address))
+        }
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
+        loop {
+            let event = std::task::ready!(Pin::new(&mut self.inner).poll(context));
+            match &event {
+                // Dropping the upgrade hangs up.
+                TransportEvent::Incoming { send_back_addr, .. }
+                    if !self.rules.may_call(send_back_addr) => {}
+                TransportEvent::Incoming { .. }
+                | TransportEvent::NewAddress { .. }
+                | TransportEvent::AddressExpired { .. }
+                | TransportEvent::ListenerClosed { .. }
+                | TransportEvent::ListenerError { .. } => return Poll::Ready(event),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn strangers_cannot_have_us_dial_into_our_own_network() {
+        let rules = Rules::new(false);
+        for inside in ["/ip4/127.0.0.1/tcp/22", "/ip4/10.0.0.7/udp/53/quic-v1", "/ip6/::1/tcp/22"] {
+            assert!(!rules.may_dial(&address(inside)), "{inside}");
+            assert!(Rules::new(true).may_dial(&address(inside)), "{inside}");
+        }
+        assert!(rules.may_dial(&address("/ip4/60.1.1.1/tcp/4001")));
+        rules.name("127.0.0.1:22".parse().unwrap());
+        assert!(rules.may_dial(&address("/ip4/127.0.0.1/tcp/22")));
+    }
+
+    #[test]
+    fn who_is_banned_is_neither_dialled_nor_let_in() {
+        let rules = Rules::new(false);
+        rules.ban_only(["60.1.1.1".parse().unwrap()]);
+        assert!(!rules.may_dial(&address("/ip4/60.1.1.1/tcp/4001")));
+        assert!(!rules.may_call(&address("/ip4/60.1.1.1/tcp/50000")));
+        assert!(rules.may_call(&address("/ip4/60.1.1.2/tcp/50000")));
+        rules.ban_only([]);
+        assert!(rules.may_call(&address("/ip4/60.1.1.1/tcp/50000")));
+    }
+
+    #[test]
+    fn names_and_relays_are_not_dialled() {
+        for odd in ["/dns4/example.com/tcp/1", "/ip4/60.1.1.1/sctp/1", "/p2p-circuit"] {
+            assert!(!Rules::new(true).may_dial(&address(odd)), "{odd}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Who else there is: what peers say of themselves and of others.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ironlight_spv::peers::{
+    AddressRecord, AddressSource, DisconnectCause, ServiceFlags, is_routable,
+};
+use libp2p::kad::{self, GetClosestPeersError, GetClosestPeersOk, QueryResult};
+use libp2p::{Multiaddr, PeerId as LightPeerId, identify, mdns};
+use tracing::{debug, info};
+
+use super::Swarm;
+use super::neighbour::{Role, Standing, plain_text};
+use crate::net::swarm::address::with_identity;
+
+/// Addresses of one peer that are looked at.
+const ADDRESSES: usize = 8;
+/// The pause between questions for more peers.
+const PAUSE: Duration = Duration::from_secs(60);
+/// What Kademlia finds comes from many, and counts as one teller.
+const KADEMLIA: AddressSource = AddressSource::DnsSeed(u16::MAX);
+
+impl Swarm {
+    pub(super) fn on_listening(&mut self, address: Multiaddr) {
+        let me = *self.inner.local_peer_id();
+        info!(address = with_identity(&address, me), "listening for light nodes");
+        self.listening.push(address);
+    }
+
+    pub(super) fn on_identify(&mut self, event: identify::Event) {
+        let identify::Event::Received { peer_id: id, info, .. } = event else { return };
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        neighbour.agent = plain_text(&info.agent_version);
+        let serves = info.protocols.contains(&self.names.headers);
+        let (standing, role) = (neighbour.standing.clone(), neighbour.role);
+        match (standing, role, serves) {
+            (Standing::Unknown | Standing::Client, Role::Chosen | Role::Caller, true) => {
+                self.admit(id);
+            }
+            (Standing::Unknown, Role::Chosen, false) => {
+                // Perhaps a node of another network, or one that only asks.
+                self.hang_up(
+                    id,
+                    DisconnectCause::Misbehaved,
+                    "it serves no headers of this network",
+                );
+            }
+            (Standing::Unknown, Role::Caller | Role::Errand, false) => {
+                neighbour.standing = Standing::Client;
+            }
+            (Standing::Unknown | Standing::Client, Role::Errand, true)
+            | (Standing::Client, _, false)
+            | (Standing::Serves(_), _, _) => {}
+        }
+        if serves {
+            self.learn_from(id, &info);
+        }
+    }
+
+    /// A peer's own addresses: for the policy to dial, for Kademlia to tell others.
+    fn learn_from(&mut self, id: LightPeerId, info: &identify::Info) {
+        let now = self.clock.now();
+        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let told = u32::try_from(info.listen_addrs.len().min(ADDRESSES)).unwrap_or(0);
+        let granted = neighbour.addresses.take_up_to(told, now.elapsed);
+        let source = AddressSource::Peer(neighbour.socket.ip());
+        let granted = usize::try_from(granted).unwrap_or(0);
+        let addresses: Vec<Multiaddr> = info.listen_addrs.iter().take(granted).cloned().collect();
+        let finds_others = info.protocols.contains(&self.names.kademlia);
+        for address in &addresses {
+            let known = self.learn(source, address, id);
+            if finds_others && known.is_some() {
+                self.inner.behaviour_mut().kademlia.add_address(&id, address.clone());
+            }
+        }
+    }
+
+    /// Takes in an address that somebody told, if it can be dialled.
+    fn learn(
+        &mut self,
+        source: AddressSource,
+        address: &Multiaddr,
+        id: LightPeerId,
+    ) -> Option<SocketAddr> {
+        let now = self.clock.now();
+        if id == *self.inner.local_peer_id() {
+            return None;
+        }
+        let socket = crate::net::swarm::address::socket_address(address)?;
+        if !self.allow_private && !is_routable(socket.ip()) {
+            return None;
+        }
+        let socket = self.directory.learn(address, Some(id))?;
+        let services = ServiceFlags::NETWORK;
+        let record = AddressRecord { addr: socket, services, last_seen: now.unix };
+        self.policy.add_addresses(source, &[record], now);
+        Some(socket)
+    }
+
+    /// Whether to look for more peers, and when.
+    pub(super) fn discovery_due(&self) -> Option<Duration> {
+        self.policy.wants_addresses(self.clock.now()).then_some(self.next_discovery)
+    }
+
+    /// Asks those who are connected whom they know, near a random place.
+    pub(super) fn discover(&mut self) {
+        let now = self.clock.now().elapsed;
+        if self.neighbours.is_empty() || self.discovery_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.next_discovery = now + PAUSE;
+        debug!("looking for more light nodes");
+        self.inner.behaviour_mut().kademlia.get_closest_peers(LightPeerId::random());
+    }
+
+    pub(super) fn on_kademlia(&mut self, event: kad::Event) {
+        let kad::Event::OutboundQueryProgressed { result, .. } = event else { return };
+        let QueryResult::GetClosestPeers(found) = result else { return };
+        let peers = match found {
+            Ok(GetClosestPeersOk { peers, .. }) => peers,
+            Err(GetClosestPeersError::Timeout { peers, .. }) => peers,
+        };
+        for peer in peers {
+            for address in peer.addrs.iter().take(ADDRESSES) {
+                self.learn(KADEMLIA, address, peer.peer_id);
+            }
+        }
+    }
+
+    pub(super) fn on_mdns(&mut self, event: mdns::Event) {
+        let mdns::Event::Discovered(found) = event else { return };
+        for (id, address) in found {
+            let Some(socket) = crate::net::swarm::address::socket_address(&address) else {
+                continue;
+            };
+            self.learn(AddressSource::Peer(socket.ip()), &address, id);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The task that owns the swarm and its peer policy.
+
+mod connections;
+mod discovery;
+mod exchange;
+mod gossip;
+mod neighbour;
+mod report;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ironlight_spv::peers::{BanEntry, PeerId, PeerPolicy, PolicyConfig};
+use ironlight_spv::{BlockHash, Params};
+use libp2p::futures::StreamExt as _;
+use libp2p::request_response::OutboundRequestId;
+use libp2p::swarm::{Config as Tuning, ConnectionId, SwarmEvent};
+use libp2p::{Multiaddr, PeerId as LightPeerId, Swarm as Inner};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::behaviour::{Behaviour, BehaviourEvent};
+use super::directory::Directory;
+use super::gate::Rules;
+use super::handle::{Command, LightEvent, SwarmHandle};
+use super::protocol::Names;
+use super::read_ahead::ReadAhead;
+use super::source::ChainSource;
+use super::traffic::Traffic;
+use super::{LightNetConfig, SwarmError, transport};
+use crate::clock::Clock;
+use crate::net::PeerNumbers;
+use exchange::{Decoded, Resend, Sent, Served};
+use gossip::Pending;
+use neighbour::Neighbour;
+
+/// Commands that may wait for the swarm.
+const COMMANDS: usize = 64;
+/// Events that may wait for the node; one holds at most 160 KB.
+const EVENTS: usize = 32;
+/// Without anything to wait for, look again after this.
+const AT_LATEST: Duration = Duration::from_secs(60);
+/// Identities remembered as blocked; the oldest is forgotten first.
+const MAX_BLOCKED: usize = 1024;
+
+/// What a swarm starts with.
+pub(crate) struct SwarmStart<'a> {
+    pub(crate) params: &'a Params,
+    pub(crate) config: LightNetConfig,
+    pub(crate) bans: Vec<BanEntry>,
+    pub(crate) numbers: PeerNumbers,
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+}
+
+/// The swarm; see the [module](super::super).
+pub(crate) struct Swarm {
+    inner: Inner<Behaviour>,
+    names: Names,
+    params: Params,
+    policy: PeerPolicy,
+    rules: Rules,
+    traffic: Traffic,
+    directory: Directory,
+    read_ahead: ReadAhead,
+    numbers: PeerNumbers,
+    clock: Clock,
+    allow_private: bool,
+    source: Option<Arc<dyn ChainSource>>,
+    /// Dials of the policy's choice that are under way.
+    dials: HashMap<ConnectionId, SocketAddr>,
+    neighbours: HashMap<LightPeerId, Neighbour>,
+    /// By the number that the sync machine knows them by.
+    by_number: BTreeMap<PeerId, LightPeerId>,
+    sent: HashMap<OutboundRequestId, Sent>,
+    resends: Vec<Resend>,
+    decoding: JoinSet<Decoded>,
+    serving: JoinSet<Served>,
+    pending_tips: Vec<Pending>,
+    /// The last tip of others that went on to everybody.
+    passed_on: Option<BlockHash>,
+    blocked: VecDeque<LightPeerId>,
+    next_discovery: Duration,
+    listening: Vec<Multiaddr>,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<LightEvent>,
+    /// Events that the node has no room for yet. At most a goodbye and a greeting a connection, an
+    /// answer a question, and what [`Swarm::tell_news`] lets in.
+    outbox: VecDeque<LightEvent>,
+}
+
+impl Swarm {
+    /// Listens and gets ready; [`run`](Self::run) does the rest.
+    ///
+    /// # Errors
+    /// [`SwarmError`]
+    pub(crate) fn new(
+        start: SwarmStart<'_>,
+    ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
+        let SwarmStart { params, config, bans, numbers, clock, seed } = start;
+        let key = config.key()?;
+        let rules = Rules::new(config.allow_private || config.mdns);
+        let traffic = Traffic::default();
+        let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
+        let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
+        let behaviour = Behaviour::new(params, &key, config.serve, config.mdns)?;
+        // Connections are closed by decision: one that is idle waits for the next block.
+        let tuning = Tuning::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
+        let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning);
+        let mut policy = PeerPolicy::new(
+            PolicyConfig {
+                manual_only: false,
+                allow_unroutable: config.allow_private || config.mdns,
+                ..PolicyConfig::default()
+            },
+            seed,
+        );
+        policy.import_bans(bans, clock.now());
+        let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (events, events_out) = mpsc::channel(EVENTS);
+        let mut swarm = Self {
+            inner,
+            names: Names::new(params),
+            params: params.clone(),
+            policy,
+            rules,
+            traffic,
+            directory: Directory::default(),
+            read_ahead: ReadAhead::default(),
+            numbers,
+            clock,
+            allow_private: config.allow_private || config.mdns,
+            source: None,
+            dials: HashMap::new(),
+            neighbours: HashMap::new(),
+            by_number: BTreeMap::new(),
+            sent: HashMap::new(),
+            resends: Vec::new(),
+            decoding: JoinSet::new(),
+            serving: JoinSet::new(),
+            pending_tips: Vec::new(),
+            passed_on: None,
+            blocked: VecDeque::new(),
+            next_discovery: Duration::ZERO,
+            listening: Vec::new(),
+            commands: commands_in,
+            events,
+            outbox: VecDeque::new(),
+        };
+        swarm.enforce_bans();
+        swarm.name_peers(&config.peers)?;
+        swarm.listen(&config.listen)?;
+        Ok((swarm, SwarmHandle { commands }, events_out))
+    }
+
+    fn listen(&mut self, addresses: &[Multiaddr]) -> Result<(), SwarmError> {
+        for address in addresses {
+            let failed = |error: libp2p::TransportError<std::io::Error>| SwarmError::Listen {
+                address: address.clone(),
+                reason: error.to_string(),
+            };
+            self.inner.listen_on(address.clone()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn name_peers(&mut self, peers: &[Multiaddr]) -> Result<(), SwarmError> {
+        for address in peers {
+            let Some(socket) = self.directory.learn(address, None) else {
+                return Err(SwarmError::Address { address: address.clone() });
+            };
+            self.rules.name(socket);
+            if !self.policy.add_manual(socket) {
+                info!(%address, "too many light nodes to connect to: left out");
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until `stop` is cancelled or the last handle is dropped, and hands back the policy with
+    /// all that it has learnt. Cancel safe in that nothing outlives it.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> PeerPolicy {
+        let events = self.events.clone();
+        loop {
+            self.dial();
+            self.drop_slow();
+            self.discover();
+            self.take_steps();
+            let wake = self.clock.instant(self.next_wake());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                room = events.reserve(), if !self.outbox.is_empty() => match room {
+                    Ok(room) => if let Some(event) = self.outbox.pop_front() {
+                        room.send(event);
+                    },
+                    Err(_closed) => break,
+                },
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => break,
+                },
+                Some(decoded) = self.decoding.join_next() => self.on_decoded(decoded),
+                Some(served) = self.serving.join_next() => self.on_served(served),
+                event = self.inner.select_next_some() => self.on_event(event),
+                () = sleep_until(wake) => self.on_time(),
+            }
+        }
+        info!("all light nodes are let go");
+        self.policy
+    }
+
+    fn next_wake(&self) -> Duration {
+        let latest = self.clock.now().elapsed + AT_LATEST;
+        let due = [
+            self.policy.poll_timeout(),
+            self.read_ahead.poll_timeout(),
+            self.resends.iter().map(|resend| resend.due).min(),
+            self.pending_tips.iter().map(|tip| tip.until).min(),
+            self.discovery_due(),
+        ];
+        due.into_iter().flatten().min().map_or(latest, |due| due.min(latest))
+    }
+
+    fn on_time(&mut self) {
+        let now = self.clock.now().elapsed;
+        self.read_ahead.handle_timeout(now);
+        self.resend(now);
+        self.settle_tips(now);
+        self.end_errands(now);
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::GetHeaders { peer, question } => {
+                self.read_ahead.ask(peer, question, self.clock.now().elapsed);
+            }
+            Command::Misbehaved { peer, offence, height } => {
+                self.on_misbehaved(peer, offence, height);
+            }
+            Command::Announce { header } => self.announce(&header),
+            Command::Serve { source } => self.source = Some(source),
+            // It fails when the one who asked did not wait.
+            Command::Report { answer } => drop(answer.send(self.report())),
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.on_established(peer_id, connection_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, cause, .. } => {
+                self.on_closed(peer_id, cause.as_ref());
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.on_dial_failed(connection_id, &error);
+            }
+            SwarmEvent::NewListenAddr { address, .. } => self.on_listening(address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.listening.retain(|listening| *listening != address);
+            }
+            SwarmEvent::ListenerError { error, .. } => warn!(%error, "a listener failed"),
+            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
+                warn!(?addresses, %error, "a listener is closed");
+            }
+            SwarmEvent::ConnectionClosed { .. }
+            | SwarmEvent::IncomingConnection { .. }
+            | SwarmEvent::IncomingConnectionError { .. }
+            | SwarmEvent::ListenerClosed { .. }
+            | SwarmEvent::Dialing { .. }
+            | SwarmEvent::NewExternalAddrCandidate { .. }
+            | SwarmEvent::ExternalAddrConfirmed { .. }
+            | SwarmEvent::ExternalAddrExpired { .. }
+            | SwarmEvent::NewExternalAddrOfPeer { .. } => {}
+            // libp2p's enum grows.
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Identify(event) => self.on_identify(event),
+            BehaviourEvent::Ping(event) => self.on_ping(&event),
+            BehaviourEvent::Kademlia(event) => self.on_kademlia(event),
+            BehaviourEvent::Mdns(event) => self.on_mdns(event),
+            BehaviourEvent::Gossip(event) => self.on_gossip(event),
+            BehaviourEvent::Headers(event) => self.on_exchange(event),
+            BehaviourEvent::Limits(never)
+            | BehaviourEvent::Memory(never)
+            | BehaviourEvent::Blocked(never) => match never {},
+        }
+    }
+
+    fn tell(&mut self, event: LightEvent) {
+        self.outbox.push_back(event);
+    }
+}

@@ -1,0 +1,110 @@
+//! A light node that we are connected to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ironlight_hardening::rate_limit::{Gcra, Quota};
+use ironlight_spv::peers::{DisconnectCause, PeerId};
+use libp2p::Multiaddr;
+
+use crate::net::Direction;
+use crate::net::swarm::serve::Allowance;
+use crate::net::swarm::traffic::Bytes;
+
+/// How fast one peer's addresses are taken in (Bitcoin Core, `MAX_ADDR_RATE_PER_SECOND`).
+const ADDRESS_QUOTA: Quota = Quota { burst: 32, per: Duration::from_secs(10) };
+
+/// Why we are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The policy chose it.
+    Chosen,
+    /// It called.
+    Caller,
+    /// Kademlia asks it on its way to somebody else.
+    Errand,
+}
+
+/// How far it has come as a peer of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has not said yet what it is.
+    Unknown,
+    /// It serves headers, and the sync machine knows it by this number.
+    Serves(PeerId),
+    /// It serves nothing.
+    Client,
+}
+
+/// One of them; all connections to it together.
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    /// The number that the policy knows it by.
+    pub(super) link: PeerId,
+    pub(super) socket: SocketAddr,
+    pub(super) address: Multiaddr,
+    pub(super) role: Role,
+    pub(super) standing: Standing,
+    pub(super) since: Duration,
+    pub(super) agent: String,
+    pub(super) ping: Option<Duration>,
+    pub(super) missed_pings: u32,
+    pub(super) bytes: Option<Arc<Bytes>>,
+    pub(super) headers: u64,
+    pub(super) allowance: Allowance,
+    pub(super) addresses: Gcra,
+    /// Why we hang up, where we do.
+    pub(super) goodbye: Option<(DisconnectCause, String)>,
+}
+
+impl Neighbour {
+    pub(super) fn new(
+        link: PeerId,
+        socket: SocketAddr,
+        address: Multiaddr,
+        role: Role,
+        since: Duration,
+    ) -> Self {
+        Self {
+            link,
+            socket,
+            address,
+            role,
+            standing: Standing::Unknown,
+            since,
+            agent: String::new(),
+            ping: None,
+            missed_pings: 0,
+            bytes: None,
+            headers: 0,
+            allowance: Allowance::new(),
+            addresses: Gcra::new(ADDRESS_QUOTA),
+            goodbye: None,
+        }
+    }
+
+    pub(super) const fn direction(&self) -> Direction {
+        match self.role {
+            Role::Chosen | Role::Errand => Direction::Outbound,
+            Role::Caller => Direction::Inbound,
+        }
+    }
+
+    /// The number that the sync machine knows it by.
+    pub(super) const fn number(&self) -> Option<PeerId> {
+        match self.standing {
+            Standing::Serves(number) => Some(number),
+            Standing::Unknown | Standing::Client => None,
+        }
+    }
+}
+
+/// A peer's words, safe to be shown and not too long.
+pub(super) fn plain_text(text: &str) -> String {
+    let plain = |letter: char| {
+        let safe = letter.is_ascii_alphanumeric() || " .,;-_/:?@()".contains(letter);
+        if safe { letter } else { '?' }
+    };
+    text.chars().take(128).map(plain).collect()
+}

@@ -1,0 +1,37 @@
+//! How the network stands.
+
+use super::Swarm;
+use crate::net::swarm::address::with_identity;
+use crate::net::{NetworkReport, PeerNetwork, PeerReport};
+
+impl Swarm {
+    pub(super) fn report(&self) -> NetworkReport {
+        let elapsed = self.clock.now().elapsed;
+        let me = *self.inner.local_peer_id();
+        let mut peers: Vec<PeerReport> = self
+            .neighbours
+            .iter()
+            .map(|(id, neighbour)| PeerReport {
+                peer: neighbour.number().unwrap_or(neighbour.link),
+                network: PeerNetwork::LibP2p,
+                address: with_identity(&neighbour.address, *id),
+                direction: neighbour.direction(),
+                named: self.policy.is_manual(neighbour.socket),
+                agent: neighbour.agent.clone(),
+                connected_for: elapsed.saturating_sub(neighbour.since),
+                ping: neighbour.ping,
+                bytes_in: neighbour.bytes.as_ref().map_or(0, |bytes| bytes.received()),
+                bytes_out: neighbour.bytes.as_ref().map_or(0, |bytes| bytes.sent()),
+                headers: neighbour.headers,
+            })
+            .collect();
+        peers.sort_by_key(|peer| peer.peer);
+        NetworkReport {
+            network: PeerNetwork::LibP2p,
+            bytes_in: self.traffic.all().received(),
+            bytes_out: self.traffic.all().sent(),
+            listening: self.listening.iter().map(|address| with_identity(address, me)).collect(),
+            peers,
+        }
+    }
+}
