@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
-//! `daemon` adds what the program `ironlight` needs, control socket and command line.
+//! `libp2p` the network of light nodes; `daemon` what the program `ironlight` needs, control socket and
+//! command line.
 
 #[cfg(feature = "daemon")]
 pub mod api;
@@ -43,7 +44,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const SIGNET_CAVEAT: &str =
     "signet blocks are signed outside their headers: headers prove work only";
 
-/// The README's example is compiled with the documentation tests.
-#[cfg(doctest)]
+/// The README's examples are compiled with the documentation tests, where all that they use is there.
+#[cfg(all(doctest, feature = "libp2p"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

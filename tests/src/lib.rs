@@ -16,11 +16,13 @@
 mod core;
 mod daemon;
 mod fake;
+mod stranger;
 mod wire;
 
 pub use self::core::BitcoinCore;
 pub use daemon::Daemon;
 pub use fake::{Behaviour, FakeNode};
+pub use stranger::Stranger;
 pub use wire::Wire;
 
 use std::net::TcpListener;

@@ -152,7 +152,7 @@ mod tests {
     /// by message, for there are three thousand million of them; a short period stands in for most.
     fn longest() {
         let mainnet = Params::new(ironlight_spv::Network::Mainnet);
-        let bound = presync_memory_bound(&mainnet, mainnet.genesis.time(), BEGAN);
+        let bound = presync_memory_bound(&mainnet, mainnet.genesis.time(), BEGAN, MAX);
         println!("bound on mainnet from genesis: {bound} bytes a peer");
         assert!(bound <= LIMIT);
 

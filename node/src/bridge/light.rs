@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ironlight_spv::peers::{BanEntry, Offence, PeerPolicy};
 use ironlight_spv::sync::{PeerId, SyncOffence};
-use ironlight_spv::{BlockHash, BlockHeight, Header};
+use ironlight_spv::{BlockHash, Header};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,8 +50,8 @@ impl LightPeers {
         self.joined.contains(&peer)
     }
 
-    async fn report(&self, peer: PeerId, offence: Offence, height: Option<BlockHeight>) {
-        if let Err(stopped) = self.swarm.misbehaved(peer, offence, height).await {
+    async fn report(&self, peer: PeerId, offence: Offence, header: Option<BlockHash>) {
+        if let Err(stopped) = self.swarm.misbehaved(peer, offence, header).await {
             debug!(%stopped, "report dropped");
         }
     }
@@ -93,7 +93,7 @@ impl HeaderNetwork for LightPeers {
     }
 
     async fn misbehaved(&self, peer: PeerId, offence: SyncOffence) {
-        self.report(peer, offence.offence(), offence.height()).await;
+        self.report(peer, offence.offence(), offence.hash()).await;
     }
 
     async fn stalled(&self, peer: PeerId) {

@@ -10,7 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use ironlight_spv::chain::{Blame, HeaderError, Violation};
 use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{
-    HeaderSync, PeerId, PeerStatus, SyncAction, SyncEvent, SyncOffence, SyncState,
+    HeaderSync, MAX_HEADERS, MAX_PAGE, PeerId, PeerStatus, SyncAction, SyncEvent, SyncOffence,
+    SyncState,
 };
 use ironlight_spv::{
     BlockHash, Header, HeaderChain, HeaderRun, LinkedBatch, TipChange, VerifiedBatch,
@@ -166,7 +167,11 @@ impl<N: HeaderNetwork> Writer<N> {
         let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
         match input {
             NetworkInput::Joined { peer, network, address, user_agent } => {
-                self.sync.handle_connected(&chain, peer, now);
+                let page = match network {
+                    PeerNetwork::Bitcoin => MAX_HEADERS,
+                    PeerNetwork::LibP2p => MAX_PAGE,
+                };
+                self.sync.handle_connected_with(&chain, peer, page, now);
                 self.events
                     .publish(ChainEvent::PeerJoined { peer: peer.0, address: address.clone() });
                 let phase = String::new();

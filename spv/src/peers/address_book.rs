@@ -222,6 +222,10 @@ impl AddressBook {
         drawn
     }
 
+    pub(super) fn contains(&self, addr: SocketAddr) -> bool {
+        self.places.contains_key(&addr)
+    }
+
     fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut Entry> {
         let place = *self.places.get(&addr)?;
         self.slots.get_mut(place)?.as_mut()

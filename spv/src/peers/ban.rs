@@ -80,8 +80,10 @@ impl BanList {
     }
 }
 
-/// What one owner cannot change: the IPv4 address, or the first 64 bits of an IPv6 one.
-pub(super) fn owner(ip: IpAddr) -> IpAddr {
+/// What one owner cannot change: the IPv4 address, or the first 64 bits of an IPv6 one. A ban of an
+/// address is one of its owner.
+#[must_use]
+pub fn owner(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => {

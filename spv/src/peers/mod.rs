@@ -33,7 +33,7 @@ pub use bitcoin::p2p::ServiceFlags;
 
 use crate::time::UnixTime;
 pub use address_book::ADDRESS_BOOK_SIZE;
-pub use ban::{BanEntry, MAX_BANS};
+pub use ban::{BanEntry, MAX_BANS, owner};
 pub use group::{NetworkGroup, is_routable};
 pub use policy::{MAX_MANUAL_PEERS, PeerPolicy};
 pub use random::SplitMix64;

@@ -256,6 +256,12 @@ impl PeerPolicy {
         self.manual.contains_key(&addr)
     }
 
+    /// Whether it may choose this address: the user named it, or its book holds it.
+    #[must_use]
+    pub fn knows(&self, addr: SocketAddr) -> bool {
+        self.is_manual(addr) || self.book.contains(addr)
+    }
+
     /// Peers connected.
     #[must_use]
     pub fn connected(&self) -> usize {

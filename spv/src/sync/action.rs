@@ -90,11 +90,11 @@ impl SyncOffence {
         }
     }
 
-    /// The height of the header that is invalid, where it is known.
+    /// The hash of the header that is invalid.
     #[must_use]
-    pub const fn height(&self) -> Option<BlockHeight> {
+    pub const fn hash(&self) -> Option<BlockHash> {
         match self {
-            Self::InvalidHeader { height, .. } => *height,
+            Self::InvalidHeader { hash, .. } => Some(*hash),
             Self::TooManyHeaders { .. } => None,
         }
     }

@@ -2,7 +2,6 @@
 
 use bitcoin::{BlockHash, Work};
 
-use super::MAX_HEADERS;
 use super::action::{GaveUp, SyncAction, SyncOffence};
 use super::machine::{HeaderSync, threshold};
 use super::peer::{PeerId, Pending, Turn};
@@ -51,11 +50,12 @@ fn fault(batch: &LinkedBatch) -> Option<SyncOffence> {
     Some(SyncOffence::InvalidHeader { hash, height: None, violation })
 }
 
-pub(super) fn is_full(batch: &LinkedBatch) -> bool {
-    batch.len() >= MAX_HEADERS
-}
-
 impl HeaderSync {
+    /// Whether a message says that there may be more.
+    pub(super) fn is_full(&self, id: PeerId, batch: &LinkedBatch) -> bool {
+        self.peers.get(&id).is_some_and(|peer| batch.len() >= peer.page)
+    }
+
     /// Decides what a message is: the next of a presync, an agreeing opinion, headers that connect,
     /// or ones that do not.
     pub(super) fn take_headers(
@@ -159,7 +159,7 @@ impl HeaderSync {
         place: &Placement,
         now: Now,
     ) {
-        let full = is_full(&batch);
+        let full = self.is_full(id, &batch);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.unconnecting = 0;
         // A few headers that do not continue the presync are an announcement beside it, or so it
@@ -222,7 +222,7 @@ impl HeaderSync {
             // Not even the first has proof of work.
             return self.refuse_fault(id, &batch);
         };
-        let full = is_full(&batch);
+        let full = self.is_full(id, &batch);
         let sound = batch.failure().is_none();
         let Some(peer) = self.peers.get_mut(&id) else { return };
         // What a presync has brought in so far must not be evicted before the rest is here.
@@ -232,12 +232,13 @@ impl HeaderSync {
         if pinned {
             self.take_pin(end);
         }
-        self.act(SyncAction::Apply { peer: id, batch });
         let primary = self.primary == Some(id);
         if direct && full && sound && primary && self.engage(id, now) {
             self.count_batch(id);
+            // Asked before the driver applies these, so that the answer comes meanwhile.
             self.ask(id, ahead(chain, end), None, now);
         }
+        self.act(SyncAction::Apply { peer: id, batch });
     }
 
     /// One more batch of the primary without being done.

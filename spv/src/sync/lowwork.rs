@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::action::{GaveUp, SyncEvent, SyncOffence};
-use super::answer::{Placement, is_full};
+use super::answer::Placement;
 use super::machine::{HeaderSync, threshold};
 use super::peer::{Peer, PeerId};
 use super::presync::{Presync, Step};
@@ -54,6 +54,7 @@ impl HeaderSync {
         let presync =
             if self.config.defences.commitments { presync } else { presync.without_comparison() };
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        let presync = presync.with_page(peer.page);
         peer.presync = Some(Box::new(presync));
         self.tell(SyncEvent::PresyncStarted { peer: id, height: place.start.height });
         self.advance_presync(chain, id, batch, place.known, now);
@@ -94,7 +95,8 @@ impl HeaderSync {
             Some((start, _)) if !redownload => {
                 self.end_presync(id, None);
                 let place = Placement { known: batch.len(), start };
-                self.take_known(chain, id, &place, is_full(batch), true, now);
+                let full = self.is_full(id, batch);
+                self.take_known(chain, id, &place, full, true, now);
             }
             Some(_) | None => self.advance_presync(chain, id, batch, 0, now),
         }
@@ -108,7 +110,7 @@ impl HeaderSync {
         from: usize,
         now: Now,
     ) {
-        let full = is_full(batch);
+        let full = self.is_full(id, batch);
         let Some(presync) = self.presync_mut(id) else { return };
         let step = presync.advance(chain.params(), batch, from, full);
         self.take_lead(id);

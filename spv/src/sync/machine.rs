@@ -7,11 +7,11 @@ use core::time::Duration;
 
 use bitcoin::{BlockHash, Work};
 
-use super::MAX_HEADERS;
 use super::action::{GaveUp, SyncAction, SyncEvent, SyncOffence, SyncState, SyncStatus};
 use super::config::SyncConfig;
 use super::peer::{Peer, PeerId, Turn};
 use super::presync::Presync;
+use super::{MAX_HEADERS, MAX_PAGE};
 use crate::chain::{HeaderChain, LinkedBatch, work_of};
 use crate::header::Header;
 use crate::peers::derive;
@@ -104,8 +104,21 @@ impl HeaderSync {
     /// A peer can be asked now. Beyond [`SyncConfig::max_peers`] it is left alone, and is not taken up
     /// later either, when others have left: report it again then, or have fewer connections.
     pub fn handle_connected(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
+        self.handle_connected_with(chain, peer, MAX_HEADERS, now);
+    }
+
+    /// As [`handle_connected`](Self::handle_connected), for a peer whose messages hold up to `page`
+    /// headers, at most [`MAX_PAGE`]; one that holds as many is taken to say that there may be more.
+    pub fn handle_connected_with(
+        &mut self,
+        chain: &HeaderChain,
+        peer: PeerId,
+        page: usize,
+        now: Now,
+    ) {
         if self.peers.len() < self.config.max_peers {
-            self.peers.entry(peer).or_insert_with(Peer::new);
+            let page = page.clamp(1, MAX_PAGE);
+            self.peers.entry(peer).or_insert_with(|| Peer::new(page));
         }
         self.schedule(chain, now);
     }
@@ -130,7 +143,8 @@ impl HeaderSync {
         headers: Vec<Header>,
         now: Now,
     ) {
-        if headers.len() > MAX_HEADERS {
+        let page = self.peers.get(&peer).map_or(MAX_HEADERS, |known| known.page);
+        if headers.len() > page {
             // Not worth hashing.
             let count = headers.len();
             self.refuse(peer, SyncOffence::TooManyHeaders { count });
@@ -153,7 +167,7 @@ impl HeaderSync {
         if known.turn == Turn::Refused {
             return;
         }
-        if batch.len() > MAX_HEADERS {
+        if batch.len() > known.page {
             self.refuse(peer, SyncOffence::TooManyHeaders { count: batch.len() });
         } else if known.pending.is_some() {
             // The driver broke its promise; what was sent is asked for again later.

@@ -59,5 +59,7 @@ pub use peer::PeerId;
 pub use presync::memory_bound as presync_memory_bound;
 pub use start::{StartAction, StartConfig, StartFetch};
 
-/// Headers in a message at most; as many mean that there may be more.
+/// Headers in a message of a peer of Bitcoin's network at most; as many mean that there may be more.
 pub const MAX_HEADERS: usize = 2000;
+/// The same of any peer: see [`HeaderSync::handle_connected_with`].
+pub const MAX_PAGE: usize = 8000;

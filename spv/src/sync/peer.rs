@@ -92,6 +92,8 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 pub(super) struct Peer {
+    /// Headers in a message of its at most; as many mean that there may be more.
+    pub(super) page: usize,
     pub(super) turn: Turn,
     pub(super) request: Option<Request>,
     pub(super) pending: Option<Pending>,
@@ -121,8 +123,9 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(page: usize) -> Self {
         Self {
+            page,
             turn: Turn::Waiting,
             request: None,
             pending: None,

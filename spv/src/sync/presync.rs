@@ -31,19 +31,25 @@ const MAX_BLOCKS_A_SECOND: u64 = 6;
 /// A header without its parent's hash.
 const COMPACT: usize = Header::SIZE - 32;
 
-/// The most bytes that one presync holds, from a start with this median time past.
+/// The most bytes that one presync holds, from a start with this median time past, of a peer whose
+/// messages hold up to `page` headers.
 ///
 /// The bits of the longest chain that can exist by now, plus a full buffer and one message behind
 /// it at 48 bytes a header, plus what the queues themselves take. Mainnet from genesis in 2026:
-/// 0.66 MB of bits and 0.83 MB of headers, 1.49 MB together.
+/// 0.66 MB of bits and 0.83 MB of headers, 1.49 MB together, with messages of 2,000 headers.
 #[must_use]
-pub fn memory_bound(params: &Params, start_median_time: UnixTime, now: UnixTime) -> usize {
+pub fn memory_bound(
+    params: &Params,
+    start_median_time: UnixTime,
+    now: UnixTime,
+    page: usize,
+) -> usize {
     let bits = max_commitments(params, start_median_time, now);
     let bits = usize::try_from(bits).unwrap_or(usize::MAX);
     let chunks = bits.div_ceil(CHUNK_BITS).saturating_add(1);
     // A queue of pointers to chunks may have doubled just now.
     let chunks = chunks.saturating_mul(CHUNK_BITS / 8 + 4 * size_of::<usize>());
-    let headers = buffer_capacity(params).saturating_mul(COMPACT);
+    let headers = kept(params).saturating_add(page).saturating_mul(COMPACT);
     size_of::<Presync>().saturating_add(chunks).saturating_add(headers)
 }
 
@@ -52,9 +58,9 @@ fn max_commitments(params: &Params, start: UnixTime, now: UnixTime) -> u64 {
     MAX_BLOCKS_A_SECOND * seconds / u64::from(params.presync.commitment_period.max(1))
 }
 
-fn buffer_capacity(params: &Params) -> usize {
-    let buffer = usize::try_from(params.presync.redownload_buffer).unwrap_or(usize::MAX);
-    buffer.saturating_add(MAX_HEADERS)
+/// Headers that are held back at the second download. One message more may be held.
+fn kept(params: &Params) -> usize {
+    usize::try_from(params.presync.redownload_buffer).unwrap_or(usize::MAX)
 }
 
 /// What the driver of a presync is to do next.
@@ -107,7 +113,8 @@ struct Buffer {
     headers: VecDeque<[u8; COMPACT]>,
     /// The parent of the first header held.
     first_parent: BlockHash,
-    capacity: usize,
+    /// So many are held back.
+    kept: usize,
     /// The threshold was reached once more: all is released, and bits are not compared any more.
     complete: bool,
 }
@@ -124,6 +131,8 @@ pub(super) struct Presync {
     cursor: Cursor,
     redownload: Option<Buffer>,
     compare: bool,
+    /// Headers in one of the peer's messages at most.
+    page: usize,
 }
 
 impl Presync {
@@ -147,7 +156,13 @@ impl Presync {
             cursor: Cursor::at(start),
             redownload: None,
             compare: true,
+            page: MAX_HEADERS,
         }
+    }
+
+    /// For a peer whose messages hold up to so many headers.
+    pub(super) fn with_page(self, page: usize) -> Self {
+        Self { page, ..self }
     }
 
     /// Takes any chain at the second download. For tests of what the comparison is for.
@@ -244,11 +259,11 @@ impl Presync {
         // Made once in its full size: growing by doubling would cost half as much again.
         let held = usize::try_from(self.cursor.height.0.saturating_sub(self.start.height.0))
             .unwrap_or(usize::MAX)
-            .saturating_add(MAX_HEADERS);
+            .saturating_add(self.page);
         self.redownload = Some(Buffer {
-            headers: VecDeque::with_capacity(held.min(buffer_capacity(params))),
+            headers: VecDeque::with_capacity(held.min(kept(params).saturating_add(self.page))),
             first_parent: self.start.hash,
-            capacity: buffer_capacity(params).saturating_sub(MAX_HEADERS),
+            kept: kept(params),
             complete: false,
         });
         let (height, work) = (self.cursor.height, self.cursor.work.total);
@@ -260,7 +275,7 @@ impl Presync {
     /// more must be downloaded first.
     pub(super) fn release(&mut self) -> Vec<Header> {
         let Some(buffer) = &mut self.redownload else { return Vec::new() };
-        let kept = if buffer.complete { 0 } else { buffer.capacity };
+        let kept = if buffer.complete { 0 } else { buffer.kept };
         let ready = buffer.headers.len().saturating_sub(kept).min(MAX_HEADERS);
         let mut released = Vec::with_capacity(ready);
         for bytes in buffer.headers.drain(..ready) {

@@ -29,10 +29,10 @@ const MAX_CONNECTIONS: u32 = 192;
 const MAX_HANDSHAKES: u32 = 32;
 /// Two sides may dial each other at the same time.
 const MAX_PER_PEER: u32 = 2;
-/// No connection is taken while the process holds more memory than this.
+/// A node that serves takes no connection while its process holds more memory than this.
 const MAX_MEMORY: usize = 1 << 30;
-/// Requests of one peer that are answered at the same time.
-const MAX_STREAMS: usize = 16;
+/// Requests that are answered at the same time, and those in flight, on one connection.
+const MAX_STREAMS: usize = 6;
 /// A request that is not answered by then has failed.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// What a tip weighs in gossip at most: the header, its topic's name, and the frame.
@@ -47,7 +47,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     pub(super) limits: connection_limits::Behaviour,
-    pub(super) memory: memory_connection_limits::Behaviour,
+    pub(super) memory: Toggle<memory_connection_limits::Behaviour>,
     pub(super) blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
@@ -76,7 +76,10 @@ impl Behaviour {
         let protocols = [(names.headers.clone(), support)];
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits()),
-            memory: memory_connection_limits::Behaviour::with_max_bytes(MAX_MEMORY),
+            // What else is in a wallet's process is none of our business.
+            memory: Toggle::from(
+                serve.then(|| memory_connection_limits::Behaviour::with_max_bytes(MAX_MEMORY)),
+            ),
             blocked: allow_block_list::Behaviour::default(),
             identify: identify(&names, key, serve),
             ping: ping::Behaviour::default(),
@@ -167,6 +170,7 @@ fn message_id(message: &gossipsub::Message) -> MessageId {
 /// peer policy bounds those.
 fn score(names: &Names) -> PeerScoreParams {
     let topic = TopicScoreParams {
+        topic_weight: 1.0,
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
         invalid_message_deliveries_weight: -100.0,

@@ -2,8 +2,8 @@
 //!
 //! The swarm's behaviours dial on their own (Kademlia asks strangers on its way), and what they
 //! dial is what other peers said. So the transport itself refuses addresses that are banned, and
-//! those that the internet does not route unless the user named them: or a peer could have us
-//! knock at the doors of our own network.
+//! those that the internet does not route, or that belong to other services, unless the user named
+//! them: or a peer could have us knock at the doors of our own network, or of mail servers.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -11,17 +11,27 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
-use ironlight_spv::peers::is_routable;
+use ironlight_spv::peers::{is_routable, owner};
 use libp2p::Multiaddr;
 use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
 
 use super::address::socket_address;
 
+/// Ports below belong to other services.
+const FIRST_PORT: u16 = 1024;
+
 #[derive(Debug, Default)]
 struct Lists {
     named: HashSet<SocketAddr>,
+    /// The owners of the addresses.
     banned: HashSet<IpAddr>,
     allow_unroutable: bool,
+}
+
+impl Lists {
+    fn is_banned(&self, address: SocketAddr) -> bool {
+        self.banned.contains(&owner(address.ip()))
+    }
 }
 
 /// Shared between the task that decides and the transport that obeys.
@@ -40,7 +50,7 @@ impl Rules {
 
     /// These are banned, and no others.
     pub(super) fn ban_only(&self, banned: impl IntoIterator<Item = IpAddr>) {
-        let banned = banned.into_iter().collect();
+        let banned = banned.into_iter().map(owner).collect();
         self.0.write().unwrap_or_else(PoisonError::into_inner).banned = banned;
     }
 
@@ -48,13 +58,14 @@ impl Rules {
         let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
         socket_address(address).is_some_and(|address| {
             let reachable = lists.allow_unroutable || is_routable(address.ip());
-            lists.named.contains(&address) || (reachable && !lists.banned.contains(&address.ip()))
+            let decent = reachable && address.port() >= FIRST_PORT;
+            lists.named.contains(&address) || (decent && !lists.is_banned(address))
         })
     }
 
     fn may_call(&self, address: &Multiaddr) -> bool {
         let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        socket_address(address).is_none_or(|address| !lists.banned.contains(&address.ip()))
+        socket_address(address).is_none_or(|address| !lists.is_banned(address))
     }
 }
 
@@ -132,11 +143,14 @@ mod tests {
     #[test]
     fn strangers_cannot_have_us_dial_into_our_own_network() {
         let rules = Rules::new(false);
-        for inside in ["/ip4/127.0.0.1/tcp/22", "/ip4/10.0.0.7/udp/53/quic-v1", "/ip6/::1/tcp/22"] {
+        for inside in
+            ["/ip4/127.0.0.1/tcp/2022", "/ip4/10.0.0.7/udp/5353/quic-v1", "/ip6/::1/tcp/2022"]
+        {
             assert!(!rules.may_dial(&address(inside)), "{inside}");
             assert!(Rules::new(true).may_dial(&address(inside)), "{inside}");
         }
         assert!(rules.may_dial(&address("/ip4/60.1.1.1/tcp/4001")));
+        assert!(!rules.may_dial(&address("/ip4/60.1.1.1/tcp/25")));
         rules.name("127.0.0.1:22".parse().unwrap());
         assert!(rules.may_dial(&address("/ip4/127.0.0.1/tcp/22")));
     }
@@ -148,13 +162,16 @@ mod tests {
         assert!(!rules.may_dial(&address("/ip4/60.1.1.1/tcp/4001")));
         assert!(!rules.may_call(&address("/ip4/60.1.1.1/tcp/50000")));
         assert!(rules.may_call(&address("/ip4/60.1.1.2/tcp/50000")));
+        rules.ban_only(["2a01:4f8:1:2::".parse().unwrap()]);
+        assert!(!rules.may_call(&address("/ip6/2a01:4f8:1:2:3::9/tcp/50000")));
+        assert!(rules.may_call(&address("/ip6/2a01:4f8:1:3::9/tcp/50000")));
         rules.ban_only([]);
         assert!(rules.may_call(&address("/ip4/60.1.1.1/tcp/50000")));
     }
 
     #[test]
     fn names_and_relays_are_not_dialled() {
-        for odd in ["/dns4/example.com/tcp/1", "/ip4/60.1.1.1/sctp/1", "/p2p-circuit"] {
+        for odd in ["/dns4/example.com/tcp/4001", "/ip4/60.1.1.1/sctp/4001", "/p2p-circuit"] {
             assert!(!Rules::new(true).may_dial(&address(odd)), "{odd}");
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ironlight_spv::peers::{Offence, PeerId};
-use ironlight_spv::{BlockHeight, Header};
+use ironlight_spv::{BlockHash, Header};
 use tokio::sync::{mpsc, oneshot};
 
 use super::read_ahead::Question;
@@ -15,7 +15,7 @@ use crate::net::NetworkReport;
 pub(crate) enum LightEvent {
     /// It serves headers and can be asked.
     Joined { peer: PeerId, address: String, agent: String },
-    /// It sent headers, at most 2000; none at all is an answer, too.
+    /// It sent headers, at most 8,000; none at all is an answer, too.
     Headers { peer: PeerId, headers: Vec<Header> },
     /// It is gone.
     Left { peer: PeerId, reason: String },
@@ -23,7 +23,7 @@ pub(crate) enum LightEvent {
 
 pub(super) enum Command {
     GetHeaders { peer: PeerId, question: Question },
-    Misbehaved { peer: PeerId, offence: Offence, height: Option<BlockHeight> },
+    Misbehaved { peer: PeerId, offence: Offence, header: Option<BlockHash> },
     Announce { header: Header },
     Serve { source: Arc<dyn ChainSource> },
     Report { answer: oneshot::Sender<NetworkReport> },
@@ -50,14 +50,14 @@ impl SwarmHandle {
         self.send(Command::GetHeaders { peer, question }).await
     }
 
-    /// Reports what a peer did wrong, and at which height, where it was a header.
+    /// Reports what a peer did wrong, and the hash of the header, where it was one.
     pub(crate) async fn misbehaved(
         &self,
         peer: PeerId,
         offence: Offence,
-        height: Option<BlockHeight>,
+        header: Option<BlockHash>,
     ) -> Result<(), SwarmStopped> {
-        self.send(Command::Misbehaved { peer, offence, height }).await
+        self.send(Command::Misbehaved { peer, offence, header }).await
     }
 
     /// Tells everybody of a new tip.

@@ -16,7 +16,8 @@
 //! - Nothing that a peer says is believed: neither who has a header nor at which height it is.
 //!
 //! What an attacker can grow, in all: 128 connections to us, 16 of them from one network group;
-//! for each, 16 requests being answered and two pages of 512 KB being received; 4096 addresses.
+//! for each, six messages on their way of at most 512 KB, and 2,000 tips of 80 bytes that gossip
+//! remembers for two minutes; 8192 addresses.
 
 mod address;
 mod behaviour;

@@ -2,6 +2,7 @@ use super::*;
 use crate::chain::work_of;
 use crate::generate::Miner;
 use crate::params::{Network, PresyncParams};
+use crate::sync::MAX_PAGE;
 
 const NOW: UnixTime = UnixTime(1_700_000_000);
 
@@ -119,6 +120,7 @@ fn a_forbidden_change_of_difficulty_is_a_fault() {
 #[test]
 fn mainnet_from_genesis_stays_under_a_megabyte_and_a_half() {
     let params = Params::new(Network::Mainnet);
-    let bound = memory_bound(&params, params.genesis.time(), UnixTime(1_790_000_000));
-    assert!(bound <= 1_500_000, "{bound} bytes");
+    let bound = |page| memory_bound(&params, params.genesis.time(), UnixTime(1_790_000_000), page);
+    assert!(bound(MAX_HEADERS) <= 1_500_000, "{} bytes", bound(MAX_HEADERS));
+    assert!(bound(MAX_PAGE) <= 1_800_000, "{} bytes", bound(MAX_PAGE));
 }

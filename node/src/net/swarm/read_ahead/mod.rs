@@ -1,9 +1,8 @@
 //! Several ranges of headers in flight, from several peers, for a sync that asks one peer for one
 //! message at a time.
 //!
-//! The sync machine knows messages of at most 2,000 headers, as Bitcoin's protocol has them. Over
-//! libp2p a page holds more, and a peer can be asked by height: so what a peer will be asked next is
-//! fetched before it is asked for. [`ReadAhead`] does no I/O: questions, pages and failures go in,
+//! Over libp2p a peer can be asked by height: so what it will be asked next is fetched before it is
+//! asked for. [`ReadAhead`] does no I/O: questions, pages and failures go in,
 //! requests and messages come out.
 //!
 //! Invariants:
@@ -11,10 +10,10 @@
 //! - Pages of other peers are used only where the machine says that they may be ("shared"), only if
 //!   they follow the page before, and their origin is remembered: a fault in them is theirs.
 //! - A question that does not go on where the last one ended forgets what was fetched for it.
-//!
 //! - Nothing is fetched for a question that was asked once only: a second opinion costs one message.
 //!
-//! What an attacker can grow: [`WINDOW`] pages a peer that is asked.
+//! What an attacker can grow: for a peer that is asked, [`WINDOW`] pages of 640 KB, and the hashes of
+//! [`HANDED`] of others' pages, 256 KB each.
 
 mod stream;
 
@@ -22,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bitcoin::BlockHash;
-use ironlight_spv::sync::{MAX_HEADERS, PeerId};
+use ironlight_spv::sync::{MAX_PAGE as MESSAGE, PeerId};
 use ironlight_spv::{BlockHeight, Header};
 use stream::{Absorbed, Range, RangeState, Stream};
 
@@ -36,8 +35,11 @@ const WINDOW_ALONE: usize = 2;
 const IN_FLIGHT: usize = 2;
 /// Another peer's page that everything waits for is asked of the peer itself after so long.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Where pages came from is remembered for so many of them.
-const ORIGINS: usize = 16;
+/// Whose headers were handed on is remembered for so many pages: those that the sync machine has
+/// not judged yet are two at most.
+const HANDED: usize = 4;
+// A page that was asked for by height is one message, if nothing is missing.
+const _: () = assert!(MAX_PAGE as usize == MESSAGE);
 
 /// What the machine asks.
 #[derive(Clone, Debug)]
@@ -97,6 +99,9 @@ impl ReadAhead {
         self.peers.remove(&peer);
         self.tips.remove(&peer);
         self.streams.remove(&peer);
+        for stream in self.streams.values_mut() {
+            stream.unhelpful.remove(&peer);
+        }
         let concerned =
             |(_, (from, name)): &(&Ticket, &(PeerId, PeerId))| *from == peer || *name == peer;
         let lost: Vec<Ticket> =
@@ -127,11 +132,9 @@ impl ReadAhead {
 
     /// Forgets what was fetched for a peer, and asks it a question of the machine's.
     fn open(&mut self, peer: PeerId, wanted: Wanted, waiting: Vec<BlockHash>) {
-        let most = u32::try_from(MAX_HEADERS).unwrap_or(MAX_PAGE);
-        let opening = Some(self.request(peer, peer, HeadersRequest { wanted, most }));
+        let opening = Some(self.request(peer, peer, HeadersRequest { wanted, most: MAX_PAGE }));
         let stream = self.streams.entry(peer).or_default();
-        let origins = std::mem::take(&mut stream.origins);
-        *stream = Stream { waiting: Some(waiting), opening, origins, ..Stream::default() };
+        *stream = Stream { waiting: Some(waiting), opening, ..stream.forgotten() };
     }
 
     /// A page came.
@@ -150,6 +153,7 @@ impl ReadAhead {
             range.state = RangeState::Here { from, page };
         }
         self.proceed(name, now);
+        self.fetch_for_all(now);
     }
 
     /// A request came to nothing.
@@ -166,6 +170,7 @@ impl ReadAhead {
         } else if let Some(at) = stream.ranges.iter().position(|r| r.is_asked_by(ticket)) {
             self.ask_itself(name, at, from, now);
         }
+        self.fetch_for_all(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
@@ -195,14 +200,11 @@ impl ReadAhead {
         self.tickets.get(&ticket).is_some_and(|(from, name)| from != name)
     }
 
-    /// Who sent the header at a height that was handed on in a peer's name.
-    pub(super) fn origin(&self, peer: PeerId, height: BlockHeight) -> PeerId {
-        let origins = self.streams.get(&peer).map(|stream| &stream.origins);
-        let within = |(first, end, _): &&(BlockHeight, BlockHeight, PeerId)| {
-            (*first..*end).contains(&height)
-        };
-        let found = origins.and_then(|origins| origins.iter().rev().find(within));
-        found.map_or(peer, |(_, _, from)| *from)
+    /// Who sent a header that was handed on in a peer's name.
+    pub(super) fn origin(&self, peer: PeerId, hash: &BlockHash) -> PeerId {
+        let handed = self.streams.get(&peer).map(|stream| &stream.handed);
+        let found = handed.and_then(|them| them.iter().find(|(_, theirs)| theirs.contains(hash)));
+        found.map_or(peer, |(from, _)| *from)
     }
 
     fn take_ticket(&mut self, ticket: Ticket) -> Option<(PeerId, PeerId)> {
@@ -229,7 +231,7 @@ impl ReadAhead {
     fn ask_itself(&mut self, name: PeerId, at: usize, from: PeerId, now: Duration) {
         let Some(stream) = self.streams.get_mut(&name) else { return };
         if from == name {
-            *stream = Stream { origins: std::mem::take(&mut stream.origins), ..Stream::default() };
+            *stream = stream.forgotten();
             return;
         }
         stream.unhelpful.insert(from);
@@ -251,7 +253,7 @@ impl ReadAhead {
             Absorbed::Moved => return self.reopen(name),
         }
         let Some(stream) = self.streams.get_mut(&name) else { return };
-        if let Some(headers) = stream.message() {
+        if let Some(headers) = stream.message(name) {
             self.steps.push_back(Step::Deliver { peer: name, headers });
         }
         self.fetch_more(name, now);
@@ -261,13 +263,20 @@ impl ReadAhead {
     /// decides.
     fn reopen(&mut self, name: PeerId) {
         let Some(stream) = self.streams.get_mut(&name) else { return };
-        let Stream { waiting, reopened, .. } = std::mem::take(stream);
+        let (waiting, reopened) = (stream.waiting.take(), stream.reopened);
+        *stream = stream.forgotten();
         if let Some(locator) = waiting.filter(|_| !reopened) {
             self.open(name, Wanted::After(locator.clone()), locator);
             if let Some(stream) = self.streams.get_mut(&name) {
                 stream.reopened = true;
             }
         }
+    }
+
+    /// A peer that has answered can be asked again, perhaps in another one's name.
+    fn fetch_for_all(&mut self, now: Duration) {
+        let names: Vec<PeerId> = self.streams.keys().copied().collect();
+        names.into_iter().for_each(|name| self.fetch_more(name, now));
     }
 
     fn fetch_more(&mut self, name: PeerId, now: Duration) {

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bitcoin::BlockHash;
-use ironlight_spv::sync::{MAX_HEADERS, PeerId};
+use ironlight_spv::sync::PeerId;
 use ironlight_spv::{BlockHeight, Header};
 
-use super::{ORIGINS, PATIENCE, Ticket};
+use super::{HANDED, MESSAGE, PATIENCE, Ticket};
 use crate::net::swarm::wire::{HeadersPage, MAX_PAGE};
 
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(super) struct Stream {
     pub(super) tip: BlockHeight,
     /// Headers to be handed on.
     pub(super) ready: VecDeque<Header>,
+    /// Whose those are, in order, and how many of each.
+    pub(super) owners: VecDeque<(PeerId, usize)>,
     /// The hash that the next header to be handed on follows.
     pub(super) after: Option<BlockHash>,
     /// The hash of the last header that is ready, or was handed on.
@@ -53,8 +55,8 @@ pub(super) struct Stream {
     pub(super) ranges: VecDeque<Range>,
     /// Where the next range begins; none where the peer has nothing after this.
     pub(super) next: Option<BlockHeight>,
-    /// Where the last pages came from: their first height, the one after their last, and whose.
-    pub(super) origins: VecDeque<(BlockHeight, BlockHeight, PeerId)>,
+    /// The last headers of others that were handed on, and whose.
+    pub(super) handed: VecDeque<(PeerId, Vec<BlockHash>)>,
     /// Peers whose pages did not fit here.
     pub(super) unhelpful: BTreeSet<PeerId>,
 }
@@ -81,17 +83,19 @@ impl Stream {
         self.ranges.len() + self.ready.len().div_ceil(page)
     }
 
+    /// What is left when a question is given up: who is to be blamed for what was handed on.
+    pub(super) fn forgotten(&mut self) -> Self {
+        let Self { handed, unhelpful, .. } = std::mem::take(self);
+        Self { handed, unhelpful, ..Self::default() }
+    }
+
     pub(super) fn take_in(&mut self, from: PeerId, page: HeadersPage) {
-        let next = page.next();
         let Some((first, last)) = page.headers.first().zip(page.headers.last()) else { return };
         if self.ready.is_empty() {
             self.after = Some(first.prev_hash());
         }
         self.end = Some(last.hash());
-        self.origins.push_back((page.first, next, from));
-        if self.origins.len() > ORIGINS {
-            self.origins.pop_front();
-        }
+        self.owners.push_back((from, page.headers.len()));
         self.ready.extend(page.headers);
     }
 
@@ -125,16 +129,41 @@ impl Stream {
     }
 
     /// The next message, if the machine waits for one and it is whole, or the last.
-    pub(super) fn message(&mut self) -> Option<Vec<Header>> {
+    pub(super) fn message(&mut self, name: PeerId) -> Option<Vec<Header>> {
         let more = self.opening.is_some() || !self.ranges.is_empty() || self.next.is_some();
-        if self.ready.len() < MAX_HEADERS && more {
+        if self.ready.len() < MESSAGE && more {
             return None;
         }
         self.waiting.take()?;
-        let count = self.ready.len().min(MAX_HEADERS);
+        let count = self.ready.len().min(MESSAGE);
         let headers: Vec<Header> = self.ready.drain(..count).collect();
         self.after = self.ready.front().map_or(self.end, |next| Some(next.prev_hash()));
+        self.note_owners(name, &headers);
         Some(headers)
+    }
+
+    /// Remembers which of the headers that are handed on are not the peer's own.
+    fn note_owners(&mut self, name: PeerId, headers: &[Header]) {
+        let mut rest = headers;
+        while let Some((from, count)) = self.owners.pop_front() {
+            let Some((theirs, others)) = rest.split_at_checked(count) else {
+                self.owners.push_front((from, count - rest.len()));
+                self.hand_on(name, from, rest);
+                return;
+            };
+            self.hand_on(name, from, theirs);
+            rest = others;
+        }
+    }
+
+    fn hand_on(&mut self, name: PeerId, from: PeerId, headers: &[Header]) {
+        let Some(last) = headers.last().filter(|_| from != name) else { return };
+        // A header names its parent: only the last one has to be hashed.
+        let hashes = headers.iter().skip(1).map(Header::prev_hash).chain([last.hash()]);
+        self.handed.push_back((from, hashes.collect()));
+        if self.handed.len() > HANDED {
+            self.handed.pop_front();
+        }
     }
 
     /// When the peer itself is to be asked for what another one owes, and who that is.

@@ -94,22 +94,22 @@ impl Setup {
         loop {
             self.ask(locator, shared);
             self.answer(serve);
-            let Some(last) = self.delivered.last().filter(|last| last.len() == MAX_HEADERS) else {
+            let Some(last) = self.delivered.last().filter(|last| last.len() == MESSAGE) else {
                 return self.delivered.concat();
             };
-            locator = vec![last[MAX_HEADERS - 1].hash()];
+            locator = vec![last[MESSAGE - 1].hash()];
         }
     }
 }
 
 #[test]
 fn messages_are_what_the_machine_asked_for_whatever_order_pages_come_in() {
-    let chain = chain(50_123);
+    let chain = chain(100_123);
     let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
     for (peers, shared) in [(&[A][..], false), (&[A], true), (&[A, B, C], true), (&[A, B], false)] {
         let mut setup = Setup::new(peers);
         assert!(setup.download(shared, &serve) == chain[1..], "{peers:?} {shared}");
-        let whole = setup.delivered.iter().filter(|message| message.len() == MAX_HEADERS).count();
+        let whole = setup.delivered.iter().filter(|message| message.len() == MESSAGE).count();
         assert_eq!(whole, setup.delivered.len() - 1, "all but the last are full");
         let helped = setup.asked.keys().any(|peer| *peer != A);
         assert_eq!(helped, shared && peers.len() > 1, "others are asked only where they may be");
@@ -118,11 +118,11 @@ fn messages_are_what_the_machine_asked_for_whatever_order_pages_come_in() {
 
 #[test]
 fn a_question_that_is_asked_once_costs_one_message() {
-    let chain = chain(20_000);
+    let chain = chain(40_000);
     let mut setup = Setup::new(&[A, B]);
     setup.ask(vec![chain[0].hash()], true);
     setup.answer(&|_, request| page(&chain, &request.wanted, request.most));
-    assert_eq!(setup.delivered[0].len(), MAX_HEADERS);
+    assert_eq!(setup.delivered[0].len(), MESSAGE);
     assert_eq!(setup.asked.values().sum::<usize>(), 1);
 }
 
@@ -133,7 +133,7 @@ fn never_more_is_in_flight_than_the_bounds_allow() {
     let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
     setup.ask(vec![chain[0].hash()], true);
     setup.answer(&serve);
-    setup.ask(vec![chain[2000].hash()], true);
+    setup.ask(vec![chain[MESSAGE].hash()], true);
     assert_eq!(setup.requests.len(), WINDOW);
     for peer in [A, B, C] {
         let in_flight = setup.requests.iter().filter(|(_, to, _)| *to == peer).count();
@@ -143,9 +143,9 @@ fn never_more_is_in_flight_than_the_bounds_allow() {
 
 #[test]
 fn pages_of_another_chain_are_not_handed_on() {
-    let honest = chain(30_000);
+    let honest = chain(60_000);
     let mut other = honest[..9_000].to_vec();
-    other.extend(Miner::new(2).run(&honest[8_999], 21_001, 60));
+    other.extend(Miner::new(2).run(&honest[8_999], 51_001, 60));
     let serve = |from: PeerId, request: &HeadersRequest| {
         let served = if from == A { &honest } else { &other };
         page(served, &request.wanted, request.most)
@@ -157,9 +157,9 @@ fn pages_of_another_chain_are_not_handed_on() {
 
 #[test]
 fn a_peer_with_a_shorter_chain_helps_as_far_as_it_can() {
-    let whole = chain(40_000);
+    let whole = chain(80_000);
     let serve = |from: PeerId, request: &HeadersRequest| {
-        let served = if from == A { &whole[..] } else { &whole[..15_000] };
+        let served = if from == A { &whole[..] } else { &whole[..25_000] };
         page(served, &request.wanted, request.most)
     };
     let mut setup = Setup::new(&[A, B]);
@@ -168,45 +168,46 @@ fn a_peer_with_a_shorter_chain_helps_as_far_as_it_can() {
 }
 
 #[test]
-fn where_a_header_came_from_is_known_by_its_height() {
-    let chain = chain(30_000);
-    let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
+fn whose_a_header_was_is_known_by_its_hash() {
+    let chain = chain(60_000);
+    let served = std::cell::RefCell::new(BTreeMap::new());
+    let serve = |from: PeerId, request: &HeadersRequest| {
+        let page = page(&chain, &request.wanted, request.most)?;
+        served.borrow_mut().insert(page.first, from);
+        Some(page)
+    };
     let mut setup = Setup::new(&[A, B]);
-    setup.ask(vec![chain[0].hash()], true);
-    setup.answer(&serve);
-    setup.ask(vec![chain[2000].hash()], true);
-    let asked_of_b: Vec<u32> = setup
-        .requests
-        .iter()
-        .filter(|(_, to, _)| *to == B)
-        .map(|(_, _, request)| match request.wanted {
-            Wanted::From(height) => height.0,
-            Wanted::After(_) | Wanted::Exactly(_) => panic!("{request:?}"),
-        })
-        .collect();
-    while setup.machine.streams[&A]
-        .ranges
-        .iter()
-        .any(|r| matches!(r.state, RangeState::Asked { .. }))
-    {
+    let mut locator = vec![chain[0].hash()];
+    let mut others = 0;
+    loop {
+        setup.ask(std::mem::take(&mut locator), true);
         setup.answer(&serve);
-        let end = setup.delivered.last().unwrap().last().unwrap().hash();
-        setup.ask(vec![end], true);
+        let message = setup.delivered.last().unwrap();
+        let first = chain.iter().position(|it| it == &message[0]).unwrap();
+        let from = served.borrow()[&BlockHeight(u32::try_from(first).unwrap())];
+        for header in [&message[0], &message[1], &message[message.len() - 1]] {
+            assert_eq!(setup.machine.origin(A, &header.hash()), from);
+        }
+        others += usize::from(from == B);
+        if message.len() < MESSAGE {
+            break;
+        }
+        locator.push(message[MESSAGE - 1].hash());
     }
-    let first = asked_of_b[0];
-    assert_eq!(setup.machine.origin(A, BlockHeight(first)), B);
-    assert_eq!(setup.machine.origin(A, BlockHeight(first + MAX_PAGE - 1)), B);
-    assert_eq!(setup.machine.origin(A, BlockHeight(1)), A);
+    assert!(others > 0, "others helped");
+    let unknown = Miner::new(3).run(&chain[60_000], 1, 60)[0];
+    assert_eq!(setup.machine.origin(A, &unknown.hash()), A, "what was not handed on is its own");
+    assert_eq!(setup.machine.origin(A, &chain[MESSAGE].hash()), A);
 }
 
 #[test]
 fn what_a_helper_owes_for_too_long_is_asked_of_the_peer_itself() {
-    let chain = chain(30_000);
+    let chain = chain(60_000);
     let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
     let mut setup = Setup::new(&[A, B]);
     setup.ask(vec![chain[0].hash()], true);
     setup.answer(&serve);
-    setup.ask(vec![chain[2000].hash()], true);
+    setup.ask(vec![chain[MESSAGE].hash()], true);
     // B answers nothing.
     setup.requests.retain(|(_, to, _)| *to == A);
     setup.answer(&serve);
@@ -225,22 +226,22 @@ fn what_a_helper_owes_for_too_long_is_asked_of_the_peer_itself() {
 
 #[test]
 fn a_helper_that_leaves_takes_nothing_with_it() {
-    let chain = chain(30_000);
+    let chain = chain(60_000);
     let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
     let mut setup = Setup::new(&[A, B]);
     setup.ask(vec![chain[0].hash()], true);
     setup.answer(&serve);
-    setup.ask(vec![chain[2000].hash()], true);
+    setup.ask(vec![chain[MESSAGE].hash()], true);
     setup.machine.left(B, at(1));
     setup.requests.retain(|(_, to, _)| *to == A);
     setup.settle();
     loop {
         setup.answer(&serve);
         let last = setup.delivered.last().unwrap();
-        if last.len() < MAX_HEADERS {
+        if last.len() < MESSAGE {
             break;
         }
-        let end = last[MAX_HEADERS - 1].hash();
+        let end = last[MESSAGE - 1].hash();
         setup.ask(vec![end], true);
     }
     assert!(setup.delivered.concat() == chain[1..]);
@@ -256,30 +257,30 @@ fn a_peer_that_knows_nothing_of_ours_has_nothing_for_us() {
 
 #[test]
 fn a_peer_that_moves_to_another_chain_is_asked_anew() {
-    let old = chain(30_000);
+    let old = chain(60_000);
     let mut new = old[..1_500].to_vec();
-    new.extend(Miner::new(2).run(&old[1_499], 30_000, 60));
+    new.extend(Miner::new(2).run(&old[1_499], 60_000, 60));
     let mut setup = Setup::new(&[A]);
     setup.ask(vec![old[0].hash()], false);
     setup.answer(&|_, request| page(&old, &request.wanted, request.most));
-    setup.ask(vec![old[2000].hash(), old[1000].hash()], false);
+    setup.ask(vec![old[MESSAGE].hash(), old[1000].hash()], false);
     setup.answer(&|_, request| page(&new, &request.wanted, request.most));
-    assert!(setup.delivered[1] == new[1001..3001]);
+    assert!(setup.delivered[1] == new[1001..1001 + MESSAGE]);
 }
 
 #[test]
 fn a_server_that_sends_less_than_it_was_asked_for_is_asked_for_the_rest() {
-    let chain = chain(9_000);
+    let chain = chain(20_000);
     let serve =
         |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most.min(700));
     let mut setup = Setup::new(&[A]);
     assert!(setup.download(false, &serve) == chain[1..]);
-    assert!(setup.delivered.iter().rev().skip(1).all(|message| message.len() == MAX_HEADERS));
+    assert!(setup.delivered.iter().rev().skip(1).all(|message| message.len() == MESSAGE));
 }
 
 #[test]
 fn empty_pages_and_wild_tips_end_a_download() {
-    let chain = chain(5_000);
+    let chain = chain(20_000);
     let mut setup = Setup::new(&[A]);
     let serve = |_: PeerId, request: &HeadersRequest| {
         let mut page = page(&chain, &request.wanted, request.most).unwrap_or(HeadersPage {
@@ -302,6 +303,6 @@ fn empty_pages_and_wild_tips_end_a_download() {
         setup.ask(vec![end], false);
     }
     assert!(setup.requests.is_empty(), "the machine's deadline decides: {:?}", setup.requests);
-    assert!(setup.delivered.concat() == chain[1..=4_000], "what was whole was handed on");
+    assert!(setup.delivered.concat() == chain[1..=2 * MESSAGE], "what was whole was handed on");
     assert!(setup.asked[&A] < 10, "{:?}", setup.asked);
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ironlight_spv::BlockHeight;
+use ironlight_spv::BlockHash;
 use ironlight_spv::peers::{DialFailure, DisconnectCause, Offence, PeerId, Verdict};
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionError, ConnectionId, DialError};
@@ -18,6 +18,8 @@ use crate::net::swarm::transport::far_end;
 
 /// A connection that only Kademlia wanted is closed after so long.
 const ERRAND: Duration = Duration::from_secs(60);
+/// So long a peer may take to say what it is.
+const INTRODUCTION: Duration = Duration::from_secs(30);
 /// Pings in a row that may go unanswered.
 const MISSED_PINGS: u32 = 2;
 
@@ -77,6 +79,10 @@ impl Swarm {
                 (neighbour.role, neighbour.socket) = (Role::Chosen, socket);
                 self.policy.handle_connected(socket, neighbour.link, now);
             } else if dialled.is_some() {
+                // Where it called us, it might close the other one at the same time.
+                if neighbour.role == Role::Chosen {
+                    self.inner.close_connection(connection);
+                }
                 self.fail_dial(socket, DialFailure::Unsuitable);
             }
             return;
@@ -172,10 +178,10 @@ impl Swarm {
         &mut self,
         peer: PeerId,
         offence: Offence,
-        height: Option<BlockHeight>,
+        header: Option<&BlockHash>,
     ) {
         let Some(id) = self.by_number.get(&peer).copied() else { return };
-        let origin = height.map_or(peer, |height| self.read_ahead.origin(peer, height));
+        let origin = header.map_or(peer, |header| self.read_ahead.origin(peer, header));
         if origin != peer {
             self.readmit(id, peer);
         }
@@ -230,15 +236,25 @@ impl Swarm {
         }
     }
 
-    pub(super) fn end_errands(&mut self, now: Duration) {
-        let done = |neighbour: &Neighbour| {
-            neighbour.role == Role::Errand && now.saturating_sub(neighbour.since) >= ERRAND
-        };
-        let over: Vec<LightPeerId> =
-            self.neighbours.iter().filter(|(_, n)| done(n)).map(|(id, _)| *id).collect();
-        for id in over {
-            self.hang_up(id, DisconnectCause::Local, "not needed any more");
+    /// Ends errands, and lets those go that do not say what they are.
+    pub(super) fn end_overdue(&mut self, now: Duration) {
+        let over = self.neighbours.iter().filter_map(|(id, neighbour)| {
+            let (end, errand) = end(neighbour)?;
+            (end <= now && neighbour.goodbye.is_none()).then_some((*id, errand))
+        });
+        for (id, errand) in over.collect::<Vec<_>>() {
+            if errand {
+                self.hang_up(id, DisconnectCause::Local, "not needed any more");
+            } else {
+                self.hang_up(id, DisconnectCause::Unresponsive, "it does not say what it is");
+            }
         }
+    }
+
+    /// When the next of those is due.
+    pub(super) fn next_end(&self) -> Option<Duration> {
+        let lasting = self.neighbours.values().filter(|neighbour| neighbour.goodbye.is_none());
+        lasting.filter_map(end).map(|(end, _)| end).min()
     }
 
     pub(super) fn on_ping(&mut self, event: &ping::Event) {
@@ -257,5 +273,16 @@ impl Swarm {
                 }
             }
         }
+    }
+}
+
+/// When a connection that may not last ends, and whether it is an errand.
+fn end(neighbour: &Neighbour) -> Option<(Duration, bool)> {
+    match (neighbour.role, &neighbour.standing) {
+        (Role::Errand, _) => Some((neighbour.since + ERRAND, true)),
+        (Role::Chosen | Role::Caller, Standing::Unknown) => {
+            Some((neighbour.since + INTRODUCTION, false))
+        }
+        (Role::Chosen | Role::Caller, Standing::Client | Standing::Serves(_)) => None,
     }
 }

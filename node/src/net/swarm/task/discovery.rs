@@ -12,7 +12,7 @@ use tracing::{debug, info};
 
 use super::Swarm;
 use super::neighbour::{Role, Standing, plain_text};
-use crate::net::swarm::address::with_identity;
+use crate::net::swarm::address::{socket_address, with_identity};
 
 /// Addresses of one peer that are looked at.
 const ADDRESSES: usize = 8;
@@ -20,6 +20,7 @@ const ADDRESSES: usize = 8;
 const PAUSE: Duration = Duration::from_secs(60);
 /// What Kademlia finds comes from many, and counts as one teller.
 const KADEMLIA: AddressSource = AddressSource::DnsSeed(u16::MAX);
+const MDNS: AddressSource = AddressSource::DnsSeed(u16::MAX - 1);
 
 impl Swarm {
     pub(super) fn on_listening(&mut self, address: Multiaddr) {
@@ -83,18 +84,32 @@ impl Swarm {
         address: &Multiaddr,
         id: LightPeerId,
     ) -> Option<SocketAddr> {
-        let now = self.clock.now();
         if id == *self.inner.local_peer_id() {
             return None;
         }
-        let socket = crate::net::swarm::address::socket_address(address)?;
+        let socket = socket_address(address)?;
         if !self.allow_private && !is_routable(socket.ip()) {
             return None;
         }
-        let socket = self.directory.learn(address, Some(id))?;
+        self.offer(source, address, socket)
+    }
+
+    /// Offers an address to the policy; none where that does not want it.
+    fn offer(
+        &mut self,
+        source: AddressSource,
+        address: &Multiaddr,
+        socket: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let now = self.clock.now();
         let services = ServiceFlags::NETWORK;
         let record = AddressRecord { addr: socket, services, last_seen: now.unix };
         self.policy.add_addresses(source, &[record], now);
+        if !self.policy.knows(socket) {
+            return None;
+        }
+        let policy = &self.policy;
+        self.directory.learn(socket, address, |socket| policy.knows(socket));
         Some(socket)
     }
 
@@ -131,10 +146,14 @@ impl Swarm {
     pub(super) fn on_mdns(&mut self, event: mdns::Event) {
         let mdns::Event::Discovered(found) = event else { return };
         for (id, address) in found {
-            let Some(socket) = crate::net::swarm::address::socket_address(&address) else {
+            let Some(socket) = socket_address(&address) else { continue };
+            if id == *self.inner.local_peer_id() {
                 continue;
-            };
-            self.learn(AddressSource::Peer(socket.ip()), &address, id);
+            }
+            // Everything that mDNS finds comes from one place: the local network.
+            if self.offer(MDNS, &address, socket).is_some() {
+                self.rules.name(socket);
+            }
         }
     }
 }

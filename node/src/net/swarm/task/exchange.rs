@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use ironlight_spv::compress::CodecError;
 use ironlight_spv::peers::{Offence, PeerId};
 use ironlight_spv::{LinkedBatch, Params};
 use libp2p::PeerId as LightPeerId;
 use libp2p::request_response::{
-    Event, InboundFailure, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
+    Event, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
 };
 use tokio::task::JoinError;
 use tracing::{debug, error};
@@ -17,9 +18,10 @@ use crate::net::swarm::handle::LightEvent;
 use crate::net::swarm::read_ahead::{Failure, Step, Ticket};
 use crate::net::swarm::serve;
 use crate::net::swarm::wire::{
-    Extensions, HeadersPage, HeadersRequest, Status, decode_response, encode_request,
+    Extensions, HeadersPage, HeadersRequest, MAX_PAGE, MAX_REQUEST, MAX_RESPONSE, Status,
+    decode_response, encode_request,
 };
-use crate::net::wire::DecodeError;
+use crate::net::wire::{DecodeError, Problem};
 
 /// A peer that says it is busy is asked again so often.
 const MAX_RESENDS: u32 = 5;
@@ -53,6 +55,8 @@ pub(super) enum Answer {
     Busy(Option<Duration>),
     /// It did not understand the request.
     Refused,
+    /// It ends too early: a line that broke looks the same as an end.
+    Cut(DecodeError),
     /// It is no response to the request.
     Broken(DecodeError),
     /// It has a header without proof of work.
@@ -83,8 +87,18 @@ fn decode(params: &Params, request: &HeadersRequest, bytes: &[u8], check: bool) 
     match decoded {
         Ok(Answer::Page(page)) if check && !has_work(params, &page) => Answer::Invalid,
         Ok(answer) => answer,
+        Err(error) if is_cut(&error) => Answer::Cut(error),
         Err(error) => Answer::Broken(error),
     }
+}
+
+/// Whether the rest of a message is missing. A count that the bytes cannot hold says so, too.
+fn is_cut(error: &DecodeError) -> bool {
+    use CodecError::{TooMany, Truncated};
+    matches!(
+        error.problem,
+        Problem::Short { .. } | Problem::Segment(Truncated { .. } | TooMany { count: ..=MAX_PAGE })
+    )
 }
 
 fn has_work(params: &Params, page: &HeadersPage) -> bool {
@@ -143,11 +157,6 @@ impl Swarm {
             }
             Event::InboundFailure { peer, error, .. } => {
                 debug!(%peer, %error, "an answer was not delivered");
-                if let InboundFailure::Io(error) = error
-                    && error.kind() == std::io::ErrorKind::InvalidData
-                {
-                    self.judge(peer, Offence::Oversized);
-                }
             }
             Event::ResponseSent { .. } => {}
         }
@@ -156,6 +165,10 @@ impl Swarm {
     fn on_request(&mut self, id: LightPeerId, bytes: Vec<u8>, channel: ResponseChannel<Vec<u8>>) {
         let now = self.clock.now().elapsed;
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        if bytes.len() > MAX_REQUEST {
+            self.respond(channel, serve::invalid());
+            return self.judge(id, Offence::Oversized);
+        }
         let request = match serve::headers_request(&bytes) {
             Ok(request) => request,
             Err(error) => {
@@ -189,6 +202,10 @@ impl Swarm {
 
     fn on_response(&mut self, id: OutboundRequestId, bytes: Vec<u8>) {
         let Some(sent) = self.sent.remove(&id) else { return };
+        if bytes.len() > MAX_RESPONSE {
+            self.blame(sent.to, Offence::Oversized);
+            return self.fail(sent.ticket, Failure::Failed);
+        }
         let params = self.params.clone();
         let check = self.read_ahead.is_for_another(sent.ticket);
         self.decoding.spawn_blocking(move || {
@@ -215,6 +232,10 @@ impl Swarm {
                 self.resends.push(Resend { due: now + pause, sent });
             }
             Answer::Busy(_) | Answer::Refused => self.fail(sent.ticket, Failure::Failed),
+            Answer::Cut(error) => {
+                debug!(peer = sent.to.0, %error, "half a response");
+                self.fail(sent.ticket, Failure::Failed);
+            }
             Answer::Broken(error) => {
                 debug!(peer = sent.to.0, %error, "a response that is none");
                 self.blame(sent.to, Offence::ProtocolViolation);
@@ -248,11 +269,6 @@ impl Swarm {
     ) {
         let Some(sent) = self.sent.remove(&id) else { return };
         debug!(%peer, %why, "a request failed");
-        if let OutboundFailure::Io(error) = why
-            && error.kind() == std::io::ErrorKind::InvalidData
-        {
-            self.judge(peer, Offence::Oversized);
-        }
         self.fail(sent.ticket, Failure::Failed);
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ironlight_spv::Header;
-use ironlight_spv::peers::Offence;
+use ironlight_spv::peers::{DisconnectCause, Offence};
 use libp2p::PeerId as LightPeerId;
 use libp2p::gossipsub::{Event, MessageAcceptance, MessageId, PublishError};
 use tracing::{debug, warn};
@@ -39,9 +39,19 @@ impl Swarm {
             warn!(peer = %from, bytes = message.data.len(), "gossip that is no header");
             return self.reject(&id, from, Offence::ProtocolViolation);
         };
+        if !self.may_gossip(from) {
+            self.settle(&id, from, MessageAcceptance::Ignore);
+            return self.hang_up(from, DisconnectCause::Misbehaved, "it gossips too much");
+        }
         let header = Header::from_bytes(bytes);
         let until = self.clock.now().elapsed + WAIT;
         self.judge_tip(Pending { until, id, from, header }, true);
+    }
+
+    fn may_gossip(&mut self, from: LightPeerId) -> bool {
+        let now = self.clock.now().elapsed;
+        let neighbour = self.neighbours.get_mut(&from);
+        neighbour.is_none_or(|neighbour| neighbour.gossip.check(1, now).is_ok())
     }
 
     fn judge_tip(&mut self, tip: Pending, first_time: bool) {
@@ -105,7 +115,7 @@ impl Swarm {
         for tip in std::mem::take(&mut self.pending_tips) {
             self.judge_tip(tip, false);
         }
-        if self.passed_on == Some(header.hash()) {
+        if self.passed_on == Some(header.hash()) || !self.announces {
             return;
         }
         let (topic, data) = (self.names.tips.clone(), header.as_bytes().to_vec());

@@ -41,8 +41,8 @@ use neighbour::Neighbour;
 
 /// Commands that may wait for the swarm.
 const COMMANDS: usize = 64;
-/// Events that may wait for the node; one holds at most 160 KB.
-const EVENTS: usize = 32;
+/// Events that may wait for the node; one holds at most 640 KB.
+const EVENTS: usize = 8;
 /// Without anything to wait for, look again after this.
 const AT_LATEST: Duration = Duration::from_secs(60);
 /// Identities remembered as blocked; the oldest is forgotten first.
@@ -70,7 +70,10 @@ pub(crate) struct Swarm {
     read_ahead: ReadAhead,
     numbers: PeerNumbers,
     clock: Clock,
+    /// Addresses that strangers tell may be private ones.
     allow_private: bool,
+    /// Whether others are told of our tips.
+    announces: bool,
     source: Option<Arc<dyn ChainSource>>,
     /// Dials of the policy's choice that are under way.
     dials: HashMap<ConnectionId, SocketAddr>,
@@ -86,6 +89,7 @@ pub(crate) struct Swarm {
     passed_on: Option<BlockHash>,
     blocked: VecDeque<LightPeerId>,
     next_discovery: Duration,
+    next_ban_check: Duration,
     listening: Vec<Multiaddr>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<LightEvent>,
@@ -104,7 +108,7 @@ impl Swarm {
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
         let SwarmStart { params, config, bans, numbers, clock, seed } = start;
         let key = config.key()?;
-        let rules = Rules::new(config.allow_private || config.mdns);
+        let rules = Rules::new(config.allow_private);
         let traffic = Traffic::default();
         let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
@@ -134,7 +138,8 @@ impl Swarm {
             read_ahead: ReadAhead::default(),
             numbers,
             clock,
-            allow_private: config.allow_private || config.mdns,
+            allow_private: config.allow_private,
+            announces: config.serve,
             source: None,
             dials: HashMap::new(),
             neighbours: HashMap::new(),
@@ -147,12 +152,12 @@ impl Swarm {
             passed_on: None,
             blocked: VecDeque::new(),
             next_discovery: Duration::ZERO,
+            next_ban_check: Duration::ZERO,
             listening: Vec::new(),
             commands: commands_in,
             events,
             outbox: VecDeque::new(),
         };
-        swarm.enforce_bans();
         swarm.name_peers(&config.peers)?;
         swarm.listen(&config.listen)?;
         Ok((swarm, SwarmHandle { commands }, events_out))
@@ -171,7 +176,7 @@ impl Swarm {
 
     fn name_peers(&mut self, peers: &[Multiaddr]) -> Result<(), SwarmError> {
         for address in peers {
-            let Some(socket) = self.directory.learn(address, None) else {
+            let Some(socket) = self.directory.name(address) else {
                 return Err(SwarmError::Address { address: address.clone() });
             };
             self.rules.name(socket);
@@ -187,6 +192,8 @@ impl Swarm {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> PeerPolicy {
         let events = self.events.clone();
         loop {
+            // Not left to the timer alone, which a flood of events could starve.
+            self.on_time();
             self.dial();
             self.drop_slow();
             self.discover();
@@ -208,7 +215,7 @@ impl Swarm {
                 Some(decoded) = self.decoding.join_next() => self.on_decoded(decoded),
                 Some(served) = self.serving.join_next() => self.on_served(served),
                 event = self.inner.select_next_some() => self.on_event(event),
-                () = sleep_until(wake) => self.on_time(),
+                () = sleep_until(wake) => {}
             }
         }
         info!("all light nodes are let go");
@@ -223,6 +230,7 @@ impl Swarm {
             self.resends.iter().map(|resend| resend.due).min(),
             self.pending_tips.iter().map(|tip| tip.until).min(),
             self.discovery_due(),
+            self.next_end(),
         ];
         due.into_iter().flatten().min().map_or(latest, |due| due.min(latest))
     }
@@ -232,7 +240,12 @@ impl Swarm {
         self.read_ahead.handle_timeout(now);
         self.resend(now);
         self.settle_tips(now);
-        self.end_errands(now);
+        self.end_overdue(now);
+        if now >= self.next_ban_check {
+            // Bans end, too.
+            self.enforce_bans();
+            self.next_ban_check = now + AT_LATEST;
+        }
     }
 
     fn on_command(&mut self, command: Command) {
@@ -240,8 +253,8 @@ impl Swarm {
             Command::GetHeaders { peer, question } => {
                 self.read_ahead.ask(peer, question, self.clock.now().elapsed);
             }
-            Command::Misbehaved { peer, offence, height } => {
-                self.on_misbehaved(peer, offence, height);
+            Command::Misbehaved { peer, offence, header } => {
+                self.on_misbehaved(peer, offence, header.as_ref());
             }
             Command::Announce { header } => self.announce(&header),
             Command::Serve { source } => self.source = Some(source),

@@ -14,6 +14,9 @@ use crate::net::swarm::traffic::Bytes;
 
 /// How fast one peer's addresses are taken in (Bitcoin Core, `MAX_ADDR_RATE_PER_SECOND`).
 const ADDRESS_QUOTA: Quota = Quota { burst: 32, per: Duration::from_secs(10) };
+/// Tips that one peer may gossip: a node that mines or catches up on a test network has many at
+/// once. gossipsub remembers each for two minutes.
+const GOSSIP_QUOTA: Quota = Quota { burst: 2000, per: Duration::from_millis(100) };
 
 /// Why we are connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub(super) struct Neighbour {
     pub(super) headers: u64,
     pub(super) allowance: Allowance,
     pub(super) addresses: Gcra,
+    pub(super) gossip: Gcra,
     /// Why we hang up, where we do.
     pub(super) goodbye: Option<(DisconnectCause, String)>,
 }
@@ -80,6 +84,7 @@ impl Neighbour {
             headers: 0,
             allowance: Allowance::new(),
             addresses: Gcra::new(ADDRESS_QUOTA),
+            gossip: Gcra::new(GOSSIP_QUOTA),
             goodbye: None,
         }
     }

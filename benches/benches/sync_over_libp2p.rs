@@ -1,0 +1,182 @@
+//! A million headers from one light node to another over loopback: two processes of the program
+//! `ironlight`, all rules checked, stored on disk, minimum chain work 0.
+//!
+//! The time is that from the start of the receiving process to its tip being stored and announced.
+//! This bench is that program where the environment says so, so both are built alike. Peak memory
+//! is the receiver's: what its allocator has handed out, and what was resident.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a bench"
+)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use ironlight::spv::generate::Miner;
+use ironlight::{Network, Params};
+
+#[global_allocator]
+static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
+const HEADERS: usize = 1_000_000;
+/// Set where this process is to be the program.
+const AS_PROGRAM: &str = "IRONLIGHT_BENCH_AS_PROGRAM";
+const PEAK: &str = "peak of the allocator: ";
+
+/// The program, to be given arguments.
+fn program() -> Command {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.env(AS_PROGRAM, "1").stdin(Stdio::null()).stdout(Stdio::null());
+    program
+}
+
+/// A light node as a process, with its log.
+struct Node {
+    process: Child,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Node {
+    fn start(data_dir: &Path, options: &[&str]) -> Self {
+        let mut process = program()
+            .args(["--log-format", "json", "run", "--network", "regtest", "--min-chain-work", "0"])
+            .args(["--networks", "libp2p", "--no-seeds", "--data-dir"])
+            .arg(data_dir)
+            .args(options)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        Self { process, log }
+    }
+
+    /// Reads its log up to a message and gives a field of it.
+    fn wait_for(&mut self, message: &str, field: &str) -> serde_json::Value {
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "no {message:?} in\n{seen}");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            let fields = event.get("fields").cloned().unwrap_or_default();
+            if fields.get("message").is_some_and(|found| found == message) {
+                return fields.get(field).cloned().unwrap_or_default();
+            }
+            seen.push_str(&line);
+        }
+    }
+
+    /// The most that was resident, in megabytes; Linux only.
+    fn peak_resident(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1024.0 / 1e6)
+    }
+
+    /// Ends it in order and gives what its allocator has handed out at most, in megabytes.
+    fn stop(mut self) -> f64 {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let peak = (&mut self.log)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix(PEAK).and_then(|bytes| bytes.parse::<f64>().ok()));
+        assert!(self.process.wait().unwrap().success());
+        peak.unwrap() / 1e6
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A node that has the chain and serves it.
+fn server(directory: &Path) -> Node {
+    let genesis = Params::new(Network::Regtest).genesis;
+    let chain = Miner::new(1).run(&genesis, HEADERS, 60);
+    let file = directory.join("headers.bin");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
+    std::iter::once(&genesis).chain(&chain).for_each(|h| out.write_all(h.as_bytes()).unwrap());
+    out.into_inner().unwrap();
+    let data_dir = directory.join("server");
+    let imported = program()
+        .args(["headers", "import", "--network", "regtest", "--data-dir"])
+        .args([&data_dir, &file])
+        .stderr(Stdio::null())
+        .status();
+    assert!(imported.unwrap().success());
+    Node::start(
+        &data_dir,
+        &["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"],
+    )
+}
+
+/// One sync: the time it took, and the receiver.
+fn receive(directory: &Path, backend: &str, from: &str) -> (Duration, Node) {
+    let data_dir = directory.join("receiver");
+    let _ = std::fs::remove_dir_all(&data_dir);
+    let started = Instant::now();
+    let mut node = Node::start(&data_dir, &["--store", backend, "--peer", from]);
+    let height = node.wait_for("synced", "height");
+    let spent = started.elapsed();
+    assert_eq!(height.as_u64(), u64::try_from(HEADERS).ok());
+    (spent, node)
+}
+
+fn bench() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let mut server = server(directory);
+    let mut addresses = [(); 2].map(|()| {
+        let address = server.wait_for("listening for light nodes", "address");
+        address.as_str().unwrap().to_owned()
+    });
+    addresses.sort_by_key(|address| address.contains("quic"));
+    let [tcp, quic] = addresses;
+    let ways =
+        [("sled-tcp", "sled", &tcp), ("redb-tcp", "redb", &tcp), ("sled-quic", "sled", &quic)];
+    for (name, backend, from) in ways {
+        let (spent, node) = receive(directory, backend, from);
+        let resident =
+            node.peak_resident().map_or("unknown".to_owned(), |peak| format!("{peak:.1} MB"));
+        let handed_out = node.stop();
+        println!(
+            "{name}: {:.3} s, peak {handed_out:.1} MB handed out by the allocator, resident {resident}",
+            spent.as_secs_f64()
+        );
+    }
+
+    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
+    let mut group = criterion.benchmark_group("sync_over_libp2p");
+    group.throughput(Throughput::Elements(u64::try_from(HEADERS).unwrap()));
+    for (name, backend, from) in ways {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| {
+                (0..rounds).map(|_| receive(directory, backend, from).0).sum()
+            });
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os(AS_PROGRAM).is_none() {
+        bench();
+        return ExitCode::SUCCESS;
+    }
+    let done = ironlight::cli::main();
+    eprintln!("{PEAK}{}", ALLOCATOR.max_allocated());
+    done
+}

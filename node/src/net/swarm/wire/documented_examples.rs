@@ -1,0 +1,161 @@
+//! The examples of `docs/PROTOCOL.md`, so that the document says what the code does: each is looked
+//! for in the document, encoded and decoded.
+
+use std::time::Duration;
+
+use bitcoin::hashes::Hash as _;
+use bitcoin::hex::{DisplayHex as _, FromHex as _};
+use ironlight_spv::compress::{self, HeaderBody};
+use ironlight_spv::{BlockHeight, Header, Network, Params};
+
+use super::*;
+use crate::net::swarm::protocol::Names;
+use crate::net::wire::{Cursor, Problem};
+
+const DOCUMENT: &str = include_str!("../../../../../docs/PROTOCOL.md");
+
+const HEADERS: [&str; 2] = [
+    "01000000 6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000
+     982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e 61bc6649 ffff001d 01e36299",
+    "01000000 4860eb18bf1b1620e37e9490fc8a427514416fd75159ab86688e9a8300000000
+     d5fdcc541e25de1c7a5addedf24858b8bb665c9f36ef744ee42c316022c90f9b b0bc6649 ffff001d 08d2bd61",
+];
+const AFTER_GENESIS: &str = "01 0800 0100 0400 204e0000 d0070000 00 01
+    6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000";
+const FROM_2001: &str = "01 0800 0100 0400 204e0000 401f0000 01 d1070000";
+const EXACTLY: &str = "01 0000 01000000 02
+    4860eb18bf1b1620e37e9490fc8a427514416fd75159ab86688e9a8300000000";
+const PAGE: &str = "01 00 0000 02000000 01000000
+    01 02000000 6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000 ffff001d
+    05 01000000 61bc6649 982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e 01e36299
+    00 4f00 d5fdcc541e25de1c7a5addedf24858b8bb665c9f36ef744ee42c316022c90f9b 08d2bd61";
+const AT_THE_TIP: &str = "01 00 0000 02000000 03000000";
+const NOT_FOUND: &str = "01 01 0000";
+const BUSY: &str = "01 02 0800 0500 0400 fa000000";
+const INVALID: &str = "01 03 0000";
+const EXTENDED: &str = "01 2c00 0100 0400 204e0000
+    0300 1900 4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7 01 0700 0300 6f6464";
+const EVEN: &str = "01 0400 0800 0000";
+
+fn without_spaces(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+/// The bytes of an example that the document has, too.
+fn documented(example: &str) -> Vec<u8> {
+    let hex = without_spaces(example);
+    assert!(without_spaces(DOCUMENT).contains(&hex), "not in the document: {example}");
+    Vec::from_hex(&hex).unwrap()
+}
+
+fn headers() -> Vec<Header> {
+    HEADERS.map(|hex| Header::from_bytes(documented(hex).try_into().unwrap())).to_vec()
+}
+
+fn deadline() -> Extensions {
+    Extensions { deadline: Some(Duration::from_secs(20)), ..Extensions::default() }
+}
+
+#[test]
+fn requests_are_as_documented() {
+    let genesis = Params::new(Network::Mainnet).genesis.hash();
+    let first = headers()[0].hash();
+    for (extensions, wanted, most, example) in [
+        (deadline(), Wanted::After(vec![genesis]), 2000, AFTER_GENESIS),
+        (deadline(), Wanted::From(BlockHeight(2001)), MAX_PAGE, FROM_2001),
+        (Extensions::default(), Wanted::Exactly(first), 1, EXACTLY),
+    ] {
+        let request = HeadersRequest { wanted, most };
+        let bytes = documented(example);
+        assert_eq!(encode_request(&extensions, &request.encode()), bytes);
+        let (found, mut body) = decode_request(&bytes).unwrap();
+        assert_eq!(found, extensions);
+        assert_eq!(HeadersRequest::decode(&mut body), Ok(request));
+    }
+}
+
+#[test]
+fn a_page_is_as_documented() {
+    let headers = headers();
+    let segment = compress::encode(headers[0].prev_hash(), headers.iter().map(HeaderBody::from));
+    let body = HeadersPage::encode(BlockHeight(2), BlockHeight(1), &segment);
+    let bytes = documented(PAGE);
+    assert_eq!(encode_response(Status::Ok, &Extensions::default(), &body), bytes);
+    let (status, extensions, mut body) = decode_response(&bytes).unwrap();
+    assert_eq!((status, extensions), (Status::Ok, Extensions::default()));
+    let page = HeadersPage { tip: BlockHeight(2), first: BlockHeight(1), headers };
+    assert_eq!(HeadersPage::decode(&mut body, 2), Ok(page));
+}
+
+#[test]
+fn responses_without_headers_are_as_documented() {
+    let at_the_tip = HeadersPage::encode(BlockHeight(2), BlockHeight(3), &[]);
+    let retry_after = Some(Duration::from_millis(250));
+    let busy = Extensions { retry_after, ..Extensions::default() };
+    for (status, extensions, body, example) in [
+        (Status::Ok, Extensions::default(), &at_the_tip[..], AT_THE_TIP),
+        (Status::NotFound, Extensions::default(), &[], NOT_FOUND),
+        (Status::Busy, busy, &[], BUSY),
+        (Status::Invalid, Extensions::default(), &[], INVALID),
+    ] {
+        let bytes = documented(example);
+        assert_eq!(encode_response(status, &extensions, body), bytes);
+        let (found, found_extensions, mut rest) = decode_response(&bytes).unwrap();
+        assert_eq!((found, found_extensions), (status, extensions));
+        assert_eq!(rest.take(rest.left()).unwrap(), body);
+    }
+}
+
+#[test]
+fn extensions_are_as_documented() {
+    let bytes = documented(EXTENDED);
+    let (found, body) = decode_request(&bytes).unwrap();
+    let trace = TraceContext {
+        trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes(),
+        span_id: 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes(),
+        flags: 1,
+    };
+    assert_eq!(found, Extensions { trace: Some(trace), ..deadline() });
+    assert_eq!(body.left(), 0);
+    let refused = decode_request(&documented(EVEN)).unwrap_err();
+    assert_eq!(refused.problem, Problem::ExtensionRequired { kind: 8 });
+}
+
+#[test]
+fn a_tip_and_its_id_are_as_documented() {
+    let tip = headers()[1];
+    assert_eq!(tip.as_bytes().len(), TIP_SIZE);
+    let id = tip.hash().to_byte_array().to_lower_hex_string();
+    assert!(DOCUMENT.contains(&id), "{id}");
+}
+
+#[test]
+fn names_are_as_documented() {
+    let mut networks = Network::ALL.map(Params::new).to_vec();
+    networks.push(Params::custom_signet(&[0x51]));
+    for params in networks {
+        let name = Names::new(&params).headers;
+        assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
+    }
+    let mainnet = Names::new(&Params::new(Network::Mainnet));
+    let tips = mainnet.tips.to_string();
+    for name in [mainnet.kademlia.as_ref(), &mainnet.gossip, &tips, &mainnet.family] {
+        assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn bounds_are_as_documented() {
+    for row in [
+        format!("| request | {MAX_REQUEST} |"),
+        format!("| response | {MAX_RESPONSE} |"),
+        format!("| length of extensions | 2 | 0 to {MAX_EXTENSIONS};"),
+        format!("| most | 4 | headers wanted, from 1. More than {MAX_PAGE} counts as {MAX_PAGE} |"),
+        format!("| count | 1 | 0 to {MAX_LOCATOR} |"),
+    ] {
+        assert!(DOCUMENT.contains(&row), "{row}");
+    }
+    let request = HeadersRequest { wanted: Wanted::From(BlockHeight(0)), most: 1 };
+    let longer = [&request.encode()[..], &[0]].concat();
+    assert!(HeadersRequest::decode(&mut Cursor::new(&longer)).is_err(), "nothing may follow");
+}
