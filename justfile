@@ -91,6 +91,41 @@ bench *args:
     fi
     cargo bench -p ironlight-benches {{ args }}
 
+# Fuzz what reads strangers' bytes, so many seconds each target, or only those named (needs a C++ compiler)
+[script]
+fuzz seconds="10" *targets:
+    all="compact_codec bitcoin_messages bitcoin_frames swarm_messages"
+    targets={{ quote(targets) }}
+    # Coverage from LLVM's own pass, which a stable compiler has too. With --target these flags are
+    # for the targets alone: build scripts and macros link no libFuzzer.
+    export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+        -Cllvm-args=-sanitizer-coverage-trace-compares"
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    out=${CARGO_TARGET_DIR:-target}/fuzz
+    cargo build -p ironlight-fuzz --bins --features libfuzzer --profile fuzz --target "$host" --target-dir "$out"
+    for target in ${targets:-$all}; do
+        if [[ " $all " != *" $target "* ]]; then
+            echo "error: no target $target; there are $all" >&2
+            exit 1
+        fi
+        corpus=$out/corpus/$target found=$out/found/$target log=$out/$target.log
+        rm -rf "$corpus"
+        mkdir -p "$corpus" "$found"
+        # Messages may be longer, but decoders judge lengths first: short inputs reach all there is.
+        if ! IRONLIGHT_FUZZ_SEEDS=$corpus "$out/$host/fuzz/$target" "$corpus" \
+            -max_total_time={{ quote(seconds) }} -max_len=4096 -rss_limit_mb=1024 -timeout=10 \
+            -artifact_prefix="$found/" >"$log" 2>&1; then
+            tail -n 40 "$log" >&2
+            echo "error: $target failed; the input is the newest file in $found; to check it again:" >&2
+            echo "    cargo run -p ironlight-fuzz --bin $target -- FILE" >&2
+            exit 1
+        fi
+        # Of the seeds, then of all inputs kept: their number and the code that they reach.
+        echo "$target: $(sed -En 's/^#[0-9]+\s+INITED (cov: [0-9]+).*/seeds \1/p' "$log")," \
+            "$(sed -En 's/^#([0-9]+)\s+DONE +(cov: [0-9]+).*/\1 inputs \2/p' "$log" | grep .)"
+    done
+
 # Check licences, sources and banned crates of every dependency (needs cargo-deny)
 deny:
     cargo fetch --locked

@@ -31,7 +31,10 @@ pub(crate) struct Fence {
 
 impl Fence {
     /// Opens a backend inside the fence.
-    #[cfg_attr(not(any(feature = "sled", feature = "redb")), allow(dead_code))]
+    #[cfg_attr(
+        not(any(feature = "sled", feature = "redb")),
+        allow(dead_code, reason = "only stores on disk are fenced")
+    )]
     pub(crate) fn open<S: Store>(
         backend: Backend,
         path: PathBuf,

@@ -86,8 +86,9 @@ fn headers(cursor: &mut Cursor<'_>) -> Result<Vec<Header>, DecodeError> {
     let mut headers = Vec::with_capacity(count.min(cursor.left() / (Header::SIZE + 1)));
     for _ in 0..count {
         headers.push(Header::from_bytes(cursor.array()?));
+        let place = cursor.clone();
         if cursor.u8()? != 0 {
-            return Err(cursor.error(Problem::TransactionsAfterHeader));
+            return Err(place.error(Problem::TransactionsAfterHeader));
         }
     }
     cursor.end()?;

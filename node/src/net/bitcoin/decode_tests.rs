@@ -51,7 +51,8 @@ fn headers_carry_no_transactions_and_nothing_follows_them() {
     assert!(decode(Command::Headers, &payload).is_ok());
     payload[81] = 1;
     let with_transactions = decode(Command::Headers, &payload);
-    assert_eq!(problem(with_transactions), Problem::TransactionsAfterHeader);
+    let problem_at_81 = DecodeError { at: 81, problem: Problem::TransactionsAfterHeader };
+    assert_eq!(with_transactions, Err(problem_at_81));
     payload[81] = 0;
     payload.push(0);
     assert_eq!(problem(decode(Command::Headers, &payload)), Problem::Trailing { left: 1 });

@@ -12,6 +12,8 @@ use ironlight_spv::peers::AddressRecord;
 use ironlight_spv::{BlockHeight, Header, UnixTime};
 
 use super::command::Command;
+use super::decode::decode;
+use crate::net::wire::DecodeError;
 
 /// The version of the protocol that this node speaks: 70016 is BIP339's. (The constant of the
 /// `bitcoin` crate, 70001, is older than `sendheaders`.)
@@ -74,6 +76,17 @@ pub enum Inbound {
 }
 
 impl Inbound {
+    /// Reads the payload of a command.
+    ///
+    /// What is allocated is in proportion to the payload, whose length the caller has judged by
+    /// [`Command::cap`].
+    ///
+    /// # Errors
+    /// [`DecodeError`] when it is not what its command says.
+    pub fn decode(command: Command, payload: &[u8]) -> Result<Self, DecodeError> {
+        decode(command, payload)
+    }
+
     /// Its kind; `addr` for addresses of either form.
     #[must_use]
     pub const fn command(&self) -> Command {

@@ -4,8 +4,9 @@
 //! four bytes of its double SHA-256 (Bitcoin Core, `protocol.h`, `CMessageHeader`).
 //!
 //! Invariant: the frame is judged before a byte of the payload is stored. A payload that is of
-//! use is stored as it comes, never ahead of it by more than [`CHUNK`]; one that is not is read
-//! past through a buffer of that size. So a length costs the sender as many bytes as it says.
+//! use is stored as it comes, in a buffer that grows to one [`CHUNK`] or twice what has come, and
+//! never beyond the payload's length; one that is not is read past through a buffer of one chunk.
+//! So memory is paid for in bytes, not in lengths.
 //!
 //! What an attacker can grow: one payload, up to its command's cap; what is above [`KEEP`] is
 //! given back once the message is done.
@@ -16,13 +17,12 @@ use tokio::io::{
 };
 
 use super::command::{Command, Handling};
-use super::decode::decode;
-use super::message::Outbound;
+use super::message::{Inbound, Outbound};
 use super::transport::{MessageReader, MessageWriter, Received, Transport, TransportError};
 
 /// Bytes in a frame.
 pub const FRAME: usize = 24;
-/// Memory is asked for in steps of this size while a payload comes.
+/// The most that is read of a payload at once, and the memory that the first of its bytes takes.
 pub const CHUNK: usize = 16 * 1024;
 /// Memory kept for the next message: enough for the largest `headers`.
 pub const KEEP: usize = 256 * 1024;
@@ -95,6 +95,12 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
         }
     }
 
+    /// Bytes of memory held for payloads, be it for the one that is being read or for the next.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        self.payload.capacity()
+    }
+
     async fn frame(&mut self) -> Result<Frame, TransportError> {
         if let Some(frame) = self.current {
             return Ok(frame);
@@ -116,8 +122,9 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
             if frame.command.handling() == Handling::Skip {
                 self.payload.clear();
             }
-            let wanted = CHUNK.min(frame.payload_len() - self.read);
-            self.payload.reserve(wanted);
+            make_room(&mut self.payload, frame.payload_len());
+            let room = self.payload.capacity() - self.payload.len();
+            let wanted = CHUNK.min(frame.payload_len() - self.read).min(room);
             let limit = u64::try_from(wanted).unwrap_or(u64::MAX);
             let read = (&mut self.stream).take(limit).read_buf(&mut self.payload).await?;
             if read == 0 {
@@ -140,7 +147,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
         } else {
             self.payload.clear();
         }
-        let message = decode(command, &self.payload)
+        let message = Inbound::decode(command, &self.payload)
             .map_err(|source| TransportError::Malformed { command, source })?;
         self.payload.clear();
         self.payload.shrink_to(KEEP);
@@ -155,6 +162,16 @@ impl<R: AsyncRead + Send + Unpin + 'static> MessageReader for V1Reader<R> {
         let frame = self.frame().await?;
         self.payload(&frame).await?;
         self.finish(&frame)
+    }
+}
+
+/// Room for the next bytes of a payload: twice as much when it is used up, so that a long payload
+/// is not copied once a chunk, but not more than all of it takes, as `Vec::reserve` might.
+fn make_room(payload: &mut Vec<u8>, whole: usize) {
+    let length = payload.len();
+    if payload.capacity() == length || payload.capacity() < whole.min(CHUNK) {
+        let room = whole.min(CHUNK.max(length.saturating_mul(2)));
+        payload.reserve_exact(room.saturating_sub(length));
     }
 }
 

@@ -77,7 +77,7 @@ async fn too_long_a_message_is_refused_by_its_frame() {
             let error = result.unwrap_err();
             assert_eq!(error.offence(), Some(offence), "{command}");
             assert!(matches!(error, TransportError::Oversized { cap: c, .. } if c == cap));
-            assert_eq!(reader.payload.capacity(), 0, "nothing was stored");
+            assert_eq!(reader.memory(), 0, "nothing was stored");
         }
         let (result, _) = after(&frame(command, cap)).await;
         assert!(matches!(result, Err(TransportError::Closed { mid_message: true })));
@@ -90,7 +90,7 @@ async fn a_length_alone_costs_no_memory() {
     bytes.extend([1; 10]);
     let (result, reader) = after(&bytes).await;
     assert!(matches!(result, Err(TransportError::Closed { mid_message: true })));
-    assert!(reader.payload.capacity() <= 2 * CHUNK, "{}", reader.payload.capacity());
+    assert!(reader.memory() <= CHUNK, "{}", reader.memory());
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn what_is_of_no_use_is_read_past_without_being_stored() {
     let unknown = soon("an unknown message", reader.recv()).await.unwrap();
     assert!(matches!(unknown.message, Inbound::Ignored(Command::Unknown(_))));
     assert_eq!(soon("a verack", reader.recv()).await.unwrap().message, Inbound::Verack);
-    assert!(reader.payload.capacity() <= 2 * CHUNK, "{}", reader.payload.capacity());
+    assert!(reader.memory() <= CHUNK, "{}", reader.memory());
     sending.await.unwrap();
 }
 
@@ -122,7 +122,7 @@ async fn memory_of_a_large_message_is_given_back() {
     peer.send(NetworkMessage::Inv(inventory)).await;
     let received = soon("an inventory", reader.recv()).await.unwrap();
     assert!(matches!(received.message, Inbound::Inv { others: 50_000, .. }));
-    assert!(reader.payload.capacity() <= KEEP);
+    assert!(reader.memory() <= KEEP);
 }
 
 #[tokio::test]
@@ -177,6 +177,6 @@ async fn random_streams_never_panic() {
         peer.send_raw(&bytes).await;
         drop(peer);
         while soon("a verdict", reader.recv()).await.is_ok() {}
-        assert!(reader.payload.capacity() <= KEEP);
+        assert!(reader.memory() <= KEEP);
     }
 }

@@ -1,0 +1,223 @@
+//! What light nodes say to each other; the first byte chooses the kind of message. What decodes
+//! encodes to the same bytes, wherever it has one form only.
+
+#![cfg_attr(all(feature = "libfuzzer", not(test)), no_main)]
+#![allow(clippy::expect_used, reason = "a panic is how a fuzz target reports")]
+
+use std::time::Duration;
+
+use bitcoin::BlockHash;
+use bitcoin::consensus::encode::{deserialize, serialize};
+use bitcoin::hashes::Hash as _;
+use ironlight::net::swarm::wire::{
+    ENVELOPE_VERSION, Extensions, HeadersPage, HeadersRequest, MAX_EXTENSIONS, MAX_LOCATOR,
+    MAX_PAGE, MAX_REQUEST, MAX_RESPONSE, Status, TIP_SIZE, TraceContext, Wanted, decode_request,
+    decode_response, encode_request, encode_response,
+};
+use ironlight::net::wire::{Cursor, DecodeError};
+use ironlight_fuzz::names_its_place;
+use ironlight_spv::compress::{self, HeaderBody};
+use ironlight_spv::generate::Miner;
+use ironlight_spv::{BlockHeight, Header, Network, Params};
+
+ironlight_fuzz::target!(check, seeds);
+
+const KINDS: [fn(&[u8]); 7] = [
+    request_envelope,
+    response_envelope,
+    headers_request,
+    headers_page,
+    tip,
+    whole_request,
+    whole_response,
+];
+
+fn check(data: &[u8]) {
+    let Some((kind, message)) = data.split_first() else { return };
+    if let Some(kind) = KINDS.get(usize::from(*kind) % KINDS.len()) {
+        kind(message);
+    }
+}
+
+/// What was decoded, if it was; else the error must name its place.
+fn decoded<T>(result: Result<T, DecodeError>, bytes: &[u8]) -> Option<T> {
+    result.inspect_err(|error| names_its_place(error, bytes.len())).ok()
+}
+
+/// The bytes that are left, and how many were read before them.
+fn body<'a>(mut cursor: Cursor<'a>, bytes: &[u8]) -> (&'a [u8], usize) {
+    let read = bytes.len() - cursor.left();
+    let rest = cursor.take(cursor.left());
+    (rest.unwrap_or_default(), read)
+}
+
+fn request_envelope(bytes: &[u8]) {
+    let Some((extensions, cursor)) = decoded(decode_request(bytes), bytes) else { return };
+    let (body_found, head) = body(cursor, bytes);
+    assert!((3..=3 + usize::from(MAX_EXTENSIONS)).contains(&head));
+    is_whole_milliseconds(&extensions);
+    let again = encode_request(&extensions, body_found);
+    assert_eq!(again, without_unknown(bytes, 1, body_found), "two forms of the same envelope");
+    let (found, cursor) = decode_request(&again).expect("what we encode");
+    assert_eq!((found, body(cursor, &again).0), (extensions, body_found));
+}
+
+fn response_envelope(bytes: &[u8]) {
+    let Some((status, extensions, cursor)) = decoded(decode_response(bytes), bytes) else { return };
+    let (body_found, head) = body(cursor, bytes);
+    assert!((4..=4 + usize::from(MAX_EXTENSIONS)).contains(&head));
+    assert_eq!(bytes.get(1), Some(&status.code()));
+    is_whole_milliseconds(&extensions);
+    // The status does not change what is read of the rest.
+    for other in [Status::Ok, Status::NotFound, Status::Busy, Status::Invalid] {
+        let again = encode_response(other, &extensions, body_found);
+        if other == status {
+            assert_eq!(again, without_unknown(bytes, 2, body_found), "two forms of an envelope");
+        }
+        let (got, found, cursor) = decode_response(&again).expect("what we encode");
+        assert_eq!((got, found), (other, extensions));
+        assert_eq!(body(cursor, &again).0, body_found);
+    }
+}
+
+/// The message without the extensions that are skipped, which are lost: those of odd types that are
+/// not known. The first `start` bytes stand before the extensions, the last `body` after them.
+fn without_unknown(bytes: &[u8], start: usize, body: &[u8]) -> Vec<u8> {
+    let mut cursor = Cursor::new(bytes);
+    let head = cursor.take(start).expect("what was decoded has a head");
+    let length = cursor.u16().expect("and extensions");
+    let mut records = Cursor::new(cursor.take(usize::from(length)).expect("in full"));
+    let (mut kept, mut last) = (Vec::new(), 0);
+    while records.left() > 0 {
+        let (kind, length) = (records.u16().expect("a type"), records.u16().expect("a length"));
+        let value = records.take(usize::from(length)).expect("a value");
+        assert!(kind > last && kind % 2 == 1, "extension {kind} after {last}");
+        last = kind;
+        if kind <= 5 {
+            kept.extend([kind.to_le_bytes(), length.to_le_bytes()].concat());
+            kept.extend(value);
+        }
+    }
+    let length = u16::try_from(kept.len()).unwrap_or(u16::MAX).to_le_bytes();
+    [head, &length, &kept, body].concat()
+}
+
+fn is_whole_milliseconds(extensions: &Extensions) {
+    for time in [extensions.deadline, extensions.retry_after].into_iter().flatten() {
+        assert_eq!(time.subsec_nanos() % 1_000_000, 0);
+        assert!(time <= Duration::from_millis(u64::from(u32::MAX)));
+    }
+}
+
+fn headers_request(bytes: &[u8]) {
+    let result = HeadersRequest::decode(&mut Cursor::new(bytes));
+    if let Some(request) = decoded(result, bytes) {
+        is_the_request(&request, bytes);
+    }
+}
+
+fn is_the_request(request: &HeadersRequest, bytes: &[u8]) {
+    assert!(request.most > 0);
+    if let Wanted::After(locator) = &request.wanted {
+        assert!(locator.len() <= MAX_LOCATOR);
+    }
+    assert!(bytes.len() + 3 + usize::from(MAX_EXTENSIONS) <= MAX_REQUEST);
+    assert_eq!(request.encode(), bytes, "two forms of the same request");
+}
+
+/// The first two bytes say how many headers were asked for.
+fn headers_page(bytes: &[u8]) {
+    let Some((most, bytes)) = bytes.split_first_chunk() else { return };
+    let most = u32::from(u16::from_le_bytes(*most));
+    let result = HeadersPage::decode(&mut Cursor::new(bytes), most);
+    if let Some(page) = decoded(result, bytes) {
+        is_the_page(&page, most, bytes);
+    }
+}
+
+fn is_the_page(page: &HeadersPage, most: u32, bytes: &[u8]) {
+    let count = u32::try_from(page.headers.len()).unwrap_or(u32::MAX);
+    assert!(count <= most && count <= MAX_PAGE);
+    let segment = page.headers.first().map(|first| {
+        compress::encode(first.prev_hash(), page.headers.iter().map(HeaderBody::from))
+    });
+    let again = HeadersPage::encode(page.tip, page.first, &segment.unwrap_or_default());
+    assert_eq!(again, bytes, "two forms of the same page");
+    assert_eq!(page.next().0, page.first.0.saturating_add(count));
+    assert_eq!(page.is_last(), count == 0 || page.next() > page.tip);
+}
+
+/// A gossiped tip, which is taken if it has the length of one.
+fn tip(bytes: &[u8]) {
+    let Ok(bytes) = <[u8; TIP_SIZE]>::try_from(bytes) else { return };
+    let header = Header::from_bytes(bytes);
+    assert_eq!(header.as_bytes(), &bytes);
+    assert_eq!(HeaderBody::from(&header).with_parent(header.prev_hash()), header);
+    let theirs: bitcoin::block::Header = deserialize(&bytes).expect("any 80 bytes are a header");
+    assert_eq!(theirs.block_hash(), header.hash());
+    assert_eq!(serialize(&theirs), bytes);
+}
+
+/// As a node reads a request that came: places are those of the whole message.
+fn whole_request(bytes: &[u8]) {
+    let Some((_, mut cursor)) = decoded(decode_request(bytes), bytes) else { return };
+    let (body, _) = body(cursor.clone(), bytes);
+    if let Some(request) = decoded(HeadersRequest::decode(&mut cursor), bytes) {
+        assert_eq!(cursor.left(), 0);
+        is_the_request(&request, body);
+    }
+}
+
+/// As a node reads a response, having asked for as many headers as may be.
+fn whole_response(bytes: &[u8]) {
+    let Some((status, _, mut cursor)) = decoded(decode_response(bytes), bytes) else { return };
+    let (body, _) = body(cursor.clone(), bytes);
+    if status != Status::Ok {
+        return;
+    }
+    if let Some(page) = decoded(HeadersPage::decode(&mut cursor, MAX_PAGE), bytes) {
+        assert_eq!(cursor.left(), 0);
+        assert!(bytes.len() <= MAX_RESPONSE);
+        is_the_page(&page, MAX_PAGE, body);
+    }
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let chain = Miner::new(1).run(&Params::new(Network::Regtest).genesis, 8, 600);
+    let parent = chain.first().map_or_else(BlockHash::all_zeros, Header::prev_hash);
+    let full = Extensions {
+        deadline: Some(Duration::from_secs(20)),
+        trace: Some(TraceContext { trace_id: [7; 16], span_id: [8; 8], flags: 1 }),
+        retry_after: Some(Duration::from_millis(250)),
+    };
+    let locator = chain.iter().map(Header::hash).collect();
+    let wanted = [Wanted::After(locator), Wanted::From(BlockHeight(7)), Wanted::Exactly(parent)];
+    let segment = compress::encode(parent, chain.iter().map(HeaderBody::from));
+    let page = HeadersPage::encode(BlockHeight(8), BlockHeight(1), &segment);
+    let last = HeadersPage::encode(BlockHeight(8), BlockHeight(9), &[]);
+    // An extension of a type that is not known, and odd.
+    let skipped = [&[ENVELOPE_VERSION, 7, 0, 9, 0, 3, 0][..], b"new", b"body"].concat();
+    // The same one twice: refused.
+    let twice = [&[ENVELOPE_VERSION, 16, 0][..], &[1, 0, 4, 0, 9, 0, 0, 0].repeat(2)].concat();
+
+    let mut seeds = vec![seed(0, &encode_request(&full, b"body"))];
+    seeds.extend([skipped, twice].map(|message| seed(0, &message)));
+    for status in [Status::Ok, Status::NotFound, Status::Busy, Status::Invalid] {
+        seeds.push(seed(1, &encode_response(status, &full, b"body")));
+    }
+    for wanted in wanted {
+        let request = HeadersRequest { wanted, most: 2000 }.encode();
+        seeds.push(seed(2, &request));
+        seeds.push(seed(5, &encode_request(&Extensions::default(), &request)));
+    }
+    for page in [page, last] {
+        seeds.push(seed(3, &[&[0x40, 0x1f][..], &page].concat()));
+        seeds.push(seed(6, &encode_response(Status::Ok, &Extensions::default(), &page)));
+    }
+    seeds.extend(chain.first().map(|header| seed(4, header.as_bytes())));
+    seeds
+}
+
+fn seed(kind: u8, message: &[u8]) -> Vec<u8> {
+    [&[kind], message].concat()
+}
