@@ -4,9 +4,8 @@
 //! its peers are different ones, that lies have a price, and that no defence can be turned
 //! around and used to cut it off. [`PeerPolicy`] decides this and does nothing else: addresses
 //! and what happens to connections go in through `handle_*`, decisions come out of `poll_*`.
-//! Time and a seed are arguments, so that the simulated network has the same policy judge its peers
-//! as a node has: there it decides who stays, who is dropped and who is banned. Whom to dial is
-//! tried in the policy's own tests.
+//! Time and a seed are arguments, so that in the simulated network the same policy dials, keeps,
+//! drops and bans as in a node.
 //!
 //! Invariants:
 //! - learnt peers (dialled or connected) never exceed the target, and no two share a network

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ironlight_spv::chain::Position;
 use ironlight_spv::generate::Miner;
+use ironlight_spv::sync::MAX_HEADERS;
 use ironlight_spv::{
-    BlockHash, CompactTarget, Header, HeaderChain, Network, Params, PresyncParams, UnixTime, Work,
+    BlockHash, BlockHeight, CompactTarget, Header, HeaderChain, Network, Params, PresyncParams,
+    UnixTime, Work,
 };
 
 /// Headers of one chain without genesis, with an index of their hashes.
@@ -103,6 +106,51 @@ pub(super) fn grow(
     grown
 }
 
+/// The first so many blocks of a chain, verified anew: what a node has after it was restarted.
+///
+/// # Panics
+/// If the rules refuse what they let pass before: a bug.
+pub(super) fn replay(chain: &HeaderChain, blocks: usize) -> HeaderChain {
+    let mut again = HeaderChain::new(chain.params().clone());
+    let headers = after(chain, BlockHeight(0), blocks);
+    let verified = again.verify(&headers, UnixTime::MAX);
+    let applied = verified.map(|batch| again.apply(batch));
+    assert!(matches!(applied, Ok(Ok(_))), "a known header is refused: {applied:?}");
+    again
+}
+
+/// At most so many headers of the best chain after a height.
+fn after(chain: &HeaderChain, height: BlockHeight, most: usize) -> Vec<Header> {
+    let tip = chain.tip().height;
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    let end = BlockHeight(height.0.saturating_add(most).min(tip.0));
+    let Some(mut parent) = chain.hash_at(height) else { return Vec::new() };
+    let bodies = chain.bodies(height.next()..end.next());
+    let header = |body: ironlight_spv::compress::HeaderBody| {
+        let header = body.with_parent(parent);
+        parent = header.hash();
+        header
+    };
+    bodies.map(header).collect()
+}
+
+/// What an honest node answers from its best chain: the headers after the first hash of the
+/// locator that is on it, at most a message full; without a locator the one that is named last.
+pub(super) fn served(
+    chain: &HeaderChain,
+    locator: &[BlockHash],
+    stop: Option<BlockHash>,
+) -> Vec<Header> {
+    if locator.is_empty() {
+        let one = stop.and_then(|stop| chain.find(&stop));
+        return one.map(|(entry, _)| entry.header).into_iter().collect();
+    }
+    let best = |hash| chain.find(hash).filter(|(_, position)| *position == Position::Best);
+    let common = locator.iter().find_map(best);
+    let height = common.map_or(BlockHeight(0), |(entry, _)| entry.height);
+    after(chain, height, MAX_HEADERS)
+}
+
 /// What the peers of [`honest_among_liars`](super::honest_among_liars) serve.
 #[derive(Debug)]
 pub struct Chains {
@@ -140,10 +188,11 @@ impl Chains {
         // A little slower than intended, or the off-by-one would make it harder by and by.
         let low_work = grow(&mut low, &mut Miner::new(2), Self::LOW_WORK, 610);
         params.minimum_chain_work = work(400_000);
+        let easiest = CompactTarget::from_consensus(0x207f_ffff);
         assert!(low.tip().work < params.minimum_chain_work, "the low-work chain has low work");
         Self {
-            wrong_bits: Chain::new(&genesis, spoilt(&honest, &spoil_bits)),
-            no_work: Chain::new(&genesis, spoilt(&honest, &spoil_proof)),
+            wrong_bits: spoilt(&genesis, &honest, Self::SPOILT, Flaw::Bits(easiest)),
+            no_work: spoilt(&genesis, &honest, Self::SPOILT, Flaw::NoWork),
             honest: Chain::new(&genesis, honest),
             low_work: Chain::new(&genesis, low_work),
             junk: junk(&genesis),
@@ -162,28 +211,35 @@ fn honest(params: &Params) -> Vec<Header> {
     headers
 }
 
-/// The honest headers up to a height, one that is spoilt, and as many on it as fill a message.
-fn spoilt(
-    honest: &[Header],
-    spoil: &dyn Fn(&mut Miner, &Header, &Header) -> Header,
-) -> Vec<Header> {
+/// What is wrong with a header.
+#[derive(Clone, Copy, Debug)]
+pub enum Flaw {
+    /// Its hash does not meet its target.
+    NoWork,
+    /// It has proof of work for a target that the rules do not ask for.
+    Bits(CompactTarget),
+}
+
+/// The honest headers (without genesis) up to a height, one with a flaw, and as many on it as fill
+/// a message.
+#[must_use]
+pub fn spoilt(genesis: &Header, honest: &[Header], height: usize, flaw: Flaw) -> Arc<Chain> {
     let mut headers = honest.to_vec();
-    headers.truncate(Chains::SPOILT);
+    headers.truncate(height);
     let mut miner = Miner::new(3);
-    if let (Some(parent), Some(right)) = (headers.last(), honest.get(Chains::SPOILT)) {
-        let bad = spoil(&mut miner, parent, right);
+    if let (Some(parent), Some(right)) = (headers.last(), honest.get(height)) {
+        let bad = match flaw {
+            Flaw::NoWork => spoil_proof(&mut miner, right),
+            Flaw::Bits(bits) => miner.mine(parent.hash(), right.time(), bits),
+        };
         headers.push(bad);
         headers.extend(miner.run(&bad, 100, 610));
     }
-    headers
+    Chain::new(genesis, headers)
 }
 
-fn spoil_bits(miner: &mut Miner, parent: &Header, right: &Header) -> Header {
-    let easier = CompactTarget::from_consensus(0x207f_ffff);
-    miner.mine(parent.hash(), right.time(), easier)
-}
-
-fn spoil_proof(miner: &mut Miner, _: &Header, right: &Header) -> Header {
+/// The same header, but with a nonce that does not meet its target.
+pub(super) fn spoil_proof(miner: &mut Miner, right: &Header) -> Header {
     let mut bytes = *right.as_bytes();
     loop {
         for (byte, random) in bytes.iter_mut().skip(76).zip(miner.random().to_le_bytes()) {

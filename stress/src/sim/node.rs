@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use ironlight_spv::chain::BlockLocator;
+use ironlight_spv::peers::Offence;
 use ironlight_spv::sync::{HeaderSync, PeerId, SyncAction, SyncConfig, SyncEvent, SyncOffence};
 use ironlight_spv::{
     BlockHash, Header, HeaderChain, HeaderError, LinkedBatch, Now, TipChange, VerifiedBatch,
 };
+
+use super::chains::replay;
 
 /// What a store would have been given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Node {
     pub events: Vec<SyncEvent>,
     /// Pins that were not taken back.
     pub pins: BTreeSet<BlockHash>,
+    /// Faults and events that were reported.
+    reported: (usize, usize),
 }
 
 impl Node {
@@ -56,7 +61,27 @@ impl Node {
             blamed: Vec::new(),
             events: Vec::new(),
             pins: BTreeSet::new(),
+            reported: (0, 0),
         }
+    }
+
+    /// The node after a restart: it has its best chain, verified anew, and nothing else.
+    #[must_use]
+    pub fn restarted(&self, config: SyncConfig, seed: u64) -> Self {
+        Self::new(replay(&self.chain, usize::MAX), config, seed)
+    }
+
+    /// What the peer policy is to be told of, and has not been.
+    pub fn reports(&mut self) -> Vec<(PeerId, Offence)> {
+        let (faults, events) = self.reported;
+        self.reported = (self.blamed.len(), self.events.len());
+        let faults =
+            self.blamed.iter().skip(faults).map(|(peer, offence)| (*peer, offence.offence()));
+        let stalls = self.events.iter().skip(events).filter_map(|event| {
+            let SyncEvent::Stalled { peer } = event else { return None };
+            Some((*peer, Offence::Stalled))
+        });
+        faults.chain(stalls).collect()
     }
 
     /// Does what the machine says until it has nothing to say.

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ironlight_spv::generate::Miner;
-use ironlight_spv::peers::{DisconnectCause, Offence, PeerPolicy, PolicyConfig, Verdict};
-use ironlight_spv::sync::{PeerId, SyncEvent};
+use ironlight_spv::peers::{DisconnectCause, PeerPolicy, PolicyConfig, Verdict};
+use ironlight_spv::sync::PeerId;
 use ironlight_spv::{BlockHash, Header, Now, UnixTime};
 
 use super::node::{Node, Question};
@@ -53,15 +53,13 @@ pub struct World {
     queue: BinaryHeap<Reverse<(Duration, u64)>>,
     events: BTreeMap<u64, Event>,
     numbered: u64,
-    /// Faults and events of the node that the policy has heard of.
-    judged: (usize, usize),
 }
 
 /// A dropped peer that is not banned is dialled again after this.
 const REDIAL: Duration = Duration::from_secs(60);
 
-/// Every peer is in a network group of its own.
-fn address(PeerId(number): PeerId) -> SocketAddr {
+/// Every peer, and every node of a network, is in a network group of its own.
+pub(super) fn address(number: u64) -> SocketAddr {
     let [.., a, b] = number.to_be_bytes();
     SocketAddr::from((Ipv4Addr::new(60 + a % 32, b, 1, 1), 8333))
 }
@@ -83,7 +81,6 @@ impl World {
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             numbered: 0,
-            judged: (0, 0),
         }
     }
 
@@ -184,9 +181,9 @@ impl World {
         match event {
             Event::Connect(id) => {
                 let bans = self.policy.iter().flat_map(|policy| policy.export_bans(now));
-                if bans.into_iter().all(|ban| ban.ip != address(id).ip()) {
+                if bans.into_iter().all(|ban| ban.ip != address(id.0).ip()) {
                     if let Some(policy) = &mut self.policy {
-                        policy.handle_connected(address(id), id, now);
+                        policy.handle_connected(address(id.0), id, now);
                     }
                     sync.handle_connected(chain, id, now);
                 }
@@ -223,15 +220,7 @@ impl World {
 
     /// Tells the policy what peers have done, and does what it says.
     fn judge(&mut self, now: Now) {
-        let (faults, events) = self.judged;
-        let Node { blamed, events: told, .. } = &self.node;
-        self.judged = (blamed.len(), told.len());
-        let faults = blamed.iter().skip(faults).map(|(peer, offence)| (*peer, offence.offence()));
-        let stalls = told.iter().skip(events).filter_map(|event| {
-            let SyncEvent::Stalled { peer } = event else { return None };
-            Some((*peer, Offence::Stalled))
-        });
-        let reports: Vec<_> = faults.chain(stalls).collect();
+        let reports = self.node.reports();
         for (peer, offence) in reports {
             let policy = self.policy.as_mut();
             match policy.map(|policy| policy.handle_misbehaviour(peer, offence, now)) {
