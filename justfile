@@ -7,7 +7,11 @@ set script-interpreter := ["bash", "-euo", "pipefail"]
 default:
     @just --list --unsorted
 
-# README's first command: generate, verify, store and reopen a chain
+# README's first command: a full node and light nodes at work, on this machine alone
+demo *args:
+    cargo run --release -- demo --once {{ args }}
+
+# Generate, verify, store and reopen a chain, and print the figures
 selftest:
     cargo run --release -- selftest
 

@@ -13,6 +13,7 @@ macro_rules! note {
 }
 
 mod config;
+mod demo;
 mod devnet;
 mod headers;
 mod light;
@@ -20,6 +21,7 @@ mod logs;
 mod progress;
 mod query;
 mod run;
+mod scratch;
 mod selftest;
 mod store;
 mod version;
@@ -47,6 +49,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show a full node and light nodes at work, on this machine alone.
+    Demo(demo::DemoArgs),
     /// Run a node until Ctrl-C.
     Run(run::RunArgs),
     /// Ask a running node how it stands.
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
     quiet_contained_panics();
     logs::init(cli.log_format);
     let done = match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(args),
         Command::Status(args) => query::status(&args),
         Command::Peers(args) => query::peers(&args),

@@ -12,6 +12,8 @@ use crate::node::Node;
 
 /// A drain that takes longer is given up.
 const DRAIN: Duration = Duration::from_secs(20);
+/// See [`Signals::come_soon`].
+const MOMENT: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -83,6 +85,12 @@ impl Signals {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self { interrupt, terminate })
+    }
+
+    /// Whether one comes in the next moment. Ctrl-C on a terminal reaches child processes as well,
+    /// so their end may be seen before the signal that explains it.
+    pub(super) async fn come_soon(&mut self) -> bool {
+        tokio::time::timeout(MOMENT, self.next()).await.is_ok()
     }
 
     pub(super) async fn next(&mut self) {

@@ -15,6 +15,7 @@ use ironlight_spv::{
 use super::Failure;
 use super::config::parse_backend;
 use super::progress::Progress;
+use super::scratch::Scratch;
 use crate::store::{self, Backend, Store, headers};
 
 /// Headers verified and committed at a time: as many as a peer sends.
@@ -38,7 +39,7 @@ pub(super) struct SelftestArgs {
 }
 
 pub(super) fn run(args: &SelftestArgs) -> Result<(), Failure> {
-    let scratch = Scratch::new(args.data_dir.clone())?;
+    let scratch = Scratch::new(args.data_dir.clone(), "selftest", "regtest")?;
     let count = usize::try_from(args.headers)?;
     say!("ironlight {} selftest: {} regtest headers", crate::VERSION, args.headers);
     say!("{}", lanes::report());
@@ -135,38 +136,7 @@ fn figure(what: &str, count: usize, spent: Duration) {
 }
 
 fn open(scratch: &Scratch, backend: Backend) -> Result<store::Opened, Failure> {
-    let dir = scratch.path.join("regtest");
+    let dir = scratch.path().join("regtest");
     let now = crate::clock::unix_now().0;
     Ok(store::open(store::Options { dir, backend: Some(backend), now })?)
-}
-
-/// A directory that is removed at the end, unless the user named it.
-struct Scratch {
-    path: PathBuf,
-    temporary: bool,
-}
-
-impl Scratch {
-    fn new(named: Option<PathBuf>) -> Result<Self, Failure> {
-        if let Some(path) = named {
-            if path.join("regtest").exists() {
-                let path = path.display();
-                return Err(format!("{path} holds regtest data already: name another").into());
-            }
-            return Ok(Self { path, temporary: false });
-        }
-        let path = std::env::temp_dir().join(format!("ironlight-selftest-{}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        Ok(Self { path, temporary: true })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if self.temporary
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
-        {
-            note!("{} is left behind: {error}", self.path.display());
-        }
-    }
 }

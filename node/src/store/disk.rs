@@ -237,7 +237,10 @@ fn is_held(error: &sled::Error) -> bool {
 
 fn store_error(path: &Path, action: &'static str, error: sled::Error) -> StoreError {
     match error {
-        sled::Error::Corruption { at, .. } => corrupt(path, format!("bad checksum at {at:?}")),
+        sled::Error::Corruption { at: Some(at), .. } => {
+            corrupt(path, format!("bad checksum at {at:?}"))
+        }
+        sled::Error::Corruption { at: None, .. } => corrupt(path, "bad checksum".to_owned()),
         sled::Error::Io(error) if tells_damage(&error) => corrupt(path, error.to_string()),
         sled::Error::Io(source) => StoreError::Io { action, path: path.to_owned(), source },
         other @ (sled::Error::CollectionNotFound(_)

@@ -207,10 +207,6 @@ impl Reading<'_> {
                     return CloseReason::Idle { within: config.idle };
                 }
             };
-            self.connection
-                .traffic
-                .bytes_in
-                .fetch_add(u64::from(received.bytes), Ordering::Relaxed);
             let cost = self.cost(&received).min(config.quota.burst);
             while let Err(RetryAfter(wait)) = limiter.check(cost, start.elapsed()) {
                 trace!(peer = %self.connection.peer, ?wait, "talks too fast");
@@ -336,11 +332,7 @@ impl<W: MessageWriter> Writing<'_, W> {
         }
         let within = self.connection.config.write_within;
         match timeout(within, self.writer.send(&message)).await {
-            Ok(Ok(bytes)) => {
-                let count = &self.connection.traffic.bytes_out;
-                count.fetch_add(u64::from(bytes), Ordering::Relaxed);
-                Ok(())
-            }
+            Ok(Ok(_bytes)) => Ok(()),
             Ok(Err(error)) => Err(CloseReason::Transport(error)),
             Err(_) => Err(CloseReason::NotReading),
         }

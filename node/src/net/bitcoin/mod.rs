@@ -17,6 +17,7 @@
 
 pub mod command;
 mod connection;
+mod counted;
 mod decode;
 pub mod events;
 pub mod handshake;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::bitcoin::connection::{Connection, ToWriter};
+use crate::net::bitcoin::counted::Counted;
 use crate::net::bitcoin::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
 use crate::net::bitcoin::handshake::{HandshakeConfig, HandshakeError, handshake};
 use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
@@ -70,7 +71,10 @@ impl<C: Connect> PeerTask<C> {
 
     async fn meet(&self) -> Result<Met<C::Transport>, End> {
         let connected = self.connector.connect(self.connection.addr).await;
-        let (mut reader, mut writer) = connected.map_err(End::NoConnection)?.split();
+        let (reader, writer) = connected.map_err(End::NoConnection)?.split();
+        let traffic = &self.connection.traffic;
+        let mut reader = Counted::new(reader, Arc::clone(traffic));
+        let mut writer = Counted::new(writer, Arc::clone(traffic));
         let version = handshake(&mut reader, &mut writer, self.own.clone(), self.handshake)
             .await
             .map_err(End::NoHandshake)?;
@@ -111,7 +115,7 @@ impl<C: Connect> PeerTask<C> {
 }
 
 /// The halves of a connection, and who is at its other end.
-type Met<T> = (<T as Transport>::Reader, <T as Transport>::Writer, Version);
+type Met<T> = (Counted<<T as Transport>::Reader>, Counted<<T as Transport>::Writer>, Version);
 
 /// Tells the pool, then the node, that there is a new peer. False when nobody listens.
 async fn announce(connection: &Connection, version: Version) -> bool {

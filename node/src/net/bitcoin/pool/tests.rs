@@ -46,6 +46,8 @@ async fn shakes_hands_in_the_order_of_the_bips() {
     assert!(services.has(ServiceFlags::WITNESS));
     let peers = running.handle.info().await.unwrap().peers;
     assert!(peers[0].manual && peers[0].session.is_some(), "{peers:?}");
+    // The handshake's own bytes: a version and a verack at least, each way.
+    assert!(peers[0].bytes_in > 130 && peers[0].bytes_out > 130, "{peers:?}");
 }
 
 #[tokio::test]
