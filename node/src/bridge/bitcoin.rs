@@ -84,8 +84,9 @@ impl HeaderNetwork for BitcoinPeers {
         Some(match kind {
             PeerEventKind::Connected { addr, user_agent, start_height, .. } => {
                 info!(peer = peer.0, %addr, user_agent, start_height = start_height.0, "peer joined");
-                let (network, address) = (PeerNetwork::Bitcoin, addr.to_string());
-                NetworkInput::Joined { peer, network, address, user_agent }
+                let (network, direction) = (PeerNetwork::Bitcoin, Direction::Outbound);
+                let address = addr.to_string();
+                NetworkInput::Joined { peer, network, direction, address, user_agent }
             }
             PeerEventKind::Headers(headers) => NetworkInput::Headers { peer, headers },
             PeerEventKind::BlockInv(hashes) => NetworkInput::BlockInv { peer, hashes },

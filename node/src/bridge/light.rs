@@ -60,10 +60,10 @@ impl LightPeers {
 impl HeaderNetwork for LightPeers {
     async fn next(&mut self) -> Option<NetworkInput> {
         Some(match self.events.recv().await? {
-            LightEvent::Joined { peer, address, agent } => {
+            LightEvent::Joined { peer, direction, address, agent } => {
                 self.joined.insert(peer);
                 let network = PeerNetwork::LibP2p;
-                NetworkInput::Joined { peer, network, address, user_agent: agent }
+                NetworkInput::Joined { peer, network, direction, address, user_agent: agent }
             }
             LightEvent::Headers { peer, headers } => NetworkInput::Headers { peer, headers },
             LightEvent::Left { peer, reason } => {

@@ -10,8 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use ironlight_spv::chain::{Blame, HeaderError, Violation};
 use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{
-    HeaderSync, MAX_HEADERS, MAX_PAGE, PeerId, PeerStatus, SyncAction, SyncEvent, SyncOffence,
-    SyncState,
+    HeaderSync, MAX_HEADERS, MAX_PAGE, PeerId, PeerStatus, PeerTraits, SyncAction, SyncEvent,
+    SyncOffence, SyncState,
 };
 use ironlight_spv::{
     BlockHash, Header, HeaderChain, HeaderRun, LinkedBatch, TipChange, VerifiedBatch,
@@ -24,16 +24,31 @@ use super::events::{ChainEvent, EventBus};
 use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
 use super::start::Joined;
 use crate::clock::Clock;
-use crate::net::PeerNetwork;
+use crate::net::{Direction, PeerNetwork};
 use crate::store::{Store, StoreError, WriteBatch, bans, headers};
 
 /// What the network tells the chain.
 #[derive(Debug)]
 pub(crate) enum NetworkInput {
-    Joined { peer: PeerId, network: PeerNetwork, address: String, user_agent: String },
-    Left { peer: PeerId, reason: String },
-    Headers { peer: PeerId, headers: Vec<Header> },
-    BlockInv { peer: PeerId, hashes: Vec<BlockHash> },
+    Joined {
+        peer: PeerId,
+        network: PeerNetwork,
+        direction: Direction,
+        address: String,
+        user_agent: String,
+    },
+    Left {
+        peer: PeerId,
+        reason: String,
+    },
+    Headers {
+        peer: PeerId,
+        headers: Vec<Header>,
+    },
+    BlockInv {
+        peer: PeerId,
+        hashes: Vec<BlockHash>,
+    },
 }
 
 /// The network as the chain sees it; the Bitcoin pool is one, a simulated one may be another.
@@ -166,12 +181,13 @@ impl<N: HeaderNetwork> Writer<N> {
         let now = self.clock.now();
         let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
         match input {
-            NetworkInput::Joined { peer, network, address, user_agent } => {
+            NetworkInput::Joined { peer, network, direction, address, user_agent } => {
                 let page = match network {
                     PeerNetwork::Bitcoin => MAX_HEADERS,
                     PeerNetwork::LibP2p => MAX_PAGE,
                 };
-                self.sync.handle_connected_with(&chain, peer, page, now);
+                let traits = PeerTraits { page, called: direction == Direction::Inbound };
+                self.sync.handle_connected_with(&chain, peer, traits, now);
                 self.events
                     .publish(ChainEvent::PeerJoined { peer: peer.0, address: address.clone() });
                 let phase = String::new();

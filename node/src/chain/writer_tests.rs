@@ -96,6 +96,7 @@ impl Bench {
         let joined = NetworkInput::Joined {
             peer,
             network: PeerNetwork::Bitcoin,
+            direction: Direction::Outbound,
             address: "192.0.2.1:1".to_owned(),
             user_agent: "/test/".to_owned(),
         };

@@ -88,6 +88,8 @@ impl HeaderSync {
         if batch.failure().is_some() {
             return self.refuse_fault(id, batch);
         }
+        // It goes on: stalls of before are made good, but not that it started anew.
+        peer.strikes = peer.strikes.min(1);
         let last = batch.len().checked_sub(1).and_then(|last| batch.hash(last));
         let redownload = peer.presync.as_ref().is_some_and(|presync| presync.status().redownload);
         match last.and_then(|last| chain.find(&last)) {

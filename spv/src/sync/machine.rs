@@ -7,11 +7,11 @@ use core::time::Duration;
 
 use bitcoin::{BlockHash, Work};
 
+use super::MAX_HEADERS;
 use super::action::{GaveUp, SyncAction, SyncEvent, SyncOffence, SyncState, SyncStatus};
 use super::config::SyncConfig;
-use super::peer::{Peer, PeerId, Turn};
+use super::peer::{Peer, PeerId, PeerTraits, Turn};
 use super::presync::Presync;
-use super::{MAX_HEADERS, MAX_PAGE};
 use crate::chain::{HeaderChain, LinkedBatch, work_of};
 use crate::header::Header;
 use crate::peers::derive;
@@ -104,21 +104,20 @@ impl HeaderSync {
     /// A peer can be asked now. Beyond [`SyncConfig::max_peers`] it is left alone, and is not taken up
     /// later either, when others have left: report it again then, or have fewer connections.
     pub fn handle_connected(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
-        self.handle_connected_with(chain, peer, MAX_HEADERS, now);
+        self.handle_connected_with(chain, peer, PeerTraits::default(), now);
     }
 
-    /// As [`handle_connected`](Self::handle_connected), for a peer whose messages hold up to `page`
-    /// headers, at most [`MAX_PAGE`]; one that holds as many is taken to say that there may be more.
+    /// As [`handle_connected`](Self::handle_connected), for a peer that is no full node or that
+    /// called us.
     pub fn handle_connected_with(
         &mut self,
         chain: &HeaderChain,
         peer: PeerId,
-        page: usize,
+        traits: PeerTraits,
         now: Now,
     ) {
         if self.peers.len() < self.config.max_peers {
-            let page = page.clamp(1, MAX_PAGE);
-            self.peers.entry(peer).or_insert_with(|| Peer::new(page));
+            self.peers.entry(peer).or_insert_with(|| Peer::new(traits));
         }
         self.schedule(chain, now);
     }

@@ -55,7 +55,7 @@ pub use action::{
 };
 pub use config::{Defences, SyncConfig};
 pub use machine::{HeaderSync, MAX_QUEUED_EVENTS, threshold};
-pub use peer::PeerId;
+pub use peer::{PeerId, PeerTraits};
 pub use presync::memory_bound as presync_memory_bound;
 pub use start::{StartAction, StartConfig, StartFetch};
 

@@ -10,6 +10,7 @@ pub use crate::peers::PeerId;
 
 use super::action::{PeerPhase, PeerStatus};
 use super::presync::Presync;
+use super::{MAX_HEADERS, MAX_PAGE};
 use crate::header::BlockHeight;
 
 /// A peer's place in the current round of questions.
@@ -90,10 +91,27 @@ pub(super) struct Pending {
     pub(super) pinned: bool,
 }
 
+/// What is known of a peer before it has said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerTraits {
+    /// Headers in a message of its at most, up to [`MAX_PAGE`]; as many mean that there may be more.
+    pub page: usize,
+    /// It called us. Whoever wants to delay us can call as often as there is room, but does not
+    /// choose whom we call: so those are asked first (Bitcoin Core, `fPreferredDownload`).
+    pub called: bool,
+}
+
+impl Default for PeerTraits {
+    /// A full node that we called.
+    fn default() -> Self {
+        Self { page: MAX_HEADERS, called: false }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Headers in a message of its at most; as many mean that there may be more.
     pub(super) page: usize,
+    pub(super) called: bool,
     pub(super) turn: Turn,
     pub(super) request: Option<Request>,
     pub(super) pending: Option<Pending>,
@@ -123,9 +141,10 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) const fn new(page: usize) -> Self {
+    pub(super) fn new(traits: PeerTraits) -> Self {
         Self {
-            page,
+            page: traits.page.clamp(1, MAX_PAGE),
+            called: traits.called,
             turn: Turn::Waiting,
             request: None,
             pending: None,

@@ -8,7 +8,7 @@ use bitcoin::BlockHash;
 
 use super::action::{GaveUp, SyncAction, SyncEvent, SyncState};
 use super::machine::{HeaderSync, Opinions};
-use super::peer::{PeerId, Probe, Request, Turn};
+use super::peer::{Peer, PeerId, Probe, Request, Turn};
 use crate::chain::{BlockLocator, HeaderChain};
 use crate::time::Now;
 
@@ -100,7 +100,8 @@ impl HeaderSync {
     fn pick(&mut self) -> Option<PeerId> {
         let waiting = self.peers.iter().filter(|(_, peer)| peer.turn == Turn::Waiting);
         let free = waiting.filter(|(_, peer)| peer.is_free());
-        let ranked: Vec<_> = free.map(|(id, peer)| ((peer.slow, peer.failed), *id)).collect();
+        let rank = |peer: &Peer| (peer.slow, peer.called, peer.failed);
+        let ranked: Vec<_> = free.map(|(id, peer)| (rank(peer), *id)).collect();
         let best = ranked.iter().map(|(rank, _)| *rank).min()?;
         let candidates: Vec<PeerId> =
             ranked.iter().filter(|(rank, _)| *rank == best).map(|(_, id)| *id).collect();
@@ -306,7 +307,7 @@ impl HeaderSync {
         }
         let candidates =
             self.peers.iter().filter(|(_, peer)| peer.turn.is_candidate() && peer.is_free());
-        let next = candidates.min_by_key(|(_, peer)| (peer.slow, peer.asked));
+        let next = candidates.min_by_key(|(_, peer)| (peer.slow, peer.called, peer.asked));
         let Some(peer) = next.map(|(id, _)| *id) else { return };
         self.start_turn(chain, peer, now);
     }

@@ -1,6 +1,7 @@
 //! Each kind of liar: banned, dropped or ignored as the rules say, and never believed.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ironlight_spv::CompactTarget;
 use ironlight_spv::peers::{Offence, Verdict};
@@ -176,4 +177,21 @@ fn without_the_honest_peer_the_liars_are_not_believed() {
     assert_eq!(ended, Ended::Limit { limit: Limit::Time, at: HOUR, behind });
     assert_eq!(network.light(light).unwrap().writes().headers, 0);
     assert!(!network.light(light).unwrap().is_synced());
+}
+
+#[test]
+fn callers_that_never_answer_do_not_delay_what_is_asked_of_a_peer_of_our_choice() {
+    for seed in 0..5 {
+        let mut network = SimNetwork::new(seed, CONFIG.clone());
+        let full = network.full_node(&[]);
+        network.mine(full, 3_000);
+        let light = network.light_node(&[full]);
+        for _ in 0..20 {
+            let _silent = network.liar(Behaviour::answers(Role::Silent), &[light]);
+        }
+        let took = synced(&network.run_until(30 * MINUTE, SimNetwork::all_on_tip));
+        println!("{seed}: {took:.1?}");
+        // One of them may be being waited for.
+        assert!(took <= Duration::from_secs(25), "{seed}: {took:?}");
+    }
 }

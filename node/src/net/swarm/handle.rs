@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::read_ahead::Question;
 use super::source::ChainSource;
-use crate::net::NetworkReport;
+use crate::net::{Direction, NetworkReport};
 
 /// Something that a light node did. Of one peer, `Joined` comes first and `Left` last.
 #[derive(Debug)]
 pub(crate) enum LightEvent {
     /// It serves headers and can be asked.
-    Joined { peer: PeerId, address: String, agent: String },
+    Joined { peer: PeerId, direction: Direction, address: String, agent: String },
     /// It sent headers, at most 8,000; none at all is an answer, too.
     Headers { peer: PeerId, headers: Vec<Header> },
     /// It is gone.

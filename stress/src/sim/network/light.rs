@@ -10,7 +10,7 @@ use ironlight_spv::peers::{
     AddressRecord, AddressSource, DialFailure, DisconnectCause, Offence, PeerId, PeerPolicy,
     PolicyConfig, ServiceFlags, Verdict,
 };
-use ironlight_spv::sync::{SyncConfig, SyncEvent};
+use ironlight_spv::sync::{PeerTraits, SyncConfig, SyncEvent};
 use ironlight_spv::{
     BlockHash, ChainTip, Header, HeaderChain, LinkedBatch, Now, Params, TipChange, UnixTime,
 };
@@ -189,8 +189,9 @@ impl LightNode {
         } else {
             self.policy.handle_connected(address, link, now);
         }
+        let traits = PeerTraits { called: neighbour.inbound, ..PeerTraits::default() };
         self.neighbours.insert(link, neighbour);
-        self.node.sync.handle_connected(&self.node.chain, link, now);
+        self.node.sync.handle_connected_with(&self.node.chain, link, traits, now);
         true
     }
 

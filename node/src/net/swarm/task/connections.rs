@@ -75,7 +75,14 @@ impl Swarm {
         };
         if let Some(neighbour) = self.neighbours.get_mut(&id) {
             // A second connection, or one that is wanted now: whose choice it was stays.
-            if dialled.is_some() && neighbour.role == Role::Errand {
+            if dialled.is_none() && neighbour.role == Role::Caller && endpoint.is_listener() {
+                // It would not call twice: the older connection is dead, whatever it looks like
+                // from here, and gossip would go into it.
+                let older = std::mem::replace(&mut neighbour.connection, connection);
+                (neighbour.socket, neighbour.address) = (socket, address);
+                neighbour.bytes = self.traffic.of(socket);
+                self.inner.close_connection(older);
+            } else if dialled.is_some() && neighbour.role == Role::Errand {
                 (neighbour.role, neighbour.socket) = (Role::Chosen, socket);
                 self.policy.handle_connected(socket, neighbour.link, now);
             } else if dialled.is_some() {
@@ -104,7 +111,7 @@ impl Swarm {
             }
             (None, ConnectedPoint::Dialer { .. }) => Role::Errand,
         };
-        let mut neighbour = Neighbour::new(link, socket, address, role, now.elapsed);
+        let mut neighbour = Neighbour::new(link, socket, address, connection, role, now.elapsed);
         neighbour.bytes = self.traffic.of(socket);
         self.neighbours.insert(id, neighbour);
     }
@@ -155,11 +162,11 @@ impl Swarm {
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.standing = Standing::Serves(number);
         let address = with_identity(&neighbour.address, id);
-        let agent = neighbour.agent.clone();
-        info!(peer = number.0, %address, agent, direction = neighbour.direction().name(), "light node joined");
+        let (agent, direction) = (neighbour.agent.clone(), neighbour.direction());
+        info!(peer = number.0, %address, agent, direction = direction.name(), "light node joined");
         self.by_number.insert(number, id);
         self.read_ahead.joined(number);
-        self.tell(LightEvent::Joined { peer: number, address, agent });
+        self.tell(LightEvent::Joined { peer: number, direction, address, agent });
     }
 
     /// A fault of somebody else's was found in what it sent: for the sync machine it starts anew,

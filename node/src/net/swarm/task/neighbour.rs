@@ -7,6 +7,7 @@ use std::time::Duration;
 use ironlight_hardening::rate_limit::{Gcra, Quota};
 use ironlight_spv::peers::{DisconnectCause, PeerId};
 use libp2p::Multiaddr;
+use libp2p::swarm::ConnectionId;
 
 use crate::net::Direction;
 use crate::net::swarm::serve::Allowance;
@@ -47,6 +48,8 @@ pub(super) struct Neighbour {
     pub(super) link: PeerId,
     pub(super) socket: SocketAddr,
     pub(super) address: Multiaddr,
+    /// The connection that was there first, or that replaced it.
+    pub(super) connection: ConnectionId,
     pub(super) role: Role,
     pub(super) standing: Standing,
     pub(super) since: Duration,
@@ -67,6 +70,7 @@ impl Neighbour {
         link: PeerId,
         socket: SocketAddr,
         address: Multiaddr,
+        connection: ConnectionId,
         role: Role,
         since: Duration,
     ) -> Self {
@@ -74,6 +78,7 @@ impl Neighbour {
             link,
             socket,
             address,
+            connection,
             role,
             standing: Standing::Unknown,
             since,
