@@ -1,10 +1,22 @@
-//! Keeps a node standing: each concern in one folder, its state pure and free of clocks.
+//! Keeps a service standing: retries, circuit breakers, limits, caches, monitoring and more, each
+//! concern in one folder.
 //!
-//! The states here take the time (or a seed) as an argument, so that every decision can be
-//! repeated; they need no runtime and can be used alone.
+//! Each concern is a state machine first: pure, with the time (and a seed where it needs chance) as
+//! an argument, so that every decision can be repeated. Over it lies a [`tower`] layer. Both can be
+//! used alone.
+//!
+//! [`tower`]: https://docs.rs/tower
 
+pub mod clock;
+pub mod error;
 pub mod rate_limit;
 pub mod retry;
+pub mod stamp;
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(feature = "tokio")]
+pub use clock::TokioTimer;
+pub use clock::{Clock, ManualClock, MonotonicClock, Timer};
+pub use error::{Classify, Error, ErrorClass, Rejected};

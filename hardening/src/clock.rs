@@ -1,0 +1,117 @@
+//! Where the time comes from, and how to wait: the edge between the pure states and the world.
+//!
+//! States take `now`, the time since any fixed start. Layers read it from a [`Clock`], and those
+//! that have to wait do so with a [`Timer`]. Tests bring a [`ManualClock`], or tokio's paused time.
+
+use core::future::Future;
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Tells the time since a fixed start; it never goes back.
+pub trait Clock: Clone + Send + Sync + 'static {
+    /// The time since the start.
+    fn now(&self) -> Duration;
+}
+
+/// A clock that can also wait.
+pub trait Timer: Clock {
+    /// Ends when the time has passed.
+    type Sleep: Future<Output = ()> + Send;
+
+    /// Waits; dropping the future gives the wait up.
+    fn sleep(&self, time: Duration) -> Self::Sleep;
+}
+
+/// The operating system's monotonic clock, from when it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct MonotonicClock {
+    start: Instant,
+}
+
+impl MonotonicClock {
+    /// Starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for MonotonicClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for MonotonicClock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// A clock that stands still until it is moved, for tests. Clones show the same time.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::{Clock, ManualClock};
+///
+/// let clock = ManualClock::default();
+/// clock.advance(Duration::from_secs(5));
+/// assert_eq!(clock.clone().now(), Duration::from_secs(5));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// Moves it on.
+    pub fn advance(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// tokio's clock and timer, from when it was made; tokio's paused time drives it.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug)]
+pub struct TokioTimer {
+    start: tokio::time::Instant,
+}
+
+#[cfg(feature = "tokio")]
+impl TokioTimer {
+    /// Starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Default for TokioTimer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Clock for TokioTimer {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Timer for TokioTimer {
+    type Sleep = tokio::time::Sleep;
+
+    fn sleep(&self, time: Duration) -> Self::Sleep {
+        tokio::time::sleep(time)
+    }
+}
