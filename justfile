@@ -148,7 +148,9 @@ data:
         exit 1
     fi
     export IRONLIGHT_TEST_DATA=$(realpath "$data")
-    cargo test --release -p ironlight-tests --no-fail-fast --test real_data -- --ignored --show-output
+    # Some of them start the program that users start.
+    cargo build --release --bin ironlight
+    cargo test --release -p ironlight-tests --no-fail-fast --test 'real_*' -- --ignored --show-output
 
 # Run the journeys against Bitcoin Core (BITCOIND_EXE, else ../shared/tools/bitcoind, else PATH)
 [script]

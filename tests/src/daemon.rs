@@ -29,8 +29,14 @@ impl Daemon {
     /// Starts one on regtest with further options.
     #[must_use]
     pub fn start(data_dir: &Path, options: &[&str]) -> Self {
+        Self::start_on("regtest", data_dir, options)
+    }
+
+    /// The same on any network.
+    #[must_use]
+    pub fn start_on(network: &str, data_dir: &Path, options: &[&str]) -> Self {
         let mut process = Command::new(program())
-            .args(["--log-format", "json", "run", "--network", "regtest", "--data-dir"])
+            .args(["--log-format", "json", "run", "--network", network, "--data-dir"])
             .arg(data_dir)
             .args(options)
             .stdin(Stdio::null())
