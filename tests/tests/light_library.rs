@@ -1,7 +1,12 @@
 //! Light nodes embedded as a library: clients unless told otherwise, found through each other, and
 //! with the tip chosen by work alone.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is the test's failure"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

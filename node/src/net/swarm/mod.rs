@@ -5,8 +5,8 @@
 //! [`PeerPolicy`](ironlight_spv::peers::PeerPolicy), the same that decides for full nodes.
 //! `docs/PROTOCOL.md` has the protocol for those who implement it elsewhere.
 //!
-//! The way of a message: [`transport`] counts its bytes, noise or QUIC decrypts it, [`wire`]
-//! decodes it off the async threads, [`read_ahead`] puts it where it was asked for, and the sync
+//! The way of a message: `transport` counts its bytes, noise or QUIC decrypts it, [`wire`]
+//! decodes it off the async threads, `read_ahead` puts it where it was asked for, and the sync
 //! machine gets it as it would get a full node's. Gossip goes on to others only after our own
 //! verification.
 //!
