@@ -24,8 +24,39 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// So many a second, all of them at once if need be.
+    #[must_use]
+    pub const fn per_second(tokens: u32) -> Self {
+        Self::spread(tokens, Duration::from_secs(1))
+    }
+
+    /// So many a minute, all of them at once if need be.
+    #[must_use]
+    pub const fn per_minute(tokens: u32) -> Self {
+        Self::spread(tokens, Duration::from_secs(60))
+    }
+
+    /// So many an hour, all of them at once if need be.
+    #[must_use]
+    pub const fn per_hour(tokens: u32) -> Self {
+        Self::spread(tokens, Duration::from_secs(3600))
+    }
+
+    /// A bucket that fills in `time`. The time of one token is rounded up, so that never more
+    /// comes back than was asked for.
+    const fn spread(tokens: u32, time: Duration) -> Self {
+        match time.checked_div(tokens) {
+            None => Self { burst: 0, per: time },
+            Some(per) => {
+                let rounded = per.saturating_add(Duration::from_nanos(1));
+                let exact = per.saturating_mul(tokens).as_nanos() == time.as_nanos();
+                Self { burst: tokens, per: if exact { per } else { rounded } }
+            }
+        }
+    }
+
     /// The time in which an empty bucket fills, in nanoseconds; saturates after 584 years.
-    fn fill_time(self) -> u64 {
+    pub(super) fn fill_time(self) -> u64 {
         nanos(self.per).saturating_mul(u64::from(self.burst))
     }
 }
@@ -85,6 +116,10 @@ impl Gcra {
         let cost = nanos(self.quota.per).saturating_mul(u64::from(tokens));
         let full_at = self.full_at.max(now).saturating_add(cost);
         let latest = now.saturating_add(self.quota.fill_time());
+        if self.full_at == u64::MAX && tokens > 0 {
+            // So far ahead that a further debt could not be written down.
+            return Err(RetryAfter(Duration::MAX));
+        }
         if full_at > latest {
             return Err(RetryAfter(Duration::from_nanos(full_at - latest)));
         }
@@ -113,7 +148,8 @@ impl Gcra {
     }
 }
 
-fn nanos(time: Duration) -> u64 {
+/// Nanoseconds; saturates after 584 years.
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -190,6 +226,25 @@ mod tests {
         assert_eq!(limiter.check(4, Duration::ZERO), Err(RetryAfter(Duration::MAX)));
         let mut none = Gcra::new(Quota { burst: 0, per: Duration::ZERO });
         assert_eq!(none.check(1, Duration::from_secs(9)), Err(RetryAfter(Duration::MAX)));
+    }
+
+    #[test]
+    fn what_never_comes_back_is_not_granted_again() {
+        let mut limiter = Gcra::new(Quota { burst: 1, per: Duration::MAX });
+        assert_eq!(limiter.check(1, Duration::from_secs(5)), Ok(()));
+        assert_eq!(limiter.check(1, Duration::from_secs(6)), Err(RetryAfter(Duration::MAX)));
+    }
+
+    #[test]
+    fn a_quota_for_a_time_is_never_more_than_it_says() {
+        assert_eq!(Quota::per_minute(60).per, Duration::from_secs(1));
+        assert_eq!(Quota::per_hour(1000).per, Duration::from_millis(3600));
+        for tokens in 1..2000 {
+            let quota = Quota::per_second(tokens);
+            let back = Duration::from_secs(1).as_nanos() / quota.per.as_nanos();
+            assert!(back <= u128::from(tokens) && quota.burst == tokens, "{tokens}");
+        }
+        assert_eq!(Quota::per_second(0).burst, 0);
     }
 
     #[test]

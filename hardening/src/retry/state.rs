@@ -1,109 +1,199 @@
-//! Growing pauses between attempts.
-//!
-//! Purpose: whatever fails again and again is tried more and more rarely, and those who fail
-//! together do not return together. The pause doubles up to a cap; of each pause the first half
-//! is certain and the second is drawn (equal jitter, as in "Exponential Backoff And Jitter", AWS
-//! Architecture Blog, 2015), so that no attempt follows at once.
-//!
-//! Invariant: the n-th pause is at least half and at most all of `min(cap, base * 2^(n-1))`.
-//!
-//! What an attacker can grow: nothing; the state has a fixed size.
+//! Whether to try again, and when: the decisions of one request.
 
+use core::fmt;
 use core::time::Duration;
+use std::collections::VecDeque;
 
-/// How fast pauses grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackoffConfig {
-    /// The first pause at its longest.
-    pub base: Duration,
-    /// No pause is longer.
-    pub cap: Duration,
+use super::policy::{Jitter, RetryEvent, RetryPolicy};
+use super::random::{fresh_seed, share_of};
+use crate::error::ErrorClass;
+
+/// How many errors a [`RecoveryContext`] keeps.
+pub const KEPT_ERRORS: usize = 10;
+
+/// Why it is not tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GaveUp {
+    /// It will fail again.
+    Permanent,
+    /// That was the last attempt.
+    Attempts,
+    /// The next one would begin after the deadline.
+    Deadline,
+    /// The other side wants a longer wait than the policy allows.
+    RetryAfter,
+    /// The shared budget is spent.
+    Budget,
+    /// The request cannot be made again.
+    NotRepeatable,
 }
 
-/// The pauses of one thing that is retried.
+impl fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Permanent => "it will fail again",
+            Self::Attempts => "no attempts left",
+            Self::Deadline => "no time left",
+            Self::RetryAfter => "the other side wants too long a wait",
+            Self::Budget => "the retry budget is spent",
+            Self::NotRepeatable => "the request cannot be made again",
+        })
+    }
+}
+
+/// One failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// Which attempt it was, from 1 on.
+    pub attempt: u32,
+    /// How it failed.
+    pub class: ErrorClass,
+    /// When it failed, since the clock's start.
+    pub at: Duration,
+}
+
+/// What happened to a request so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryContext {
+    /// Failed attempts.
+    pub attempts: u32,
+    /// Their last [`KEPT_ERRORS`], oldest first.
+    pub errors: VecDeque<FailedAttempt>,
+    /// All pauses between them.
+    pub waited: Duration,
+}
+
+impl RecoveryContext {
+    fn note(&mut self, class: ErrorClass, at: Duration) -> u32 {
+        self.attempts = self.attempts.saturating_add(1);
+        if self.errors.len() == KEPT_ERRORS {
+            self.errors.pop_front();
+        }
+        self.errors.push_back(FailedAttempt { attempt: self.attempts, class, at });
+        self.attempts
+    }
+}
+
+/// The decisions of one request. Nothing is allocated until something fails.
 ///
 /// ```
 /// use core::time::Duration;
-/// use ironlight_hardening::retry::{Backoff, BackoffConfig};
+/// use ironlight_hardening::ErrorClass;
+/// use ironlight_hardening::retry::{GaveUp, RetryPolicy, RetryState};
 ///
-/// let second = Duration::from_secs(1);
-/// let mut backoff = Backoff::new(BackoffConfig { base: second, cap: 60 * second }, 7);
-/// assert!((second / 2..=second).contains(&backoff.next_delay()));
-/// assert!((second..=2 * second).contains(&backoff.next_delay()));
-/// backoff.reset();
-/// assert!((second / 2..=second).contains(&backoff.next_delay()));
+/// let policy = RetryPolicy::QUICK;
+/// let mut state = RetryState::new(&policy, Duration::ZERO, None);
+/// let pause = state.failed(&policy, ErrorClass::Timeout, Duration::from_secs(1)).unwrap();
+/// assert!(pause <= Duration::from_millis(100));
+/// let gave_up = state.failed(&policy, ErrorClass::Timeout, Duration::from_secs(2)).unwrap_err();
+/// assert_eq!(gave_up, GaveUp::Attempts);
+/// assert_eq!(state.context().errors.len(), 2);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Backoff {
-    config: BackoffConfig,
-    failures: u32,
-    random: u64,
+pub struct RetryState {
+    deadline: Option<Duration>,
+    /// What the next pause is at its longest; for decorrelated jitter, the pause before.
+    pause: Duration,
+    random: Option<u64>,
+    context: RecoveryContext,
 }
 
-impl Backoff {
-    /// Nothing has failed yet. Of two with different seeds the pauses differ.
+impl RetryState {
+    /// A request is made for the first time: the budget gets its share. The deadline is the
+    /// request's own; the policy's may come first.
     #[must_use]
-    pub const fn new(config: BackoffConfig, seed: u64) -> Self {
-        Self { config, failures: 0, random: seed }
-    }
-
-    /// Counts a failure and says how long to wait after it.
-    pub fn next_delay(&mut self) -> Duration {
-        let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        self.failures = self.failures.saturating_add(1);
-        let ceiling = self.config.base.saturating_mul(doubled).min(self.config.cap);
-        let half = ceiling / 2;
-        half + self.share_of(ceiling - half)
-    }
-
-    /// It worked: the next pause is the first one again.
-    pub const fn reset(&mut self) {
-        self.failures = 0;
-    }
-
-    /// A drawn part of a time: SplitMix64's next number, as a fraction of all numbers.
-    fn share_of(&mut self, time: Duration) -> Duration {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let nanos = time.as_nanos().min(u128::from(u64::MAX));
-        let share = (u128::from(mixed ^ (mixed >> 31)) * nanos) >> 64;
-        Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Numbers;
-
-    #[test]
-    fn pauses_stay_between_half_and_all_of_the_doubling() {
-        for seed in 0..500 {
-            let mut numbers = Numbers(seed);
-            let base = Duration::from_millis(1 + numbers.below(5_000));
-            let cap = base + Duration::from_millis(numbers.below(10_000_000));
-            let mut backoff = Backoff::new(BackoffConfig { base, cap }, seed);
-            let mut naive = base;
-            for attempt in 0..70 {
-                let ceiling = naive.min(cap);
-                let pause = backoff.next_delay();
-                assert!(pause >= ceiling / 2 && pause <= ceiling, "seed {seed}, {attempt}");
-                naive = (naive * 2).min(cap);
-            }
+    pub fn new(policy: &RetryPolicy, now: Duration, deadline: Option<Duration>) -> Self {
+        if let Some(budget) = &policy.budget {
+            budget.deposit();
+        }
+        let ours = policy.deadline.map(|time| now.saturating_add(time));
+        Self {
+            deadline: ours.into_iter().chain(deadline).min(),
+            pause: policy.base.min(policy.cap),
+            random: policy.seed,
+            context: RecoveryContext::default(),
         }
     }
 
-    #[test]
-    fn those_who_fail_together_return_apart() {
-        let config = BackoffConfig { base: Duration::from_secs(10), cap: Duration::from_secs(600) };
-        let mut pauses: Vec<_> =
-            (0..100).map(|seed| Backoff::new(config, seed).next_delay()).collect();
-        pauses.sort_unstable();
-        pauses.dedup();
-        assert_eq!(pauses.len(), 100);
-        let spread = pauses[99] - pauses[0];
-        assert!(spread > Duration::from_secs(4), "{spread:?} of 5 s");
+    /// An attempt failed. How long to wait before the next one; listeners know by then.
+    ///
+    /// # Errors
+    /// [`GaveUp`] when there is to be none. Only a retry that is really to be made is paid for.
+    pub fn failed(
+        &mut self,
+        policy: &RetryPolicy,
+        class: ErrorClass,
+        now: Duration,
+    ) -> Result<Duration, GaveUp> {
+        let attempt = self.context.note(class, now);
+        if !class.is_retryable() {
+            return Err(GaveUp::Permanent);
+        }
+        if attempt >= policy.max_attempts {
+            return Err(GaveUp::Attempts);
+        }
+        let asked = class.retry_after().unwrap_or_default();
+        if asked > policy.max_retry_after {
+            return Err(GaveUp::RetryAfter);
+        }
+        // On top of what was asked for, since all others who were refused heard the same.
+        let delay = asked.saturating_add(self.next_pause(policy));
+        if self.deadline.is_some_and(|deadline| now.saturating_add(delay) >= deadline) {
+            return Err(GaveUp::Deadline);
+        }
+        if policy.budget.as_ref().is_some_and(|budget| !budget.try_withdraw()) {
+            return Err(GaveUp::Budget);
+        }
+        self.context.waited = self.context.waited.saturating_add(delay);
+        policy.tell(&RetryEvent { attempt, class, at: now, delay });
+        Ok(delay)
+    }
+
+    /// The same, when the request cannot be made again.
+    pub(super) fn failed_for_good(&mut self, class: ErrorClass, now: Duration) -> GaveUp {
+        self.context.note(class, now);
+        if class.is_retryable() { GaveUp::NotRepeatable } else { GaveUp::Permanent }
+    }
+
+    /// Whether no attempt follows the one that is under way.
+    pub(super) const fn is_last_attempt(&self, policy: &RetryPolicy) -> bool {
+        self.context.attempts.saturating_add(1) >= policy.max_attempts
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn context(&self) -> &RecoveryContext {
+        &self.context
+    }
+
+    pub(super) const fn context_mut(&mut self) -> &mut RecoveryContext {
+        &mut self.context
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn into_context(self) -> RecoveryContext {
+        self.context
+    }
+
+    /// The pause that we choose ourselves.
+    fn next_pause(&mut self, policy: &RetryPolicy) -> Duration {
+        let random = self.random.get_or_insert_with(fresh_seed);
+        let longest = self.pause;
+        let grown = longest.saturating_mul(policy.factor.max(1)).min(policy.cap);
+        let (pause, next) = match policy.jitter {
+            Jitter::None => (longest, grown),
+            Jitter::Full => (share_of(random, longest), grown),
+            Jitter::Equal => (longest / 2 + share_of(random, longest - longest / 2), grown),
+            Jitter::Decorrelated => {
+                let base = policy.base.min(policy.cap);
+                let spread = longest.saturating_mul(3).saturating_sub(base);
+                let pause = (base + share_of(random, spread)).min(policy.cap);
+                (pause, pause)
+            }
+        };
+        self.pause = next;
+        pause
     }
 }
