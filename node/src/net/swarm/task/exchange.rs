@@ -16,7 +16,7 @@ use super::Swarm;
 use crate::net::swarm::behaviour::REQUEST_TIMEOUT;
 use crate::net::swarm::handle::LightEvent;
 use crate::net::swarm::read_ahead::{Failure, Step, Ticket};
-use crate::net::swarm::serve;
+use crate::net::swarm::serve::{self, Client};
 use crate::net::swarm::wire::{
     Extensions, HeadersPage, HeadersRequest, MAX_PAGE, MAX_REQUEST, MAX_RESPONSE, Status,
     decode_response, encode_request,
@@ -164,7 +164,8 @@ impl Swarm {
 
     fn on_request(&mut self, id: LightPeerId, bytes: Vec<u8>, channel: ResponseChannel<Vec<u8>>) {
         let now = self.clock.now().elapsed;
-        let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
+        let Some(neighbour) = self.neighbours.get(&id) else { return };
+        let client = Client::new(neighbour.socket.ip(), id);
         if bytes.len() > MAX_REQUEST {
             self.respond(channel, serve::invalid());
             return self.judge(id, Offence::Oversized);
@@ -176,7 +177,7 @@ impl Swarm {
                 return self.respond(channel, serve::invalid());
             }
         };
-        if let Err(busy) = neighbour.allowance.grant(&request, now) {
+        if let Err(busy) = self.allowances.grant(client, &request, now) {
             return self.respond(channel, busy);
         }
         let source = self.source.clone().filter(|_| self.serving.len() < MAX_SERVING);

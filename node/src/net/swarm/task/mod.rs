@@ -30,6 +30,7 @@ use super::gate::Rules;
 use super::handle::{Command, LightEvent, SwarmHandle};
 use super::protocol::Names;
 use super::read_ahead::ReadAhead;
+use super::serve::Allowances;
 use super::source::ChainSource;
 use super::traffic::Traffic;
 use super::{LightNetConfig, SwarmError, transport};
@@ -84,6 +85,7 @@ pub(crate) struct Swarm {
     resends: Vec<Resend>,
     decoding: JoinSet<Decoded>,
     serving: JoinSet<Served>,
+    allowances: Allowances,
     pending_tips: Vec<Pending>,
     /// The last tip of others that went on to everybody.
     passed_on: Option<BlockHash>,
@@ -148,6 +150,7 @@ impl Swarm {
             resends: Vec::new(),
             decoding: JoinSet::new(),
             serving: JoinSet::new(),
+            allowances: Allowances::new(),
             pending_tips: Vec::new(),
             passed_on: None,
             blocked: VecDeque::new(),

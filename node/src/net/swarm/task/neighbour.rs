@@ -10,7 +10,6 @@ use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 
 use crate::net::Direction;
-use crate::net::swarm::serve::Allowance;
 use crate::net::swarm::traffic::Bytes;
 
 /// How fast one peer's addresses are taken in (Bitcoin Core, `MAX_ADDR_RATE_PER_SECOND`).
@@ -58,7 +57,6 @@ pub(super) struct Neighbour {
     pub(super) missed_pings: u32,
     pub(super) bytes: Option<Arc<Bytes>>,
     pub(super) headers: u64,
-    pub(super) allowance: Allowance,
     pub(super) addresses: Gcra,
     pub(super) gossip: Gcra,
     /// Why we hang up, where we do.
@@ -87,7 +85,6 @@ impl Neighbour {
             missed_pings: 0,
             bytes: None,
             headers: 0,
-            allowance: Allowance::new(),
             addresses: Gcra::new(ADDRESS_QUOTA),
             gossip: Gcra::new(GOSSIP_QUOTA),
             goodbye: None,
