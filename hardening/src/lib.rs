@@ -7,12 +7,25 @@
 //!
 //! [`tower`]: https://docs.rs/tower
 
+pub mod adaptive;
+pub mod bulkhead;
+mod chance;
+pub mod circuit_breaker;
 pub mod clock;
+pub mod deadline;
 pub mod error;
+pub mod fallback;
+pub mod fault;
+pub mod hedge;
+mod listeners;
+pub mod load_shed;
 pub mod rate_limit;
 pub mod retry;
 pub mod stamp;
+pub mod throttle;
 
+#[cfg(test)]
+mod by_hand;
 #[cfg(test)]
 mod testing;
 

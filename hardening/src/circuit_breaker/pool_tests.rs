@@ -1,0 +1,96 @@
+use core::time::Duration;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const ZERO: Duration = Duration::ZERO;
+
+fn fail(breaker: &CircuitBreaker, times: u32, now: Duration) {
+    for _ in 0..times {
+        breaker.permit(now).unwrap().finish(Outcome::Failure, now);
+    }
+}
+
+#[test]
+fn random_keys_do_not_push_out_an_open_breaker_and_leave_memory_bounded() {
+    let pool = BreakerPool::new(BreakerConfig::default(), 100, 1);
+    fail(&pool.get(&u64::MAX, ZERO), 5, ZERO);
+    let held = pool.get(&(u64::MAX - 1), ZERO);
+    for key in 0..200_000 {
+        let breaker = pool.get(&key, SECOND);
+        let outcome = if key % 3 == 0 { Outcome::Failure } else { Outcome::Success };
+        if let Ok(permit) = breaker.permit(SECOND) {
+            permit.finish(outcome, SECOND);
+        }
+    }
+    assert_eq!(pool.len(), 100);
+    assert!(pool.get(&u64::MAX, SECOND).permit(SECOND).is_err());
+    fail(&held, 5, SECOND);
+    let status = pool.status(SECOND).into_iter().find(|(key, _)| *key == u64::MAX - 1);
+    assert_eq!(status.unwrap().1.state, CircuitState::Open, "the one that we hold is it");
+    let stats = pool.stats();
+    assert!(stats.evicted > 190_000, "{stats:?}");
+    assert_eq!(pool.overflow_status(SECOND).len(), 16);
+    pool.reset_all(SECOND);
+    assert!(pool.get(&u64::MAX, SECOND).permit(SECOND).is_ok());
+}
+
+#[test]
+fn after_eviction_each_key_still_finds_its_own() {
+    let pool = BreakerPool::new(BreakerConfig::default(), 10, 1);
+    let names = Arc::new(Mutex::new(Vec::new()));
+    let ours = Arc::clone(&names);
+    pool.on_transition(move |key: &u32, change| ours.lock().unwrap().push((*key, change.to)));
+    for key in 0..1000 {
+        let _ = pool.get(&key, ZERO);
+        if key % 100 == 0 {
+            fail(&pool.get(&key, ZERO), 5, ZERO);
+        }
+    }
+    let open = pool.status(ZERO).into_iter().filter(|(_, s)| s.state == CircuitState::Open);
+    let mut open: Vec<_> = open.map(|(key, _)| key).collect();
+    open.sort_unstable();
+    assert_eq!(open, (0..10).map(|hundred| hundred * 100).collect::<Vec<_>>());
+    for key in open {
+        pool.get(&key, ZERO).reset(ZERO);
+    }
+    let closed = |(_, status): (u32, BreakerStatus)| status.state == CircuitState::Closed;
+    assert!(pool.status(ZERO).into_iter().all(closed), "each was found by its key");
+    let shared = pool.overflow_status(ZERO).into_iter().map(|status| status.window);
+    assert!(shared.into_iter().all(|tally| tally == Tally::default()));
+    assert_eq!(names.lock().unwrap().len(), 20);
+    assert!(pool.stats().overflowed >= 99);
+}
+
+#[test]
+fn one_that_is_clean_goes_before_one_with_failures() {
+    let pool = BreakerPool::new(BreakerConfig::default(), 3, 1);
+    for key in 0..3 {
+        fail(&pool.get(&key, ZERO), [2, 0, 2][key], ZERO);
+    }
+    let _ = pool.get(&3, ZERO);
+    let mut keys: Vec<_> = pool.status(ZERO).into_iter().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, [0, 2, 3]);
+}
+
+#[test]
+fn open_ones_that_nobody_asks_any_more_make_room_in_the_end() {
+    let pool = BreakerPool::new(BreakerConfig::default(), 4, 1);
+    for key in 0..4 {
+        fail(&pool.get(&key, ZERO), 5, ZERO);
+    }
+    // One is isolated by hand, another half-open since a while.
+    pool.get(&0, ZERO).isolate(ZERO);
+    drop(pool.get(&1, ZERO).permit(500 * SECOND).unwrap());
+    let _ = pool.get(&4, 650 * SECOND);
+    assert_eq!((pool.stats().evicted, pool.stats().overflowed), (0, 1));
+    for key in 5..8 {
+        fail(&pool.get(&key, 1200 * SECOND), 5, 1200 * SECOND);
+    }
+    assert_eq!((pool.stats().evicted, pool.stats().overflowed), (3, 1));
+    let _ = pool.get(&8, 1200 * SECOND);
+    assert_eq!(pool.stats().overflowed, 2);
+    assert!(pool.status(1200 * SECOND).iter().any(|(key, status)| *key == 0 && status.isolated));
+}

@@ -1,0 +1,99 @@
+//! What is told of a breaker: its state, its changes and why.
+
+use core::time::Duration;
+
+use super::window::Tally;
+use crate::error::ErrorClass;
+
+/// Whether calls go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CircuitState {
+    /// All calls go through.
+    Closed,
+    /// None does.
+    Open,
+    /// A few do, to see whether it works again.
+    HalfOpen,
+}
+
+/// How a call ended, as far as the breaker cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The other side did what was asked.
+    Success,
+    /// The other side failed.
+    Failure,
+    /// It says nothing about the other side.
+    Ignored,
+}
+
+impl From<ErrorClass> for Outcome {
+    /// A failure if the class [is one of the other side](ErrorClass::is_failure_of_the_other).
+    fn from(class: ErrorClass) -> Self {
+        if class.is_failure_of_the_other() { Self::Failure } else { Self::Ignored }
+    }
+}
+
+/// Why the state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Too many failures in a row.
+    ConsecutiveFailures,
+    /// Too large a share of the calls in the window failed.
+    FailureRate,
+    /// Too large a share of the calls in the window was slow.
+    SlowCalls,
+    /// It was open for long enough.
+    OpenTimeOver,
+    /// Enough probes succeeded.
+    ProbesSucceeded,
+    /// A probe failed.
+    ProbeFailed,
+    /// No probe came back in time.
+    ProbesTimedOut,
+    /// By hand.
+    Manual,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The state before.
+    pub from: CircuitState,
+    /// The state after.
+    pub to: CircuitState,
+    /// Why.
+    pub cause: Cause,
+    /// When.
+    pub at: Duration,
+    /// The number of the state after; it grows by one with each change, and gives changes that are
+    /// told by several threads their order.
+    pub generation: u64,
+}
+
+/// What can be said about a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BreakerStatus {
+    /// The state. One that was open for long enough is half-open from the next call on.
+    pub state: CircuitState,
+    /// Open by hand, until it is reset by hand.
+    pub isolated: bool,
+    /// When it lets the next call through: of an open one.
+    pub retry_after: Option<Duration>,
+    /// The failures since the last success.
+    pub consecutive_failures: u32,
+    /// The calls in the window.
+    pub window: Tally,
+    /// How often it opened since it was closed last.
+    pub trips: u32,
+    /// The probes that are out.
+    pub probes: u32,
+    /// The number of this state: how many changes there were.
+    pub generation: u64,
+    /// How many calls were refused, in all.
+    pub refused: u64,
+    /// How many results came after the state had changed, in all; they changed nothing.
+    pub late: u64,
+}

@@ -1,0 +1,166 @@
+//! A deadline in front of a service.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::sync::Arc;
+
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::state::tightened;
+use crate::clock::Timer;
+use crate::error::Rejected;
+use crate::stamp::Stamped;
+
+/// Gives up on requests whose deadline has passed, and on attempts that take too long.
+///
+/// The services behind it see the deadline that holds. A request that comes too late is not handed
+/// on. An answer that is there when the time is over still counts. Time is counted from the stamp.
+#[derive(Clone, Debug)]
+pub struct DeadlineLayer<T> {
+    timer: T,
+    attempt_timeout: Option<Duration>,
+    status: DeadlineStatus,
+}
+
+/// How many requests were given up; clones show the same.
+#[derive(Clone, Debug, Default)]
+pub struct DeadlineStatus {
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    unbegun: AtomicU64,
+    given_up: AtomicU64,
+}
+
+impl DeadlineStatus {
+    /// Those that came too late and were not begun.
+    #[must_use]
+    pub fn unbegun(&self) -> u64 {
+        self.counts.unbegun.load(Ordering::Relaxed)
+    }
+
+    /// Those that were begun and took too long.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.counts.given_up.load(Ordering::Relaxed)
+    }
+}
+
+impl<T: Timer> DeadlineLayer<T> {
+    /// Keeps the deadlines that requests have. The timer is the one that stamps them.
+    pub fn new(timer: T) -> Self {
+        Self { timer, attempt_timeout: None, status: DeadlineStatus::default() }
+    }
+
+    /// No attempt takes longer than this either.
+    #[must_use]
+    pub fn with_attempt_timeout(self, timeout: Duration) -> Self {
+        Self { attempt_timeout: Some(timeout), ..self }
+    }
+
+    /// How many requests were given up.
+    #[must_use]
+    pub const fn status(&self) -> &DeadlineStatus {
+        &self.status
+    }
+}
+
+impl<S, T: Clone> Layer<S> for DeadlineLayer<T> {
+    type Service = Deadline<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Deadline { inner, layer: self.clone() }
+    }
+}
+
+/// The service of [`DeadlineLayer`].
+#[derive(Clone, Debug)]
+pub struct Deadline<S, T> {
+    inner: S,
+    layer: DeadlineLayer<T>,
+}
+
+impl<S, T, R> Service<Stamped<R>> for Deadline<S, T>
+where
+    S: Service<Stamped<R>>,
+    S::Error: From<Rejected>,
+    T: Timer,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = DeadlineFuture<S::Future, T>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut stamped: Stamped<R>) -> Self::Future {
+        let layer = &self.layer;
+        stamped.deadline = tightened(stamped.deadline, layer.attempt_timeout, stamped.at);
+        let (began, deadline) = (stamped.at, stamped.deadline);
+        let in_time = deadline.is_none_or(|deadline| began < deadline);
+        DeadlineFuture {
+            inner: in_time.then(|| self.inner.call(stamped)),
+            began,
+            deadline,
+            sleep: None,
+            timer: layer.timer.clone(),
+            status: layer.status.clone(),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Deadline`].
+    #[derive(Debug)]
+    pub struct DeadlineFuture<F, T: Timer> {
+        #[pin]
+        inner: Option<F>,
+        began: Duration,
+        deadline: Option<Duration>,
+        // Made when the answer is not there at once.
+        #[pin]
+        sleep: Option<T::Sleep>,
+        timer: T,
+        status: DeadlineStatus,
+    }
+}
+
+impl<F, T, A, E> Future for DeadlineFuture<F, T>
+where
+    F: Future<Output = Result<A, E>>,
+    T: Timer,
+    E: From<Rejected>,
+{
+    type Output = Result<A, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            this.status.counts.unbegun.fetch_add(1, Ordering::Relaxed);
+            return Poll::Ready(Err(Rejected::Timeout { after: Duration::ZERO }.into()));
+        };
+        if let Poll::Ready(done) = inner.poll(context) {
+            return Poll::Ready(done);
+        }
+        let Some(deadline) = *this.deadline else { return Poll::Pending };
+        if this.sleep.is_none() {
+            let left = deadline.saturating_sub(this.timer.now());
+            this.sleep.set(Some(this.timer.sleep(left)));
+        }
+        if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
+            ready!(sleep.poll(context));
+        }
+        this.status.counts.given_up.fetch_add(1, Ordering::Relaxed);
+        // What is given up is dropped now, not when its caller gets to it.
+        this.inner.set(None);
+        let after = deadline.saturating_sub(*this.began);
+        Poll::Ready(Err(Rejected::Timeout { after }.into()))
+    }
+}

@@ -1,0 +1,166 @@
+//! A fallback in front of a service.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll, ready};
+use std::sync::Arc;
+
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::error::{Classify, ErrorClass};
+use crate::stamp::Stamped;
+
+/// Gives another answer for errors of chosen classes.
+///
+/// `keep` takes from the request what the answer needs, before the service gets it. `answer` makes
+/// the other answer from that and the error, at once or later; it may also give an error, the same
+/// or another.
+pub struct FallbackLayer<K, A> {
+    keep: K,
+    answer: A,
+    chosen: fn(ErrorClass) -> bool,
+    status: FallbackStatus,
+}
+
+/// How often the other answer was asked for; clones show the same.
+#[derive(Clone, Debug, Default)]
+pub struct FallbackStatus(Arc<AtomicU64>);
+
+impl FallbackStatus {
+    /// How often, in all.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<K, A> FallbackLayer<K, A> {
+    /// For all errors but [`ErrorClass::Permanent`] ones.
+    pub fn new(keep: K, answer: A) -> Self {
+        Self { keep, answer, chosen: ErrorClass::is_retryable, status: FallbackStatus::default() }
+    }
+
+    /// For errors of these classes.
+    #[must_use]
+    pub fn for_classes(self, chosen: fn(ErrorClass) -> bool) -> Self {
+        Self { chosen, ..self }
+    }
+
+    /// How often the other answer was asked for.
+    #[must_use]
+    pub const fn status(&self) -> &FallbackStatus {
+        &self.status
+    }
+}
+
+impl<K: Clone, A: Clone> Clone for FallbackLayer<K, A> {
+    fn clone(&self) -> Self {
+        Self {
+            keep: self.keep.clone(),
+            answer: self.answer.clone(),
+            chosen: self.chosen,
+            status: self.status.clone(),
+        }
+    }
+}
+
+impl<K, A> fmt::Debug for FallbackLayer<K, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FallbackLayer").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl<S, K: Clone, A: Clone> Layer<S> for FallbackLayer<K, A> {
+    type Service = Fallback<S, K, A>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Fallback { inner, layer: self.clone() }
+    }
+}
+
+/// The service of [`FallbackLayer`]. It covers what the call answers; an error on becoming ready
+/// is passed on, as there is no request yet.
+#[derive(Clone, Debug)]
+pub struct Fallback<S, K, A> {
+    inner: S,
+    layer: FallbackLayer<K, A>,
+}
+
+impl<S, K, A, R, Kept, F> Service<Stamped<R>> for Fallback<S, K, A>
+where
+    S: Service<Stamped<R>>,
+    S::Error: Classify,
+    K: Fn(&R) -> Kept,
+    A: Fn(Kept, S::Error) -> F + Clone,
+    F: Future<Output = Result<S::Response, S::Error>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = FallbackFuture<S::Future, F, A, Kept>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, stamped: Stamped<R>) -> Self::Future {
+        let kept = (self.layer.keep)(&stamped.request);
+        FallbackFuture {
+            inner: self.inner.call(stamped),
+            other: None,
+            answer: Some((self.layer.answer.clone(), kept)),
+            chosen: self.layer.chosen,
+            status: self.layer.status.clone(),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Fallback`].
+    pub struct FallbackFuture<I, F, A, K> {
+        #[pin]
+        inner: I,
+        #[pin]
+        other: Option<F>,
+        answer: Option<(A, K)>,
+        chosen: fn(ErrorClass) -> bool,
+        status: FallbackStatus,
+    }
+}
+
+impl<I, F, A, K> fmt::Debug for FallbackFuture<I, F, A, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answering = self.other.is_some();
+        f.debug_struct("FallbackFuture").field("answering", &answering).finish_non_exhaustive()
+    }
+}
+
+impl<I, F, A, K, T, E> Future for FallbackFuture<I, F, A, K>
+where
+    I: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<T, E>>,
+    A: Fn(K, E) -> F,
+    E: Classify,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            if let Some(other) = this.other.as_mut().as_pin_mut() {
+                return other.poll(context);
+            }
+            let error = match ready!(this.inner.as_mut().poll(context)) {
+                Err(error) if (this.chosen)(error.class()) => error,
+                done => return Poll::Ready(done),
+            };
+            let Some((answer, kept)) = this.answer.take() else {
+                return Poll::Ready(Err(error));
+            };
+            this.status.0.fetch_add(1, Ordering::Relaxed);
+            this.other.set(Some(answer(kept, error)));
+        }
+    }
+}
