@@ -1,6 +1,10 @@
 //! Chance from a seed, so that every decision can be repeated.
 
+use core::hash::{BuildHasher as _, Hasher as _};
 use core::time::Duration;
+use std::hash::RandomState;
+
+use crate::clock::nanos;
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). Not
 /// for secrets.
@@ -36,8 +40,7 @@ impl Chance {
     }
 }
 
-/// In nanoseconds; saturates after 584 years.
-pub(crate) const fn nanos(time: Duration) -> u64 {
-    let below = time.subsec_nanos() as u64;
-    time.as_secs().saturating_mul(1_000_000_000).saturating_add(below)
+/// A seed that nobody chose: the standard library's own salt, which differs from call to call.
+pub(crate) fn fresh_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

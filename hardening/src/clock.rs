@@ -9,6 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+/// In nanoseconds; saturates after 584 years.
+pub(crate) const fn nanos(time: Duration) -> u64 {
+    let below = time.subsec_nanos() as u64;
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(below)
+}
+
 /// Tells the time since a fixed start; it never goes back.
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The time since the start.
@@ -66,8 +72,7 @@ pub struct ManualClock(Arc<AtomicU64>);
 impl ManualClock {
     /// Moves it on.
     pub fn advance(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.0.fetch_add(nanos, Ordering::Relaxed);
+        self.0.fetch_add(nanos(time), Ordering::Relaxed);
     }
 }
 

@@ -11,7 +11,7 @@
 
 use core::time::Duration;
 
-use crate::chance::nanos;
+use crate::clock::nanos;
 use crate::error::ErrorClass;
 
 /// Within what the limit is sought, and how.

@@ -14,8 +14,8 @@ use super::config::BreakerConfig;
 use super::state::{BreakerState, Pass, Worth};
 use super::status::{BreakerStatus, CircuitState, Outcome, Transition};
 use super::word::{CLEAN, CLOSED, Word};
-use crate::chance::nanos;
 use crate::clock::Clock;
+use crate::clock::nanos;
 use crate::error::{Classify, Rejected};
 use crate::listeners::Listeners;
 

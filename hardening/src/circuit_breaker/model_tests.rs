@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::*;
-use crate::chance::nanos;
+use crate::clock::nanos;
 use crate::testing::Numbers;
 
 struct Call {

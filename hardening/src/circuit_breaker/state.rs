@@ -12,7 +12,8 @@ use super::config::BreakerConfig;
 use super::status::{BreakerStatus, Cause, CircuitState, Outcome, Transition};
 use super::window::{Sliding, Tally};
 use super::word::GENERATIONS;
-use crate::chance::{Chance, nanos};
+use crate::chance::Chance;
+use crate::clock::nanos;
 
 /// A call that was let through: what [`BreakerState::record`] wants back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

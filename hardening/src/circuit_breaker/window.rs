@@ -7,7 +7,7 @@
 
 use core::time::Duration;
 
-use crate::chance::nanos;
+use crate::clock::nanos;
 
 /// What a breaker looks back on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::limit::{Left, Limit};
-use super::state::{RetryAfter, nanos};
+use super::state::RetryAfter;
 use super::table::{Ask, RateLimiterStats, Table};
+use crate::clock::nanos;
 
 /// Sizes of a [`RateLimiter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use super::state::{Quota, RetryAfter, nanos};
+use super::state::{Quota, RetryAfter};
+use crate::clock::nanos;
 
 /// How many windows a [`Limit`] has at most: a second, a minute, an hour and a day.
 pub const MAX_WINDOWS: usize = 4;

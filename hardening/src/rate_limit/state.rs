@@ -14,6 +14,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::clock::nanos;
+
 /// How much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -146,11 +148,6 @@ impl Gcra {
             None => self.quota.burst,
         }
     }
-}
-
-/// Nanoseconds; saturates after 584 years.
-pub(super) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 
 use core::time::Duration;
 
-use super::random::share_of;
+use crate::chance::Chance;
 
 /// How fast pauses grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +39,14 @@ pub struct BackoffConfig {
 pub struct Backoff {
     config: BackoffConfig,
     failures: u32,
-    random: u64,
+    chance: Chance,
 }
 
 impl Backoff {
     /// Nothing has failed yet. Of two with different seeds the pauses differ.
     #[must_use]
     pub const fn new(config: BackoffConfig, seed: u64) -> Self {
-        Self { config, failures: 0, random: seed }
+        Self { config, failures: 0, chance: Chance::new(seed) }
     }
 
     /// Counts a failure and says how long to wait after it.
@@ -55,7 +55,7 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let ceiling = self.config.base.saturating_mul(doubled).min(self.config.cap);
         let half = ceiling / 2;
-        half + share_of(&mut self.random, ceiling - half)
+        half + self.chance.part_of(ceiling - half)
     }
 
     /// It worked: the next pause is the first one again.

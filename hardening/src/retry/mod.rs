@@ -30,7 +30,6 @@ mod layer_tests;
 #[cfg(test)]
 mod model_tests;
 mod policy;
-mod random;
 mod run;
 mod state;
 #[cfg(test)]

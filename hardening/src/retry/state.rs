@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::policy::{Jitter, RetryEvent, RetryPolicy};
-use super::random::{fresh_seed, share_of};
+use crate::chance::{Chance, fresh_seed};
 use crate::error::ErrorClass;
 
 /// How many errors a [`RecoveryContext`] keeps.
@@ -95,7 +95,7 @@ pub struct RetryState {
     deadline: Option<Duration>,
     /// What the next pause is at its longest; for decorrelated jitter, the pause before.
     pause: Duration,
-    random: Option<u64>,
+    chance: Option<Chance>,
     context: RecoveryContext,
 }
 
@@ -111,7 +111,7 @@ impl RetryState {
         Self {
             deadline: ours.into_iter().chain(deadline).min(),
             pause: policy.base.min(policy.cap),
-            random: policy.seed,
+            chance: policy.seed.map(Chance::new),
             context: RecoveryContext::default(),
         }
     }
@@ -179,17 +179,17 @@ impl RetryState {
 
     /// The pause that we choose ourselves.
     fn next_pause(&mut self, policy: &RetryPolicy) -> Duration {
-        let random = self.random.get_or_insert_with(fresh_seed);
+        let chance = self.chance.get_or_insert_with(|| Chance::new(fresh_seed()));
         let longest = self.pause;
         let grown = longest.saturating_mul(policy.factor.max(1)).min(policy.cap);
         let (pause, next) = match policy.jitter {
             Jitter::None => (longest, grown),
-            Jitter::Full => (share_of(random, longest), grown),
-            Jitter::Equal => (longest / 2 + share_of(random, longest - longest / 2), grown),
+            Jitter::Full => (chance.part_of(longest), grown),
+            Jitter::Equal => (longest / 2 + chance.part_of(longest - longest / 2), grown),
             Jitter::Decorrelated => {
                 let base = policy.base.min(policy.cap);
                 let spread = longest.saturating_mul(3).saturating_sub(base);
-                let pause = (base + share_of(random, spread)).min(policy.cap);
+                let pause = (base + chance.part_of(spread)).min(policy.cap);
                 (pause, pause)
             }
         };

@@ -7,8 +7,9 @@
 
 use core::time::Duration;
 
-use crate::chance::{Chance, nanos};
+use crate::chance::Chance;
 use crate::circuit_breaker::TimeWindow;
+use crate::clock::nanos;
 
 /// How much may be asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
