@@ -21,6 +21,7 @@ mod listeners;
 pub mod load_shed;
 pub mod rate_limit;
 pub mod retry;
+pub mod stack;
 pub mod stamp;
 pub mod throttle;
 

@@ -1,0 +1,206 @@
+//! Which layer goes around which: decided once, here.
+//!
+//! **Outbound**, from the caller to the network:
+//!
+//! 1. [`StampLayer`]: reads the clock, sets the request's deadline.
+//! 2. [`RetryLayer`]: all that follows is one attempt, so that each attempt is limited and judged.
+//! 3. [`RateLimitLayer`]: what we may ask of this peer. Before the places below, so that one that is
+//!    over its limit takes none.
+//! 4. [`BulkheadLayer`]: how much goes on at once. Around the breaker, so that a place that is not
+//!    free does not count against the peer, and waiting for one holds none of its probes.
+//! 5. [`BreakerLayer`]: whether the peer is to be asked at all.
+//! 6. [`DeadlineLayer`]: an attempt takes so long at most. Inside the breaker, which so hears of an
+//!    answer that never comes.
+//! 7. [`BareLayer`]: the service and its own errors.
+//!
+//! **Inbound**, from the network to the service: stamp, rate limit by who asks, bulkhead,
+//! deadline, service. There is no retry (the caller's business) and no breaker (nobody to spare).
+//!
+//! ```
+//! use core::time::Duration;
+//! use ironlight_hardening::TokioTimer;
+//! use ironlight_hardening::stack::Outbound;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let outbound = Outbound::new(TokioTimer::new());
+//! let network = service_fn(async |peer: &'static str| Ok::<_, std::io::Error>(peer.len()));
+//! let service = outbound.layer(|peer: &&str| Some(*peer), |peer: &&str| Some(*peer)).layer(network);
+//! assert_eq!(service.oneshot("alice").await.unwrap(), 5);
+//! # }
+//! ```
+
+use core::hash::Hash;
+use core::time::Duration;
+
+use tower_layer::Layer;
+
+use crate::bulkhead::{Bulkhead, BulkheadLayer, BulkheadLimits, Bulkheaded};
+use crate::chance::fresh_seed;
+use crate::circuit_breaker::{Breaker, BreakerConfig, BreakerLayer, CircuitBreaker};
+use crate::clock::Timer;
+use crate::deadline::{Deadline, DeadlineLayer};
+use crate::rate_limit::{Quota, RateLimit, RateLimitLayer, RateLimiter};
+use crate::retry::{Retry, RetryLayer, RetryPolicy};
+use crate::stamp::{Bare, BareLayer, Stamp, StampLayer};
+
+/// What surrounds requests to one peer. Its parts are handles that can be shared: the limiter and
+/// the bulkhead with other peers, the policy's budget with all.
+#[derive(Debug)]
+pub struct Outbound<K, T> {
+    /// The clock of all layers.
+    pub timer: T,
+    /// How long a request may take with all its attempts; none for no limit.
+    pub timeout: Option<Duration>,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// What is retried.
+    pub retry: RetryPolicy,
+    /// What may be asked, by key.
+    pub limiter: RateLimiter<K>,
+    /// How much goes on at once.
+    pub bulkhead: Bulkhead,
+    /// How long a request may wait for a place.
+    pub queue_time: Duration,
+    /// Whether the peer is asked at all.
+    pub breaker: CircuitBreaker,
+}
+
+/// The services of [`Outbound`], from the outside in.
+pub type OutboundService<S, K, X, A, T> = Stamp<Retry<Limited<S, K, X, T>, T, A>, T>;
+/// One attempt.
+type Limited<S, K, X, T> = RateLimit<Bulkheaded<Judged<S, T>, T>, K, X>;
+/// One attempt that has a place.
+type Judged<S, T> = Breaker<Deadline<Bare<S>, T>, T>;
+
+impl<K: Hash + Eq + Clone, T: Timer> Outbound<K, T> {
+    /// 30 s a request, 10 s an attempt, the default retries and breaker, 1,000 requests a minute and
+    /// key, 64 at once and as many waiting for up to a second.
+    #[must_use]
+    pub fn new(timer: T) -> Self {
+        Self {
+            timer,
+            timeout: Some(Duration::from_secs(30)),
+            attempt_timeout: Duration::from_secs(10),
+            retry: RetryPolicy::default(),
+            limiter: RateLimiter::new([Quota::per_minute(1000)]),
+            bulkhead: Bulkhead::new(BulkheadLimits { concurrent: 64, queue: 64 }),
+            queue_time: Duration::from_secs(1),
+            breaker: CircuitBreaker::new(BreakerConfig::default(), fresh_seed()),
+        }
+    }
+
+    /// The layer. `key` says whose limit a request counts against (none: nobody's), `again` makes
+    /// it a second time (none: it cannot be retried).
+    pub fn layer<X, A>(&self, key: X, again: A) -> OutboundLayer<K, X, A, T> {
+        let stamp = StampLayer::new(self.timer.clone());
+        OutboundLayer {
+            stamp: match self.timeout {
+                Some(timeout) => stamp.with_timeout(timeout),
+                None => stamp,
+            },
+            retry: RetryLayer::new(self.timer.clone(), self.retry.clone(), again),
+            limit: RateLimitLayer::new(self.limiter.clone(), key),
+            bulkhead: BulkheadLayer::new(
+                self.bulkhead.clone(),
+                self.queue_time,
+                self.timer.clone(),
+            ),
+            breaker: BreakerLayer::new(self.breaker.clone(), self.timer.clone()),
+            deadline: DeadlineLayer::new(self.timer.clone())
+                .with_attempt_timeout(self.attempt_timeout),
+        }
+    }
+}
+
+/// All outbound layers in their order. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct OutboundLayer<K, X, A, T> {
+    stamp: StampLayer<T>,
+    retry: RetryLayer<T, A>,
+    limit: RateLimitLayer<K, X>,
+    bulkhead: BulkheadLayer<T>,
+    breaker: BreakerLayer<T>,
+    deadline: DeadlineLayer<T>,
+}
+
+impl<S, K, X: Clone, A: Clone, T: Timer> Layer<S> for OutboundLayer<K, X, A, T> {
+    type Service = OutboundService<S, K, X, A, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let attempt = self.breaker.layer(self.deadline.layer(BareLayer.layer(inner)));
+        let limited = self.limit.layer(self.bulkhead.layer(attempt));
+        self.stamp.layer(self.retry.layer(limited))
+    }
+}
+
+/// What surrounds a service that strangers call. Its parts are handles that can be shared, and keep
+/// their state when the layer is applied more than once.
+#[derive(Debug)]
+pub struct Inbound<K, T> {
+    /// The clock of all layers.
+    pub timer: T,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// What may be asked, by who asks.
+    pub limiter: RateLimiter<K>,
+    /// How much goes on at once.
+    pub bulkhead: Bulkhead,
+    /// How long a request may wait for a place.
+    pub queue_time: Duration,
+}
+
+/// The services of [`Inbound`], from the outside in.
+pub type InboundService<S, K, X, T> =
+    Stamp<RateLimit<Bulkheaded<Deadline<Bare<S>, T>, T>, K, X>, T>;
+
+impl<K: Hash + Eq + Clone, T: Timer> Inbound<K, T> {
+    /// 30 s an answer, 60 requests a minute and caller, 64 at once and as many waiting for up to a
+    /// second.
+    #[must_use]
+    pub fn new(timer: T) -> Self {
+        Self {
+            timer,
+            timeout: Duration::from_secs(30),
+            limiter: RateLimiter::new([Quota::per_minute(60)]),
+            bulkhead: Bulkhead::new(BulkheadLimits { concurrent: 64, queue: 64 }),
+            queue_time: Duration::from_secs(1),
+        }
+    }
+
+    /// The layer. `key` says who asks; none for requests that are exempt.
+    pub fn layer<X>(&self, key: X) -> InboundLayer<K, X, T> {
+        InboundLayer {
+            stamp: StampLayer::new(self.timer.clone()).with_timeout(self.timeout),
+            limit: RateLimitLayer::new(self.limiter.clone(), key),
+            bulkhead: BulkheadLayer::new(
+                self.bulkhead.clone(),
+                self.queue_time,
+                self.timer.clone(),
+            ),
+            deadline: DeadlineLayer::new(self.timer.clone()),
+        }
+    }
+}
+
+/// All inbound layers in their order. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct InboundLayer<K, X, T> {
+    stamp: StampLayer<T>,
+    limit: RateLimitLayer<K, X>,
+    bulkhead: BulkheadLayer<T>,
+    deadline: DeadlineLayer<T>,
+}
+
+impl<S, K, X: Clone, T: Timer> Layer<S> for InboundLayer<K, X, T> {
+    type Service = InboundService<S, K, X, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let timed = self.deadline.layer(BareLayer.layer(inner));
+        self.stamp.layer(self.limit.layer(self.bulkhead.layer(timed)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
