@@ -26,7 +26,9 @@
 //! # async fn main() {
 //! let outbound = Outbound::new(TokioTimer::new());
 //! let network = service_fn(async |peer: &'static str| Ok::<_, std::io::Error>(peer.len()));
-//! let service = outbound.layer(|peer: &&str| Some(*peer), |peer: &&str| Some(*peer)).layer(network);
+//! let key = |peer: &&'static str| Some(*peer);
+//! let again = |peer: &&'static str| Some(*peer);
+//! let service = outbound.layer(key, again).layer(network);
 //! assert_eq!(service.oneshot("alice").await.unwrap(), 5);
 //! # }
 //! ```
