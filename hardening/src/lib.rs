@@ -8,7 +8,9 @@
 //! [`tower`]: https://docs.rs/tower
 
 pub mod adaptive;
+pub mod batch;
 pub mod bulkhead;
+pub mod cache;
 mod chance;
 pub mod circuit_breaker;
 pub mod clock;
@@ -16,9 +18,12 @@ pub mod deadline;
 pub mod error;
 pub mod fallback;
 pub mod fault;
+pub mod health;
 pub mod hedge;
+pub mod lazy;
 mod listeners;
 pub mod load_shed;
+pub mod monitor;
 pub mod rate_limit;
 pub mod retry;
 pub mod stack;
