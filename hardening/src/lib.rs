@@ -39,3 +39,8 @@ mod testing;
 pub use clock::TokioTimer;
 pub use clock::{Clock, ManualClock, MonotonicClock, Timer};
 pub use error::{Classify, Error, ErrorClass, Rejected};
+
+/// The README's example is compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
