@@ -29,10 +29,12 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod devnet;
+mod health;
 pub mod net;
 mod node;
 pub mod store;
 
+pub use ironlight_hardening as hardening;
 pub use ironlight_spv as spv;
 pub use ironlight_spv::{BlockHash, BlockHeight, ChainTip, Network, Params};
 pub use node::{Node, NodeConfig, NodeError, StartPoint, Storage};

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ironlight_hardening::TokioTimer;
+use ironlight_hardening::health::{HealthRegistry, HealthReport};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
@@ -148,6 +150,7 @@ pub enum NodeError {
 pub struct Node {
     chain: ChainHandle,
     networks: NetworksHandle,
+    health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
@@ -189,11 +192,13 @@ impl Node {
             warn!("the stored chain is below the minimum chain work");
         }
         let sync = HeaderSync::new(sync, random_seed());
+        let (of, store) = (chain.params().network, Arc::clone(&opened.store));
         let (writer, chain) = Writer::new(chain, opened.store, sync, network, clock, joined);
         #[cfg(feature = "libp2p")]
         networks.serve(chain.clone()).await;
         guard.disarm();
         Ok(Self {
+            health: crate::health::checks(&chain, &networks, &store, of),
             chain,
             networks,
             notes: opened.notes,
@@ -215,6 +220,12 @@ impl Node {
         self.networks.reports().await
     }
 
+    /// Runs the checks of store, networks, sync and tip, and says how each is. Cancel safe.
+    pub async fn health(&self) -> HealthReport {
+        self.health.run_all().await;
+        self.health.readiness()
+    }
+
     /// What the store had to say when it was opened: damage found and mended.
     #[must_use]
     pub fn notes(&self) -> &[String] {
@@ -228,7 +239,8 @@ impl Node {
     #[cfg(feature = "daemon")]
     pub fn open_control_socket(&mut self, directory: &std::path::Path) -> Result<(), NodeError> {
         let socket = crate::api::socket::ControlSocket::open(directory)?;
-        let router = crate::api::router(self.chain.clone(), self.networks.clone());
+        let router =
+            crate::api::router(self.chain.clone(), self.networks.clone(), self.health.clone());
         self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
         Ok(())
     }

@@ -8,21 +8,26 @@
     reason = "a panic is the test's failure"
 )]
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use ironlight::api::client::{self, ClientError};
-use ironlight::api::{HeaderDto, StatusDto, TipDto};
+use ironlight::api::{CheckDto, HeaderDto, HealthDto, StatusDto, TipDto};
+use ironlight::devnet::{Devnet, DevnetConfig};
 use ironlight::spv::generate::Miner;
 use ironlight::spv::{Header, Params};
 use ironlight::{Network, Node, NodeConfig};
 use ironlight_tests::{Behaviour, FakeNode};
 
 async fn synced_node(chain: &[Header]) -> Node {
-    let peer = FakeNode::start(Behaviour::Honest, chain.to_vec());
+    synced_node_of(FakeNode::start(Behaviour::Honest, chain.to_vec()).address()).await
+}
+
+async fn synced_node_of(full_node: SocketAddr) -> Node {
     let config = NodeConfig {
-        connect: vec![peer.address()],
+        connect: vec![full_node],
         dns_seeds: false,
         ..NodeConfig::new(Network::Regtest)
     };
@@ -105,4 +110,41 @@ async fn events_are_numbered_and_end_with_the_chain_synced() {
     }
     assert!(chain.synced().await.is_ok(), "it was synced when it stopped");
     assert!(chain.when(|status| status.tip.height.0 == 999).await.is_err());
+}
+
+fn check<'a>(health: &'a HealthDto, name: &str) -> &'a CheckDto {
+    health.checks.iter().find(|check| check.name == name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_what_works_and_what_does_not() {
+    let config = DevnetConfig { blocks: 300, ..DevnetConfig::default() };
+    let full_node = Devnet::start(config).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = synced_node_of(full_node.address()).await;
+    node.open_control_socket(directory.path()).unwrap();
+    let ask = || client::get::<HealthDto>(directory.path(), "/v1/health");
+    let health = ask().await.unwrap();
+    assert!(health.live && health.ready, "{health:?}");
+    assert_eq!(check(&health, "sync").value, Some(300));
+    assert_eq!(check(&health, "networks").value, Some(1));
+    assert!(node.health().await.passes());
+
+    full_node.stop().await;
+    let alone = async {
+        loop {
+            let health = ask().await.unwrap();
+            if !health.ready {
+                return health;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let health = tokio::time::timeout(Duration::from_secs(30), alone).await.unwrap();
+    assert!(health.live, "a restart brings no peers: {health:?}");
+    let networks = check(&health, "networks");
+    assert_eq!((networks.status.as_str(), networks.value), ("fail", Some(0)));
+    assert_eq!(networks.output, "no peer on any network");
+    assert_eq!(check(&health, "store").status, "pass");
+    node.stop().await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! What the control interface answers with: hashes in display order, work in hexadecimal.
 
+use ironlight_hardening::TokioTimer;
+use ironlight_hardening::health::{CheckReport, HealthRegistry};
 use ironlight_spv::chain::Position;
 use ironlight_spv::{ChainTip, IndexedHeader, lanes};
 use serde::{Deserialize, Serialize};
@@ -205,6 +207,56 @@ impl HeaderDto {
             bits: format!("{:08x}", header.compact_target().to_consensus()),
             nonce: header.nonce(),
             work: format!("{:064x}", entry.work),
+        }
+    }
+}
+
+/// Whether the node works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthDto {
+    /// It works as far as it alone can see to it; where it does not, a restart may help.
+    pub live: bool,
+    /// What it says of the chain can be relied on.
+    pub ready: bool,
+    /// Each check.
+    pub checks: Vec<CheckDto>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckDto {
+    /// What is checked.
+    pub name: String,
+    /// pass, warn or fail.
+    pub status: String,
+    /// What there is to say; empty where all is well.
+    pub output: String,
+    /// What was measured.
+    pub value: Option<i64>,
+    /// In which unit.
+    pub unit: Option<String>,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+}
+
+impl HealthDto {
+    pub(super) fn of(health: &HealthRegistry<TokioTimer>) -> Self {
+        let checks = health.get_all().into_iter().map(CheckDto::from).collect();
+        Self { live: health.liveness().passes(), ready: health.readiness().passes(), checks }
+    }
+}
+
+impl From<CheckReport> for CheckDto {
+    fn from(check: CheckReport) -> Self {
+        let (value, unit) = check.value.unzip();
+        let took = check.took.unwrap_or_default().as_micros();
+        Self {
+            name: check.name,
+            status: check.status.name().to_owned(),
+            output: check.output,
+            value,
+            unit: unit.map(str::to_owned),
+            took_us: u64::try_from(took).unwrap_or(u64::MAX),
         }
     }
 }

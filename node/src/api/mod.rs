@@ -13,10 +13,13 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
 
+use ironlight_hardening::TokioTimer;
+use ironlight_hardening::health::HealthRegistry;
+
 use crate::bridge::NetworksHandle;
 use crate::chain::ChainHandle;
 
-pub use dto::{HeaderDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto};
+pub use dto::{CheckDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto};
 pub use error::{ApiError, ErrorDto};
 
 /// What routes answer from.
@@ -24,6 +27,16 @@ pub use error::{ApiError, ErrorDto};
 struct Sources {
     chain: ChainHandle,
     networks: NetworksHandle,
+    health: Health,
+}
+
+/// What answers whether the node works.
+type Health = HealthRegistry<TokioTimer>;
+
+impl FromRef<Sources> for Health {
+    fn from_ref(sources: &Sources) -> Self {
+        sources.health.clone()
+    }
 }
 
 impl FromRef<Sources> for ChainHandle {
@@ -38,13 +51,14 @@ impl FromRef<Sources> for NetworksHandle {
     }
 }
 
-/// The routes, over a chain and its networks.
-pub(crate) fn router(chain: ChainHandle, networks: NetworksHandle) -> Router {
+/// The routes, over a chain, its networks and their health.
+pub(crate) fn router(chain: ChainHandle, networks: NetworksHandle, health: Health) -> Router {
     Router::new()
         .route("/v1/status", get(routes::status::get))
+        .route("/v1/health", get(routes::health::get))
         .route("/v1/peers", get(routes::peers::get))
         .route("/v1/tip", get(routes::tip::get))
         .route("/v1/headers/{id}", get(routes::headers::get))
         .fallback(routes::unknown)
-        .with_state(Sources { chain, networks })
+        .with_state(Sources { chain, networks, health })
 }

@@ -57,6 +57,8 @@ enum Command {
     Status(query::StatusArgs),
     /// Ask a running node for its peers, on both networks.
     Peers(query::StatusArgs),
+    /// Ask a running node whether it works; fails where it does not.
+    Health(query::StatusArgs),
     /// Ask a running node for a header, by height or hash.
     Header(query::HeaderArgs),
     /// Verify, import or export files of headers.
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Status(args) => query::status(&args),
         Command::Peers(args) => query::peers(&args),
+        Command::Health(args) => query::health(&args),
         Command::Header(args) => query::header(&args),
         Command::Headers(command) => headers::run(command),
         Command::Store(command) => store::run(command),

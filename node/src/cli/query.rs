@@ -4,7 +4,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Failure, NetworkArgs, short_work};
-use crate::api::{HeaderDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto, client};
+use crate::api::{
+    CheckDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto, client,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -56,6 +58,29 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
     say!("{hashing}");
     say!("peers    {peers} (see `ironlight peers`)");
     Ok(())
+}
+
+/// Says how each check is; a failure where the node is not ready.
+pub(super) fn health(args: &StatusArgs) -> Result<(), Failure> {
+    let health: HealthDto = ask(&args.location, "/v1/health")?;
+    if args.json {
+        print_json(&health)?;
+    } else {
+        for CheckDto { name, status, output, value, unit, took_us } in &health.checks {
+            let measured = value.map(|value| format!("{value} {}", unit.as_deref().unwrap_or("")));
+            let took = format!("({took_us} us)");
+            let words = [measured.as_deref().unwrap_or(""), output, &took];
+            let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            say!("{status:<5} {name:<9} {}", words.join(", "));
+        }
+    }
+    let failed = health.checks.iter().filter(|check| check.status == "fail");
+    let failed: Vec<&str> = failed.map(|check| check.name.as_str()).collect();
+    match (health.ready, health.live) {
+        (true, _) => Ok(()),
+        (false, true) => Err(format!("not ready: {}", failed.join(", ")).into()),
+        (false, false) => Err(format!("ill: {}; restart it", failed.join(", ")).into()),
+    }
 }
 
 pub(super) fn peers(args: &StatusArgs) -> Result<(), Failure> {

@@ -135,6 +135,14 @@ fn key(height: BlockHeight) -> Vec<u8> {
     height.0.to_be_bytes().to_vec()
 }
 
+/// Reads one row: whether the store still answers.
+///
+/// # Errors
+/// [`StoreError`]
+pub(crate) fn probe(store: &dyn Store) -> Result<(), StoreError> {
+    store.get(Table::Meta, NETWORK_KEY).map(drop)
+}
+
 /// Reads the chain of a network back, verifies it again and repairs the store where it is
 /// damaged. None where the store holds no chain.
 ///

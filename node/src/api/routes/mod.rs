@@ -1,6 +1,7 @@
 //! One file a route.
 
 pub(super) mod headers;
+pub(super) mod health;
 pub(super) mod peers;
 pub(super) mod status;
 pub(super) mod tip;
