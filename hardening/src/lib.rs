@@ -8,6 +8,8 @@
 //! [`tower`]: https://docs.rs/tower
 
 pub mod adaptive;
+#[cfg(feature = "audit")]
+pub mod audit;
 pub mod batch;
 pub mod bulkhead;
 pub mod cache;
