@@ -26,11 +26,16 @@ pub mod lazy;
 mod listeners;
 pub mod load_shed;
 pub mod monitor;
+pub mod net_guard;
 pub mod rate_limit;
 pub mod retry;
 pub mod stack;
 pub mod stamp;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 pub mod throttle;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 #[cfg(test)]
 mod by_hand;
@@ -41,6 +46,7 @@ mod testing;
 pub use clock::TokioTimer;
 pub use clock::{Clock, ManualClock, MonotonicClock, Timer};
 pub use error::{Classify, Error, ErrorClass, Rejected};
+pub use net_guard::AddressGuard;
 
 /// The README's example is compiled with the documentation tests.
 #[cfg(doctest)]

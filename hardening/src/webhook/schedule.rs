@@ -1,0 +1,101 @@
+//! When the next attempt is made.
+
+use core::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The pauses of the Standard Webhooks' schedule, after the first attempt, which is at once.
+pub const STANDARD_PAUSES: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(10 * 3600),
+    Duration::from_secs(14 * 3600),
+    Duration::from_secs(20 * 3600),
+    Duration::from_secs(24 * 3600),
+];
+
+/// The pauses between attempts. The default: three retries within seconds (about 0.5, 1 and 2
+/// seconds), then [`STANDARD_PAUSES`]; 13 attempts in a little over three days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The pause after the first attempt, after the second, and so on; at most 64 count.
+    pub pauses: Vec<Duration>,
+    /// By how much a pause grows by chance at most, in hundredths: those who failed together do
+    /// not return together.
+    pub jitter_percent: u32,
+    /// A retry-after beyond this is not honoured in full.
+    pub max_retry_after: Duration,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        let quick = [SECOND / 2, SECOND, 2 * SECOND];
+        let pauses = quick.into_iter().chain(STANDARD_PAUSES).collect();
+        Self { pauses, jitter_percent: 20, max_retry_after: 24 * HOUR }
+    }
+}
+
+impl Schedule {
+    /// The pause after so many failed attempts, from 1 on; none when that was the last. A longer
+    /// `retry_after` is waited for instead.
+    #[must_use]
+    pub fn pause(
+        &self,
+        attempts: u32,
+        retry_after: Option<Duration>,
+        random: &mut u64,
+    ) -> Option<Duration> {
+        let index = usize::try_from(attempts.checked_sub(1)?).ok()?;
+        let pause = *self.pauses.iter().take(64).nth(index)?;
+        let asked = retry_after.unwrap_or_default().min(self.max_retry_after);
+        Some(jittered(pause.max(asked), self.jitter_percent, random))
+    }
+}
+
+/// Longer by a drawn part.
+pub(super) fn jittered(time: Duration, percent: u32, random: &mut u64) -> Duration {
+    let most = time.saturating_mul(percent) / 100;
+    let nanos = most.as_nanos().min(u128::from(u64::MAX));
+    let share = (u128::from(draw(random)) * nanos) >> 64;
+    time.saturating_add(Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX)))
+}
+
+/// SplitMix64.
+fn draw(random: &mut u64) -> u64 {
+    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *random;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// When an endpoint that fails again and again is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// Failures in a row, of any messages, that open it. Zero counts as one.
+    pub failures: u32,
+    /// The first break; each further one is twice as long.
+    pub pause: Duration,
+    /// No break is longer.
+    pub max_pause: Duration,
+}
+
+impl Default for BreakerConfig {
+    /// 5 failures, a minute, an hour.
+    fn default() -> Self {
+        Self { failures: 5, pause: MINUTE, max_pause: HOUR }
+    }
+}
+
+impl BreakerConfig {
+    /// The break after so many before it.
+    pub(super) fn break_after(&self, breaks: u32) -> Duration {
+        let factor = 1_u32.checked_shl(breaks).unwrap_or(u32::MAX);
+        self.pause.saturating_mul(factor).min(self.max_pause)
+    }
+}
