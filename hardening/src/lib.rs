@@ -20,6 +20,8 @@ pub mod deadline;
 pub mod error;
 pub mod fallback;
 pub mod fault;
+#[cfg(feature = "flags")]
+pub mod flags;
 pub mod health;
 pub mod hedge;
 pub mod lazy;

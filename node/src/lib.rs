@@ -29,6 +29,8 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod devnet;
+#[cfg(feature = "libp2p")]
+pub mod flags;
 mod health;
 pub mod net;
 mod node;

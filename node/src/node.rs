@@ -22,6 +22,8 @@ use crate::chain::{
 };
 use crate::clock::{Clock, unix_now};
 #[cfg(feature = "libp2p")]
+use crate::flags::{FlagError, NodeFlags};
+#[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers};
 use crate::store::{self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers};
@@ -129,6 +131,10 @@ pub enum NodeError {
     #[cfg(feature = "libp2p")]
     #[error(transparent)]
     Swarm(#[from] SwarmError),
+    /// The node's flags are declared wrongly: a bug.
+    #[cfg(feature = "libp2p")]
+    #[error("flags: {0}")]
+    Flags(#[from] FlagError),
     /// The control socket.
     #[cfg(feature = "daemon")]
     #[error(transparent)]
@@ -152,6 +158,8 @@ pub struct Node {
     networks: NetworksHandle,
     health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
+    #[cfg(feature = "libp2p")]
+    flags: NodeFlags,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
     writer: Option<JoinHandle<Result<(), WriterError>>>,
@@ -174,7 +182,7 @@ impl Node {
         let clock = Clock::start();
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let mut network = join(&config, &opened.bans, clock, &stop)?;
+        let mut network = join(&config, &opened, clock, &stop)?;
         let networks = network.handle();
         let NodeConfig { params, start_point, sync, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
@@ -202,6 +210,8 @@ impl Node {
             chain,
             networks,
             notes: opened.notes,
+            #[cfg(feature = "libp2p")]
+            flags: opened.flags,
             writer: Some(tokio::spawn(writer.run(stop.clone()))),
             stop,
             #[cfg(feature = "daemon")]
@@ -232,6 +242,13 @@ impl Node {
         &self.notes
     }
 
+    /// What can be turned off while the node runs: `serving`, `gossip` and `discovery`.
+    #[cfg(feature = "libp2p")]
+    #[must_use]
+    pub const fn flags(&self) -> &NodeFlags {
+        &self.flags
+    }
+
     /// Answers on the control socket in a directory, until the node stops.
     ///
     /// # Errors
@@ -239,8 +256,12 @@ impl Node {
     #[cfg(feature = "daemon")]
     pub fn open_control_socket(&mut self, directory: &std::path::Path) -> Result<(), NodeError> {
         let socket = crate::api::socket::ControlSocket::open(directory)?;
-        let router =
-            crate::api::router(self.chain.clone(), self.networks.clone(), self.health.clone());
+        let router = crate::api::router(
+            self.chain.clone(),
+            self.networks.clone(),
+            self.health.clone(),
+            self.flags.clone(),
+        );
         self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
         Ok(())
     }
@@ -319,7 +340,7 @@ impl NodeConfig {
 /// Joins the networks that the node is to be in.
 fn join(
     config: &NodeConfig,
-    bans: &[BanEntry],
+    opened: &OpenedChain,
     clock: Clock,
     stop: &CancellationToken,
 ) -> Result<Networks, NodeError> {
@@ -330,7 +351,7 @@ fn join(
             params: &config.params,
             connect: config.connect.clone(),
             seeds: config.seeds(),
-            bans: bans.to_vec(),
+            bans: opened.bans.clone(),
             numbers: numbers.clone(),
             seed: random_seed(),
         };
@@ -338,9 +359,9 @@ fn join(
     }
     #[cfg(feature = "libp2p")]
     if let Some(libp2p) = config.libp2p.clone().filter(|_| config.in_libp2p()) {
-        let bans = bans.to_vec();
+        let (bans, switches) = (opened.bans.clone(), opened.flags.switches()?);
         let (params, seed) = (&config.params, random_seed());
-        let start = SwarmStart { params, config: libp2p, bans, numbers, clock, seed };
+        let start = SwarmStart { params, config: libp2p, bans, numbers, clock, seed, switches };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }
     Ok(networks)
@@ -363,13 +384,32 @@ struct OpenedChain {
     chain: Option<HeaderChain>,
     bans: Vec<BanEntry>,
     notes: Vec<String>,
+    #[cfg(feature = "libp2p")]
+    flags: NodeFlags,
+}
+
+impl OpenedChain {
+    fn new(
+        store: Arc<dyn Store>,
+        chain: Option<HeaderChain>,
+        notes: Vec<String>,
+    ) -> Result<Self, NodeError> {
+        let bans = bans::load(store.as_ref());
+        #[cfg(feature = "libp2p")]
+        {
+            let (flags, unread) = NodeFlags::open(&store)?;
+            let notes = notes.into_iter().chain(unread).collect();
+            Ok(Self { store, chain, bans, notes, flags })
+        }
+        #[cfg(not(feature = "libp2p"))]
+        Ok(Self { store, chain, bans, notes })
+    }
 }
 
 /// Opens the store and loads its chain, off the async threads.
 async fn open(storage: Storage, params: &Params) -> Result<OpenedChain, NodeError> {
     let Storage::Disk { data_dir, backend } = storage else {
-        let store = Arc::new(MemoryStore::new());
-        return Ok(OpenedChain { store, chain: None, bans: Vec::new(), notes: Vec::new() });
+        return OpenedChain::new(Arc::new(MemoryStore::new()), None, Vec::new());
     };
     let dir = data_dir.join(params.network.name());
     let options = store::Options { dir, backend, now: unix_now().0 };
@@ -383,7 +423,7 @@ async fn open(storage: Storage, params: &Params) -> Result<OpenedChain, NodeErro
 fn open_and_mend(options: &store::Options, params: &Params) -> Result<OpenedChain, NodeError> {
     let opened = store::open(options.clone())?;
     match headers::load(opened.store.as_ref(), params) {
-        Ok(loaded) => Ok(with_chain(opened, loaded)),
+        Ok(loaded) => with_chain(opened, loaded),
         Err(error) if error.is_damage() => {
             let backend = opened.store.backend();
             let mut notes = opened.notes;
@@ -394,13 +434,13 @@ fn open_and_mend(options: &store::Options, params: &Params) -> Result<OpenedChai
             opened.notes.splice(0..0, notes);
             warn!("a chain that had a trusted start needs it again: give --start-point or import");
             let loaded = headers::load(opened.store.as_ref(), params)?;
-            Ok(with_chain(opened, loaded))
+            with_chain(opened, loaded)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn with_chain(opened: Opened, loaded: Option<headers::Loaded>) -> OpenedChain {
+fn with_chain(opened: Opened, loaded: Option<headers::Loaded>) -> Result<OpenedChain, NodeError> {
     let mut notes = Vec::new();
     for note in &opened.notes {
         match note {
@@ -421,8 +461,7 @@ fn with_chain(opened: Opened, loaded: Option<headers::Loaded>) -> OpenedChain {
         }
         loaded.chain
     });
-    let bans = bans::load(opened.store.as_ref());
-    OpenedChain { store: opened.store, chain, bans, notes }
+    OpenedChain::new(opened.store, chain, notes)
 }
 
 /// Records in a store where a new chain begins.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use ironlight::devnet::{Devnet, DevnetConfig};
 use ironlight::net::swarm::LightNetConfig;
 use ironlight::net::{NetworkReport, PeerNetwork};
-use ironlight::{BlockHash, Network, Node, NodeConfig};
+use ironlight::{BlockHash, Network, Node, NodeConfig, Storage};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -106,6 +106,39 @@ async fn light_nodes_find_each_other_through_one_that_they_know() {
     let report = until(&third, "the second is found through the first", found).await;
     let peer = report.peers.iter().find(|peer| peer.address == hidden).unwrap();
     assert!(!peer.named);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_discovery_off_nobody_is_found_until_it_is_on_again() {
+    let full_node = devnet(100, 0).await;
+    let first = node(Some(full_node.address()), server(&[])).await;
+    let known = address(&first).await;
+    let second = node(None, server(&[&known])).await;
+    let hidden = address(&second).await;
+    reaches(&second, full_node.tip().hash).await;
+
+    let directory = tempfile::tempdir().unwrap();
+    let kept = |libp2p: LightNetConfig| {
+        let storage = Storage::Disk { data_dir: directory.path().to_owned(), backend: None };
+        let config = NodeConfig { dns_seeds: false, storage, ..NodeConfig::new(Network::Regtest) };
+        Node::start(NodeConfig { libp2p: Some(libp2p), ..config })
+    };
+    let alone = kept(server(&[])).await.unwrap();
+    alone.flags().turn("discovery", false, "test").await.unwrap();
+    alone.stop().await.unwrap();
+
+    // Clients, so that nobody connects to them.
+    let client = || LightNetConfig { serve: false, listen: Vec::new(), ..server(&[&known]) };
+    let off = kept(client()).await.unwrap();
+    reaches(&off, full_node.tip().hash).await;
+    let on = node(None, client()).await;
+    let found = |report: &NetworkReport| report.peers.iter().any(|peer| peer.address == hidden);
+    until(&on, "the second is found by one that looks", found).await;
+    assert_eq!(light(&off).await.peers.len(), 1, "it knows the one that it was told");
+    off.flags().turn("discovery", true, "test").await.unwrap();
+    // Whatever happens next wakes it.
+    full_node.mine(1).await.unwrap();
+    until(&off, "the second is found now", found).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

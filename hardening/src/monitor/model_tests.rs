@@ -169,7 +169,7 @@ fn throughput_is_that_of_a_list_of_all() {
         }
         assert_eq!(
             state.report(Duration::from_nanos(now)).total,
-            all.iter().map(|one| one.1).sum()
+            all.iter().map(|one| one.1).sum::<u64>()
         );
     }
 }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::chance::Chance;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -59,19 +61,9 @@ impl Schedule {
 
 /// Longer by a drawn part.
 pub(super) fn jittered(time: Duration, percent: u32, random: &mut u64) -> Duration {
-    let most = time.saturating_mul(percent) / 100;
-    let nanos = most.as_nanos().min(u128::from(u64::MAX));
-    let share = (u128::from(draw(random)) * nanos) >> 64;
-    time.saturating_add(Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX)))
-}
-
-/// SplitMix64.
-fn draw(random: &mut u64) -> u64 {
-    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *random;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    let mut chance = Chance::new(*random);
+    *random = chance.next();
+    time.saturating_add(chance.part_of(time.saturating_mul(percent) / 100))
 }
 
 /// When an endpoint that fails again and again is left alone, and for how long.

@@ -73,11 +73,30 @@ pub async fn post<T: DeserializeOwned>(
     path: &str,
     value: &impl Serialize,
 ) -> Result<T, ClientError> {
+    send(directory, Request::post(path), value).await
+}
+
+/// Puts a value as JSON to one path, as [`post`].
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn put<T: DeserializeOwned>(
+    directory: &Path,
+    path: &str,
+    value: &impl Serialize,
+) -> Result<T, ClientError> {
+    send(directory, Request::put(path), value).await
+}
+
+async fn send<T: DeserializeOwned>(
+    directory: &Path,
+    request: Builder,
+    value: &impl Serialize,
+) -> Result<T, ClientError> {
     let body = serde_json::to_vec(value)
         .map_err(|error| ClientError::Unreadable(error.to_string()))?
         .into();
-    let request = Request::post(path).header("content-type", "application/json");
-    ask(directory, request, body).await
+    ask(directory, request.header("content-type", "application/json"), body).await
 }
 
 async fn ask<T: DeserializeOwned>(

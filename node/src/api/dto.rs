@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::chain::{ChainHandle, ChainStatus, PeerView};
+use crate::flags::{FlagStatus, is_on};
 use crate::net::{NetworkReport, PeerReport};
 
 /// How the node stands.
@@ -122,6 +123,41 @@ pub struct HeaderDto {
     pub nonce: u32,
     /// Total work up to and including it.
     pub work: String,
+}
+
+/// What can be turned off while the node runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagsDto {
+    /// They.
+    pub flags: Vec<FlagDto>,
+}
+
+/// A flag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagDto {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Whether it is on.
+    pub on: bool,
+}
+
+/// Body of `PUT /v1/flags/{name}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnDto {
+    /// Whether it is to be on.
+    pub on: bool,
+}
+
+impl FlagDto {
+    pub(super) fn of(status: &FlagStatus) -> Self {
+        Self {
+            name: status.flag.name().to_owned(),
+            description: status.flag.description().to_owned(),
+            on: is_on(status),
+        }
+    }
 }
 
 impl StatusDto {

@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use ironlight_spv::BlockHash;
 use serde::{Deserialize, Serialize};
 
+use crate::flags::FlagError;
+
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,9 @@ pub enum ApiError {
         /// What was asked for.
         hash: BlockHash,
     },
+    /// A flag was not turned.
+    #[error(transparent)]
+    Flag(#[from] FlagError),
 }
 
 /// The body of an error.
@@ -49,9 +54,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = match self {
             Self::NotAHeader { .. } => StatusCode::BAD_REQUEST,
-            Self::UnknownRoute { .. } | Self::UnknownHeight { .. } | Self::UnknownHash { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Self::UnknownRoute { .. }
+            | Self::UnknownHeight { .. }
+            | Self::UnknownHash { .. }
+            | Self::Flag(FlagError::Unknown { .. }) => StatusCode::NOT_FOUND,
+            Self::Flag(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(ErrorDto { error: self.to_string() })).into_response()
     }

@@ -11,15 +11,19 @@ pub mod socket;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::get;
+use axum::routing::{get, put};
 
 use ironlight_hardening::TokioTimer;
 use ironlight_hardening::health::HealthRegistry;
 
 use crate::bridge::NetworksHandle;
 use crate::chain::ChainHandle;
+use crate::flags::NodeFlags;
 
-pub use dto::{CheckDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto};
+pub use dto::{
+    CheckDto, FlagDto, FlagsDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeersDto, StatusDto,
+    TipDto, TurnDto,
+};
 pub use error::{ApiError, ErrorDto};
 
 /// What routes answer from.
@@ -28,6 +32,7 @@ struct Sources {
     chain: ChainHandle,
     networks: NetworksHandle,
     health: Health,
+    flags: NodeFlags,
 }
 
 /// What answers whether the node works.
@@ -51,14 +56,27 @@ impl FromRef<Sources> for NetworksHandle {
     }
 }
 
-/// The routes, over a chain, its networks and their health.
-pub(crate) fn router(chain: ChainHandle, networks: NetworksHandle, health: Health) -> Router {
+impl FromRef<Sources> for NodeFlags {
+    fn from_ref(sources: &Sources) -> Self {
+        sources.flags.clone()
+    }
+}
+
+/// The routes, over all that they answer from.
+pub(crate) fn router(
+    chain: ChainHandle,
+    networks: NetworksHandle,
+    health: Health,
+    flags: NodeFlags,
+) -> Router {
     Router::new()
         .route("/v1/status", get(routes::status::get))
         .route("/v1/health", get(routes::health::get))
         .route("/v1/peers", get(routes::peers::get))
         .route("/v1/tip", get(routes::tip::get))
         .route("/v1/headers/{id}", get(routes::headers::get))
+        .route("/v1/flags", get(routes::flags::get))
+        .route("/v1/flags/{name}", put(routes::flags::put))
         .fallback(routes::unknown)
-        .with_state(Sources { chain, networks, health })
+        .with_state(Sources { chain, networks, health, flags })
 }

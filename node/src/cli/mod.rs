@@ -15,6 +15,7 @@ macro_rules! note {
 mod config;
 mod demo;
 mod devnet;
+mod flags;
 mod headers;
 mod light;
 mod logs;
@@ -61,6 +62,9 @@ enum Command {
     Health(query::StatusArgs),
     /// Ask a running node for a header, by height or hash.
     Header(query::HeaderArgs),
+    /// Turn parts of a running node off and on.
+    #[command(subcommand)]
+    Flags(flags::FlagsCommand),
     /// Verify, import or export files of headers.
     #[command(subcommand)]
     Headers(headers::HeadersCommand),
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Peers(args) => query::peers(&args),
         Command::Health(args) => query::health(&args),
         Command::Header(args) => query::header(&args),
+        Command::Flags(command) => flags::run(&command),
         Command::Headers(command) => headers::run(command),
         Command::Store(command) => store::run(command),
         Command::Devnet(args) => devnet::run(args),

@@ -28,12 +28,15 @@ pub(super) struct HeaderArgs {
     json: bool,
 }
 
-fn ask<T: serde::de::DeserializeOwned>(location: &NetworkArgs, path: &str) -> Result<T, Failure> {
+pub(super) fn ask<T: serde::de::DeserializeOwned>(
+    location: &NetworkArgs,
+    path: &str,
+) -> Result<T, Failure> {
     let directory = location.clone().resolve()?.network_dir()?;
     Ok(super::runtime()?.block_on(client::get(&directory, path))?)
 }
 
-fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One file a route.
 
+pub(super) mod flags;
 pub(super) mod headers;
 pub(super) mod health;
 pub(super) mod peers;

@@ -39,8 +39,7 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_GOSSIP: usize = 1024;
 /// Tips remembered, so that none is taken or passed on twice.
 const REMEMBERED: Duration = Duration::from_secs(120);
-/// How often Kademlia looks for those who are near, and a query's longest time.
-const DISCOVERY: Duration = Duration::from_secs(5 * 60);
+/// The longest time of a Kademlia query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The parts of the swarm.
@@ -116,7 +115,8 @@ fn kademlia(names: &Names, me: PeerId, serve: bool) -> kad::Behaviour<MemoryStor
     config
         .set_record_filtering(kad::StoreInserts::FilterBoth)
         .set_kbucket_inserts(kad::BucketInserts::Manual)
-        .set_periodic_bootstrap_interval(Some(DISCOVERY))
+        // Whether to ask is the swarm's to say: discovery can be turned off.
+        .set_periodic_bootstrap_interval(None)
         .set_query_timeout(QUERY_TIMEOUT)
         .set_publication_interval(None)
         .set_replication_interval(None)

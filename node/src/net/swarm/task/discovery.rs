@@ -18,6 +18,8 @@ use crate::net::swarm::address::{socket_address, with_identity};
 const ADDRESSES: usize = 8;
 /// The pause between questions for more peers.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How often Kademlia looks for those who are near.
+const BOOTSTRAP: Duration = Duration::from_secs(5 * 60);
 /// What Kademlia finds comes from many, and counts as one teller.
 const KADEMLIA: AddressSource = AddressSource::DnsSeed(u16::MAX);
 const MDNS: AddressSource = AddressSource::DnsSeed(u16::MAX - 1);
@@ -84,7 +86,7 @@ impl Swarm {
         address: &Multiaddr,
         id: LightPeerId,
     ) -> Option<SocketAddr> {
-        if id == *self.inner.local_peer_id() {
+        if id == *self.inner.local_peer_id() || !self.switches.discovery.is_on() {
             return None;
         }
         let socket = socket_address(address)?;
@@ -115,18 +117,46 @@ impl Swarm {
 
     /// Whether to look for more peers, and when.
     pub(super) fn discovery_due(&self) -> Option<Duration> {
-        self.policy.wants_addresses(self.clock.now()).then_some(self.next_discovery)
+        let wanted =
+            self.switches.discovery.is_on() && self.policy.wants_addresses(self.clock.now());
+        wanted.then_some(self.next_discovery)
     }
 
-    /// Asks those who are connected whom they know, near a random place.
+    /// Asks those who are connected whom they know, near a random place and near ourselves.
     pub(super) fn discover(&mut self) {
         let now = self.clock.now().elapsed;
+        if !self.switches.discovery.is_on() {
+            self.discovers = false;
+            // Those that were under way when it was turned off.
+            return self.inner.behaviour_mut().kademlia.iter_queries_mut().for_each(|mut query| {
+                query.finish();
+            });
+        }
+        if !self.discovers {
+            self.discovers = true;
+            self.name_neighbours();
+        }
+        if now >= self.next_bootstrap {
+            self.next_bootstrap = now + BOOTSTRAP;
+            // It fails where nobody is known.
+            let _ = self.inner.behaviour_mut().kademlia.bootstrap();
+        }
         if self.neighbours.is_empty() || self.discovery_due().is_none_or(|due| due > now) {
             return;
         }
         self.next_discovery = now + PAUSE;
         debug!("looking for more light nodes");
         self.inner.behaviour_mut().kademlia.get_closest_peers(LightPeerId::random());
+    }
+
+    /// Tells Kademlia of those who came while discovery was off, or it would know nobody to ask.
+    fn name_neighbours(&mut self) {
+        for (id, neighbour) in &self.neighbours {
+            if neighbour.role == Role::Chosen && neighbour.number().is_some() {
+                let address = neighbour.address.clone();
+                self.inner.behaviour_mut().kademlia.add_address(id, address);
+            }
+        }
     }
 
     pub(super) fn on_kademlia(&mut self, event: kad::Event) {
@@ -147,7 +177,7 @@ impl Swarm {
         let mdns::Event::Discovered(found) = event else { return };
         for (id, address) in found {
             let Some(socket) = socket_address(&address) else { continue };
-            if id == *self.inner.local_peer_id() {
+            if id == *self.inner.local_peer_id() || !self.switches.discovery.is_on() {
                 continue;
             }
             // Everything that mDNS finds comes from one place: the local network.

@@ -177,6 +177,9 @@ impl Swarm {
                 return self.respond(channel, serve::invalid());
             }
         };
+        if !self.switches.serving.is_on() {
+            return self.respond(channel, serve::busy(LONGEST_PAUSE));
+        }
         if let Err(busy) = self.allowances.grant(client, &request, now) {
             return self.respond(channel, busy);
         }

@@ -35,14 +35,17 @@ impl Swarm {
         let Event::Message { propagation_source: from, message_id: id, message } = event else {
             return;
         };
-        let Ok(bytes) = <[u8; TIP_SIZE]>::try_from(message.data.as_slice()) else {
-            warn!(peer = %from, bytes = message.data.len(), "gossip that is no header");
-            return self.reject(&id, from, Offence::ProtocolViolation);
-        };
         if !self.may_gossip(from) {
             self.settle(&id, from, MessageAcceptance::Ignore);
             return self.hang_up(from, DisconnectCause::Misbehaved, "it gossips too much");
         }
+        if !self.switches.gossip.is_on() {
+            return self.settle(&id, from, MessageAcceptance::Ignore);
+        }
+        let Ok(bytes) = <[u8; TIP_SIZE]>::try_from(message.data.as_slice()) else {
+            warn!(peer = %from, bytes = message.data.len(), "gossip that is no header");
+            return self.reject(&id, from, Offence::ProtocolViolation);
+        };
         let header = Header::from_bytes(bytes);
         let until = self.clock.now().elapsed + WAIT;
         self.judge_tip(Pending { until, id, from, header }, true);
@@ -112,6 +115,10 @@ impl Swarm {
 
     /// Our tip has changed: those that waited for it are judged again, and everybody is told.
     pub(super) fn announce(&mut self, header: &Header) {
+        if !self.switches.gossip.is_on() {
+            // What still waits ends by itself, unjudged.
+            return;
+        }
         for tip in std::mem::take(&mut self.pending_tips) {
             self.judge_tip(tip, false);
         }

@@ -35,6 +35,7 @@ use super::source::ChainSource;
 use super::traffic::Traffic;
 use super::{LightNetConfig, SwarmError, transport};
 use crate::clock::Clock;
+use crate::flags::Switches;
 use crate::net::PeerNumbers;
 use exchange::{Decoded, Resend, Sent, Served};
 use gossip::Pending;
@@ -57,6 +58,7 @@ pub(crate) struct SwarmStart<'a> {
     pub(crate) numbers: PeerNumbers,
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
+    pub(crate) switches: Switches,
 }
 
 /// The swarm; see the [module](super::super).
@@ -75,6 +77,8 @@ pub(crate) struct Swarm {
     allow_private: bool,
     /// Whether others are told of our tips.
     announces: bool,
+    /// What an operator may have turned off.
+    switches: Switches,
     source: Option<Arc<dyn ChainSource>>,
     /// Dials of the policy's choice that are under way.
     dials: HashMap<ConnectionId, SocketAddr>,
@@ -91,6 +95,9 @@ pub(crate) struct Swarm {
     passed_on: Option<BlockHash>,
     blocked: VecDeque<LightPeerId>,
     next_discovery: Duration,
+    next_bootstrap: Duration,
+    /// Whether discovery was on when it was asked last.
+    discovers: bool,
     next_ban_check: Duration,
     listening: Vec<Multiaddr>,
     commands: mpsc::Receiver<Command>,
@@ -108,7 +115,7 @@ impl Swarm {
     pub(crate) fn new(
         start: SwarmStart<'_>,
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
-        let SwarmStart { params, config, bans, numbers, clock, seed } = start;
+        let SwarmStart { params, config, bans, numbers, clock, seed, switches } = start;
         let key = config.key()?;
         let rules = Rules::new(config.allow_private);
         let traffic = Traffic::default();
@@ -142,6 +149,7 @@ impl Swarm {
             clock,
             allow_private: config.allow_private,
             announces: config.serve,
+            switches,
             source: None,
             dials: HashMap::new(),
             neighbours: HashMap::new(),
@@ -155,6 +163,8 @@ impl Swarm {
             passed_on: None,
             blocked: VecDeque::new(),
             next_discovery: Duration::ZERO,
+            next_bootstrap: Duration::ZERO,
+            discovers: true,
             next_ban_check: Duration::ZERO,
             listening: Vec::new(),
             commands: commands_in,

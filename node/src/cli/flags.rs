@@ -1,0 +1,77 @@
+//! `ironlight flags`: what can be turned off on a running node, and turning it.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::query::{ask, print_json};
+use super::{Failure, NetworkArgs};
+use crate::api::{FlagDto, FlagsDto, TurnDto, client};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FlagsCommand {
+    /// List what can be turned off, and how it stands.
+    List(ListArgs),
+    /// Turn a part of the node off or on; it stays so over restarts.
+    Set(SetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    location: NetworkArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// Its name, as `flags list` has it.
+    name: String,
+    /// What it is to be.
+    #[arg(value_enum)]
+    to: OnOff,
+    #[command(flatten)]
+    location: NetworkArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnOff {
+    On,
+    Off,
+}
+
+pub(super) fn run(command: &FlagsCommand) -> Result<(), Failure> {
+    match command {
+        FlagsCommand::List(args) => list(args),
+        FlagsCommand::Set(args) => set(args),
+    }
+}
+
+fn list(args: &ListArgs) -> Result<(), Failure> {
+    let found: FlagsDto = ask(&args.location, "/v1/flags")?;
+    if args.json {
+        return print_json(&found);
+    }
+    for flag in &found.flags {
+        let FlagDto { name, description, .. } = flag;
+        say!("{name:<10} {:<3}  {description}", state(flag));
+    }
+    Ok(())
+}
+
+fn set(args: &SetArgs) -> Result<(), Failure> {
+    let SetArgs { name, to, location } = args;
+    // What cannot be a name must not become part of a path.
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(format!("{name:?} is no flag: `ironlight flags list` has them").into());
+    }
+    let directory = location.clone().resolve()?.network_dir()?;
+    let (path, turn) = (format!("/v1/flags/{name}"), TurnDto { on: matches!(to, OnOff::On) });
+    let flag: FlagDto = super::runtime()?.block_on(client::put(&directory, &path, &turn))?;
+    say!("{} is {}", flag.name, state(&flag));
+    Ok(())
+}
+
+const fn state(flag: &FlagDto) -> &'static str {
+    if flag.on { "on" } else { "off" }
+}
