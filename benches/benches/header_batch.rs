@@ -7,7 +7,6 @@
 #![allow(clippy::panic, clippy::print_stdout, reason = "figures are what a bench is for")]
 
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bitcoin::CompactTarget;
@@ -18,6 +17,7 @@ use ironlight_spv::lanes::{self, Way};
 use ironlight_spv::{
     BlockHeight, Header, HeaderChain, Network, Params, TrustedStart, UnixTime, Work, parse_work,
 };
+use ironlight_tests::real_data;
 
 /// The batch that a peer sends, a difficulty period, and four of them.
 const LENGTHS: [usize; 3] = [2_000, 2_016, 8_064];
@@ -70,11 +70,7 @@ fn accept(chain: &mut HeaderChain, headers: &[Header]) {
 
 /// Mainnet from 822528 on, where the data folder is there.
 fn real() -> Option<Input> {
-    let folder = std::env::var_os("IRONLIGHT_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let bytes = std::fs::read(folder.join("mainnet-headers-822528-830592.bin")).ok()?;
+    let bytes = std::fs::read(real_data("mainnet-headers-822528-830592.bin")).ok()?;
     let mut headers: Vec<Header> =
         bytes.as_chunks::<80>().0.iter().map(|bytes| Header::from_bytes(*bytes)).collect();
     let work: Work = parse_work("624c5a3c876e3e6fffd9c800")?;

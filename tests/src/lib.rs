@@ -26,7 +26,19 @@ pub use stranger::Stranger;
 pub use wire::Wire;
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// Where a file of real Bitcoin data is: in the folder that `IRONLIGHT_TEST_DATA` names, else in
+/// `../shared/data` beside the workspace.
+#[must_use]
+pub fn real_data(name: &str) -> PathBuf {
+    let folder = std::env::var_os("IRONLIGHT_TEST_DATA").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    folder.join(name)
+}
 
 /// A port of loopback that is free right now.
 #[must_use]

@@ -4,8 +4,6 @@
 
 #[cfg(test)]
 mod support {
-    use std::path::PathBuf;
-
     use ironlight_spv::{
         BlockHeight, Header, HeaderChain, Network, Params, TrustedStart, UnixTime, Work, parse_work,
     };
@@ -58,11 +56,7 @@ mod support {
     pub(crate) const ALL: [Source; 3] = [EARLY, LATE, SIGNET];
 
     pub(crate) fn read(name: &str) -> Vec<Header> {
-        let folder = std::env::var_os("IRONLIGHT_TEST_DATA").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-            PathBuf::from,
-        );
-        let path = folder.join(name);
+        let path = ironlight_tests::real_data(name);
         let bytes =
             std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let (headers, rest) = bytes.as_chunks::<80>();

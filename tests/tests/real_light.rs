@@ -2,22 +2,14 @@
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::time::Duration;
 
-    use ironlight_tests::Daemon;
+    use ironlight_tests::{Daemon, real_data};
 
     const HEADERS: u64 = 10_237;
     const TIP: &str = "000000004f74d42205b9d7ae1cb5c1591e723894a71358fce73b7e0919628161";
     const LIMIT: Duration = Duration::from_secs(60);
-
-    fn data() -> PathBuf {
-        let folder = std::env::var_os("IRONLIGHT_TEST_DATA").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-            PathBuf::from,
-        );
-        folder.join("mainnet-headers-000000-010236.bin")
-    }
 
     fn run(arguments: &[&str], data_dir: &Path) -> String {
         let data_dir = data_dir.to_str().unwrap();
@@ -37,7 +29,7 @@ mod tests {
     fn a_node_with_mainnets_first_headers_serves_them_to_an_empty_one() {
         let directory = tempfile::tempdir().unwrap();
         let [served, empty, strict] = ["a", "b", "c"].map(|name| directory.path().join(name));
-        let file = data();
+        let file = real_data("mainnet-headers-000000-010236.bin");
         run(&["headers", "import", "--network", "mainnet", file.to_str().unwrap()], &served);
         let mut server = light_node(&served, &["--listen", "/ip4/127.0.0.1/tcp/0"]);
         let address = server.line("listening for light nodes", LIMIT)["address"].clone();

@@ -21,9 +21,10 @@
 
 use core::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
-use super::base64;
 use super::hash::Hash;
 
 /// The longest note that is read, in bytes.
@@ -129,14 +130,14 @@ impl CheckpointKey {
     /// Signs, as a note; then, if it evolves, forgets the secret that signed.
     pub fn sign(&mut self, size: u64, root: Hash, at: u64) -> String {
         let mut next = self.evolves.then(|| evolved(&self.key));
-        let mut text = format!("{}\n{size}\n{}\nat {at}\n", self.origin, base64::encode(&root.0));
+        let mut text = format!("{}\n{size}\n{}\nat {at}\n", self.origin, STANDARD.encode(root.0));
         if let Some(next) = &next {
-            let public = base64::encode(next.verifying_key().as_bytes());
+            let public = STANDARD.encode(next.verifying_key().as_bytes());
             text.push_str(&format!("next {public}\n"));
         }
         let signature = self.key.sign(text.as_bytes()).to_bytes();
         let id = key_id(&self.origin, self.public());
-        let signed = base64::encode(&[id.as_slice(), &signature].concat());
+        let signed = STANDARD.encode([id.as_slice(), &signature].concat());
         if let Some(next) = next.take() {
             // The old key erases itself when it is dropped.
             self.key = next;
@@ -245,18 +246,18 @@ fn split(note: &str) -> Option<(&str, Vec<u8>)> {
     let (text, rest) = note.split_at_checked(end)?;
     let signed = rest.strip_prefix("\n\u{2014} ")?.strip_suffix('\n')?;
     let (name, signed) = signed.split_once(' ')?;
-    (text.lines().next()? == name).then_some((text, base64::decode(signed)?))
+    (text.lines().next()? == name).then_some((text, STANDARD.decode(signed).ok()?))
 }
 
 fn parse(text: &str) -> Option<Checkpoint> {
     let mut lines = text.lines();
     let origin = lines.next()?.to_owned();
     let size = number(lines.next()?)?;
-    let root = Hash(base64::decode(lines.next()?)?.try_into().ok()?);
+    let root = Hash(STANDARD.decode(lines.next()?).ok()?.try_into().ok()?);
     let at = number(lines.next()?.strip_prefix("at ")?)?;
     let next = match lines.next() {
         Some(line) => {
-            let key = base64::decode(line.strip_prefix("next ")?)?;
+            let key = STANDARD.decode(line.strip_prefix("next ")?).ok()?;
             Some(PublicKey(key.try_into().ok()?))
         }
         None => None,

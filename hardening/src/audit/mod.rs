@@ -61,7 +61,6 @@
 //! a line is at most [`MAX_LINE`] bytes long. The log itself grows with what is emitted: limit
 //! what strangers can cause ([`rate_limit`](crate::rate_limit)), and watch the disk.
 
-mod base64;
 mod chain;
 mod checkpoint;
 mod config;

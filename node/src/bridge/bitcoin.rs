@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use super::bans_at_the_end;
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
 use crate::net::bitcoin::pool::SessionInfo;
@@ -126,10 +127,7 @@ impl HeaderNetwork for BitcoinPeers {
         self.stop.cancel();
         // What the peers still had to say is not waited for.
         self.events.close();
-        match (&mut self.running).await {
-            Ok(policy) => Ok(policy.export_bans(self.clock.now())),
-            Err(error) => Err(error.to_string()),
-        }
+        bans_at_the_end(&mut self.running, self.clock).await
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::bans_at_the_end;
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
 use crate::net::PeerNetwork;
@@ -104,9 +105,6 @@ impl HeaderNetwork for LightPeers {
         self.stop.cancel();
         // What the peers still had to say is not waited for.
         self.events.close();
-        match (&mut self.running).await {
-            Ok(policy) => Ok(policy.export_bans(self.clock.now())),
-            Err(error) => Err(error.to_string()),
-        }
+        bans_at_the_end(&mut self.running, self.clock).await
     }
 }

@@ -9,7 +9,7 @@ mod source;
 
 use std::future::pending;
 
-use ironlight_spv::peers::BanEntry;
+use ironlight_spv::peers::{BanEntry, PeerPolicy};
 use ironlight_spv::sync::{PeerId, SyncOffence};
 use ironlight_spv::{BlockHash, Header};
 
@@ -17,7 +17,10 @@ pub(crate) use bitcoin::{BitcoinPeers, BitcoinPeersConfig};
 #[cfg(feature = "libp2p")]
 pub(crate) use light::LightPeers;
 
+use tokio::task::JoinHandle;
+
 use crate::chain::{HeaderNetwork, NetworkInput};
+use crate::clock::Clock;
 use crate::net::NetworkReport;
 use crate::net::bitcoin::PoolHandle;
 #[cfg(feature = "libp2p")]
@@ -89,6 +92,15 @@ impl Networks {
             None => pending().await,
         }
     }
+}
+
+/// Waits for a network's task to end and asks its policy who is banned.
+async fn bans_at_the_end(
+    running: &mut JoinHandle<PeerPolicy>,
+    clock: Clock,
+) -> Result<Vec<BanEntry>, String> {
+    let policy = running.await.map_err(|error| error.to_string())?;
+    Ok(policy.export_bans(clock.now()))
 }
 
 async fn next_bitcoin(bitcoin: &mut Option<BitcoinPeers>) -> Option<NetworkInput> {

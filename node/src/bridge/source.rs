@@ -1,17 +1,14 @@
 //! The chain as light nodes are served from it, and as their tips are judged by it.
 
-use ironlight_spv::chain::{Blame, Position, Violation};
+use ironlight_spv::chain::Position;
 use ironlight_spv::compress;
-use ironlight_spv::peers::Offence;
-use ironlight_spv::sync::SyncOffence;
-use ironlight_spv::{
-    BlockHash, BlockHeight, Header, HeaderChain, HeaderError, LinkedBatch, TipChange, UnixTime,
-};
+use ironlight_spv::sync::{TipVerdict, judge_tip};
+use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderChain};
 
 use crate::chain::{ChainHandle, Phase};
 use crate::clock::unix_now;
 use crate::net::swarm::wire::{HeadersPage, HeadersRequest, MAX_PAGE, Wanted};
-use crate::net::swarm::{ChainSource, ServedPage, TipVerdict};
+use crate::net::swarm::{ChainSource, ServedPage};
 
 /// See [`ChainSource`].
 #[derive(Debug)]
@@ -24,7 +21,7 @@ impl ChainSource for ServedChain {
 
     fn judge(&self, header: &Header) -> TipVerdict {
         let synced = self.0.status().phase == Phase::Synced;
-        self.0.read(|chain| judge(chain, header, synced, unix_now()))
+        self.0.read(|chain| judge_tip(chain, header, synced, unix_now()))
     }
 }
 
@@ -68,55 +65,6 @@ fn one(chain: &HeaderChain, height: BlockHeight, header: &Header) -> ServedPage 
 /// Genesis has no parent.
 fn no_parent() -> BlockHash {
     bitcoin::hashes::Hash::all_zeros()
-}
-
-fn judge(chain: &HeaderChain, header: &Header, synced: bool, now: UnixTime) -> TipVerdict {
-    let batch = LinkedBatch::new(chain.params(), vec![*header]);
-    let hash = header.hash();
-    if let Some(violation) = batch.failure() {
-        return invalid(SyncOffence::InvalidHeader { hash, height: None, violation: *violation });
-    }
-    if hash == chain.tip().hash {
-        return TipVerdict::Current;
-    }
-    if chain.contains(&hash) {
-        return TipVerdict::Old;
-    }
-    // While we catch up, what we would call our tip is not the network's.
-    if !synced {
-        return TipVerdict::Unconnected;
-    }
-    match chain.verify_linked(batch, now) {
-        Ok(verified) => match verified.change() {
-            TipChange::Unchanged => TipVerdict::Old,
-            TipChange::Extended { .. } | TipChange::Reorg { .. } => TipVerdict::New,
-        },
-        Err(error) => refused(&error),
-    }
-}
-
-fn refused(error: &HeaderError) -> TipVerdict {
-    match (error.violation, error.blame()) {
-        (Violation::UnknownParent { .. }, _) => TipVerdict::Unconnected,
-        (violation, Blame::Peer) => {
-            let (hash, height) = (error.hash, error.height);
-            invalid(SyncOffence::InvalidHeader { hash, height, violation })
-        }
-        (_, Blame::Local) => TipVerdict::Undecided,
-    }
-}
-
-/// A header that only the user's checkpoint contradicts is nobody's lie.
-fn invalid(offence: SyncOffence) -> TipVerdict {
-    match offence.offence() {
-        Offence::InvalidHeader => TipVerdict::Invalid(offence),
-        Offence::TooManyHeaders
-        | Offence::Oversized
-        | Offence::ProtocolViolation
-        | Offence::BadChecksum
-        | Offence::WrongNetwork
-        | Offence::Stalled => TipVerdict::Undecided,
-    }
 }
 
 #[cfg(test)]

@@ -70,38 +70,3 @@ fn a_chain_that_starts_late_serves_what_it_has() {
     let page = served(&late, Wanted::From(BlockHeight(50)), 9).unwrap();
     assert_eq!(page.headers, headers[49..58]);
 }
-
-#[test]
-fn tips_are_judged_by_our_own_rules() {
-    let (chain, headers) = chain(100);
-    let judged = |header: &Header| judge(&chain, header, true, unix_now());
-    let mut miner = Miner::new(3);
-    let next = miner.run(&headers[99], 2, 60);
-    assert_eq!(judged(&next[0]), TipVerdict::New);
-    assert_eq!(judged(&next[1]), TipVerdict::Unconnected);
-    assert_eq!(judged(&headers[99]), TipVerdict::Current);
-    assert_eq!(judged(&headers[50]), TipVerdict::Old);
-    let stale = miner.run(&headers[98], 1, 61)[0];
-    assert_eq!(judged(&stale), TipVerdict::Old, "no more work than our tip");
-    let behind = UnixTime(next[0].time().0 - 3 * 60 * 60);
-    let early = judge(&chain, &next[0], true, behind);
-    assert_eq!(early, TipVerdict::Undecided, "its time is ahead of our clock");
-}
-
-#[test]
-fn a_header_that_breaks_a_rule_is_invalid_wherever_it_connects() {
-    let (chain, headers) = chain(100);
-    let mut without_work = *Miner::new(3).run(&headers[99], 1, 60)[0].as_bytes();
-    without_work[72..76].copy_from_slice(&0x1800_ffff_u32.to_le_bytes());
-    for (bytes, synced) in [(without_work, true), (without_work, false)] {
-        let verdict = judge(&chain, &Header::from_bytes(bytes), synced, unix_now());
-        assert!(matches!(verdict, TipVerdict::Invalid(_)), "{verdict:?}");
-    }
-}
-
-#[test]
-fn while_we_catch_up_nothing_is_called_new() {
-    let (chain, headers) = chain(100);
-    let next = Miner::new(3).run(&headers[99], 1, 60)[0];
-    assert_eq!(judge(&chain, &next, false, unix_now()), TipVerdict::Unconnected);
-}

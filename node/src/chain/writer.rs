@@ -349,7 +349,8 @@ impl<N: HeaderNetwork> Writer<N> {
     /// Tells the network of a new tip, once the chain is synced: before that it is no news.
     async fn announce(&mut self) {
         let tip = self.chain().tip();
-        if self.announced == tip.hash || !self.sync.status().is_synced() {
+        // The status was published just now.
+        if self.announced == tip.hash || self.status.borrow().phase != Phase::Synced {
             return;
         }
         self.announced = tip.hash;

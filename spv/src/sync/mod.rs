@@ -48,6 +48,7 @@ mod start;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tip;
 
 pub use action::{
     GaveUp, PeerPhase, PeerStatus, PresyncStatus, SyncAction, SyncEvent, SyncOffence, SyncState,
@@ -58,6 +59,7 @@ pub use machine::{HeaderSync, MAX_QUEUED_EVENTS, threshold};
 pub use peer::{PeerId, PeerTraits};
 pub use presync::memory_bound as presync_memory_bound;
 pub use start::{StartAction, StartConfig, StartFetch};
+pub use tip::{TipVerdict, judge_tip};
 
 /// Headers in a message of a peer of Bitcoin's network at most; as many mean that there may be more.
 pub const MAX_HEADERS: usize = 2000;

@@ -43,7 +43,7 @@ pub use libp2p::{Multiaddr, PeerId as LightPeerId};
 pub(crate) use handle::{LightEvent, SwarmHandle};
 pub use identity::IdentityError;
 pub(crate) use read_ahead::Question;
-pub use source::{ChainSource, ServedPage, TipVerdict};
+pub use source::{ChainSource, ServedPage};
 pub(crate) use task::{Swarm, SwarmStart};
 
 /// The key that a node is known by.

@@ -2,7 +2,7 @@
 //! somebody gossips. The chain's side of it is in the node's bridge.
 
 use ironlight_spv::Header;
-use ironlight_spv::sync::SyncOffence;
+use ironlight_spv::sync::TipVerdict;
 
 use super::wire::HeadersRequest;
 
@@ -13,23 +13,6 @@ pub struct ServedPage {
     pub body: Vec<u8>,
     /// Headers in it.
     pub count: u32,
-}
-
-/// What our own verification says of a header that was gossiped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TipVerdict {
-    /// It is valid, and would be our new tip.
-    New,
-    /// It is our tip already.
-    Current,
-    /// It is valid but no news: a header below our tip, or on a branch with less work.
-    Old,
-    /// Its parent is not known, or this node does not know enough yet to tell.
-    Unconnected,
-    /// It cannot be judged now, and nobody is to blame: its time is ahead of our clock, for one.
-    Undecided,
-    /// It breaks a rule that no honest node would let pass.
-    Invalid(SyncOffence),
 }
 
 /// The chain as the swarm sees it.

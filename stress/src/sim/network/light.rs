@@ -5,15 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ironlight_spv::chain::{Blame, Violation};
 use ironlight_spv::peers::{
     AddressRecord, AddressSource, DialFailure, DisconnectCause, Offence, PeerId, PeerPolicy,
     PolicyConfig, ServiceFlags, Verdict,
 };
-use ironlight_spv::sync::{PeerTraits, SyncConfig, SyncEvent};
-use ironlight_spv::{
-    BlockHash, ChainTip, Header, HeaderChain, LinkedBatch, Now, Params, TipChange, UnixTime,
-};
+use ironlight_spv::sync::{PeerTraits, SyncConfig, SyncEvent, TipVerdict, judge_tip};
+use ironlight_spv::{BlockHash, ChainTip, HeaderChain, Now, Params, UnixTime};
 
 use super::config::{NetworkConfig, NodeId};
 use super::event::{Message, Output};
@@ -218,35 +215,15 @@ impl LightNode {
             Message::Inv(hashes) => {
                 self.node.sync.handle_block_inv(&self.node.chain, link, &hashes, now);
             }
-            Message::Tip(header) => match self.judge(&header, now) {
-                Gossip::News => self.node.take_headers(link, vec![header], now),
-                Gossip::Ignored => {}
-                Gossip::Invalid => self.report(link, Offence::InvalidHeader, at),
-            },
-        }
-    }
-
-    /// What the swarm makes of a gossiped tip before the machine hears of it.
-    fn judge(&self, header: &Header, now: Now) -> Gossip {
-        let chain = &self.node.chain;
-        let batch = LinkedBatch::new(chain.params(), vec![*header]);
-        if batch.failure().is_some() {
-            return Gossip::Invalid;
-        }
-        if chain.contains(&header.hash()) {
-            return Gossip::Ignored;
-        }
-        if !self.is_synced() {
-            return Gossip::News;
-        }
-        match chain.verify_linked(batch, now.unix) {
-            Ok(verified) if *verified.change() == TipChange::Unchanged => Gossip::Ignored,
-            Ok(_) => Gossip::News,
-            Err(error) if matches!(error.violation, Violation::UnknownParent { .. }) => {
-                Gossip::News
+            Message::Tip(header) => {
+                match judge_tip(&self.node.chain, &header, self.is_synced(), now.unix) {
+                    TipVerdict::New | TipVerdict::Unconnected => {
+                        self.node.take_headers(link, vec![header], now);
+                    }
+                    TipVerdict::Current | TipVerdict::Old | TipVerdict::Undecided => {}
+                    TipVerdict::Invalid(offence) => self.report(link, offence.offence(), at),
+                }
             }
-            Err(error) if error.blame() == Blame::Peer => Gossip::Invalid,
-            Err(_) => Gossip::Ignored,
         }
     }
 
@@ -316,11 +293,4 @@ impl LightNode {
         let tell = |(link, _): (&PeerId, _)| Output::send(*link, Message::Tip(entry.header));
         self.outputs.extend(light.map(tell));
     }
-}
-
-/// What is to be done with a gossiped tip.
-enum Gossip {
-    News,
-    Ignored,
-    Invalid,
 }

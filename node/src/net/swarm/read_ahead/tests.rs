@@ -51,6 +51,18 @@ impl Setup {
         setup
     }
 
+    /// One of two peers has answered once, and both are asked for what comes after.
+    fn reading_ahead(
+        chain: &[Header],
+        serve: &dyn Fn(PeerId, &HeadersRequest) -> Option<HeadersPage>,
+    ) -> Self {
+        let mut setup = Self::new(&[A, B]);
+        setup.ask(vec![chain[0].hash()], true);
+        setup.answer(serve);
+        setup.ask(vec![chain[MESSAGE].hash()], true);
+        setup
+    }
+
     fn ask(&mut self, locator: Vec<BlockHash>, shared: bool) {
         self.machine.ask(A, Question { locator, stop: None, shared }, at(0));
         self.settle();
@@ -204,10 +216,7 @@ fn whose_a_header_was_is_known_by_its_hash() {
 fn what_a_helper_owes_for_too_long_is_asked_of_the_peer_itself() {
     let chain = chain(60_000);
     let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
-    let mut setup = Setup::new(&[A, B]);
-    setup.ask(vec![chain[0].hash()], true);
-    setup.answer(&serve);
-    setup.ask(vec![chain[MESSAGE].hash()], true);
+    let mut setup = Setup::reading_ahead(&chain, &serve);
     // B answers nothing.
     setup.requests.retain(|(_, to, _)| *to == A);
     setup.answer(&serve);
@@ -228,10 +237,7 @@ fn what_a_helper_owes_for_too_long_is_asked_of_the_peer_itself() {
 fn a_helper_that_leaves_takes_nothing_with_it() {
     let chain = chain(60_000);
     let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
-    let mut setup = Setup::new(&[A, B]);
-    setup.ask(vec![chain[0].hash()], true);
-    setup.answer(&serve);
-    setup.ask(vec![chain[MESSAGE].hash()], true);
+    let mut setup = Setup::reading_ahead(&chain, &serve);
     setup.machine.left(B, at(1));
     setup.requests.retain(|(_, to, _)| *to == A);
     setup.settle();

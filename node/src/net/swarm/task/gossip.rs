@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use ironlight_spv::Header;
 use ironlight_spv::peers::{DisconnectCause, Offence};
+use ironlight_spv::sync::TipVerdict;
 use libp2p::PeerId as LightPeerId;
 use libp2p::gossipsub::{Event, MessageAcceptance, MessageId, PublishError};
 use tracing::{debug, warn};
 
 use super::Swarm;
 use crate::net::swarm::handle::LightEvent;
-use crate::net::swarm::source::TipVerdict;
 use crate::net::swarm::wire::TIP_SIZE;
 
 /// A tip whose parent is missing waits so long for it: gossipsub keeps a message for five seconds.
