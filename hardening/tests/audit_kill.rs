@@ -55,18 +55,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut random, mut size, mut torn) = (1_u64, 0, 0);
         for round in 0..50 {
-            let mut child = start_writer(dir.path());
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (name, length) = end_of(dir.path());
+            let mut child = start_writer(dir.path());
             let (files, more) = (random >> 62, 500 + (random >> 48) % 15_000);
-            // Until it has begun so many files, or the newest is so much longer; then at once.
+            // Until it has begun so many files, or the newest is so much longer; then at once. An
+            // older file says nothing: a newest one that is empty is first removed.
             let (mut newest, mut begun, mut polls) = (name, 0, 0_u64);
             while polls < 5_000_000 {
                 let (now, at) = end_of(dir.path());
                 if now > newest {
                     (newest, begun) = (now, begun + 1);
-                } else if begun >= files && at > more + if begun == 0 { length } else { 0 } {
-                    break;
+                } else if now == newest && begun >= files {
+                    if at > more + if begun == 0 { length } else { 0 } {
+                        break;
+                    }
                 }
                 thread::yield_now();
                 polls += 1;
