@@ -1,6 +1,6 @@
 //! What an operator can turn off while the node runs: kill switches, all on until somebody does.
 //!
-//! This is the one place that declares them. The swarm asks held handles where each thing happens;
+//! This is the one place that declares them. The networks ask held handles where each thing happens;
 //! what they are set to is kept in the store, and every flip is logged.
 
 use std::sync::{Arc, Weak};
@@ -14,6 +14,7 @@ use crate::store::{Store, flags as record};
 const SERVING: &str = "serving";
 const GOSSIP: &str = "gossip";
 const DISCOVERY: &str = "discovery";
+const HARDENING: &str = "hardening";
 
 fn declared() -> Result<FlagSet, FlagError> {
     FlagSet::new([
@@ -23,11 +24,16 @@ fn declared() -> Result<FlagSet, FlagError> {
             DISCOVERY,
             "Looking for light nodes; off, no address is asked or learnt.",
         ),
+        Flag::kill_switch(
+            HARDENING,
+            "Limits and circuit breakers, both ways; off, everybody is asked and answered at once.",
+        ),
     ])
 }
 
-/// What the swarm asks.
+/// What the networks ask.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "libp2p"), allow(dead_code, reason = "most is for light nodes"))]
 pub(crate) struct Switches {
     /// Whether light nodes get answers.
     pub(crate) serving: Switch,
@@ -35,9 +41,12 @@ pub(crate) struct Switches {
     pub(crate) gossip: Switch,
     /// Whether peers are looked for and learnt of.
     pub(crate) discovery: Switch,
+    /// Whether requests are limited, those that go out and those that come in.
+    pub(crate) hardening: Switch,
 }
 
-/// The node's flags: `serving`, `gossip` and `discovery`, each on or off. Cheap to clone.
+/// The node's flags: `serving`, `gossip`, `discovery` and `hardening`, each on or off. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct NodeFlags(Flags);
 
@@ -78,6 +87,7 @@ impl NodeFlags {
             serving: self.0.switch(SERVING)?,
             gossip: self.0.switch(GOSSIP)?,
             discovery: self.0.switch(DISCOVERY)?,
+            hardening: self.0.switch(HARDENING)?,
         })
     }
 
@@ -157,9 +167,12 @@ mod tests {
         assert!(!is_on(&status) && !switches.gossip.is_on() && switches.discovery.is_on());
         let (again, note) = NodeFlags::open(&store).unwrap();
         assert!(note.is_none() && !again.switches().unwrap().gossip.is_on());
-        assert_eq!(again.list().iter().filter(|status| is_on(status)).count(), 2);
+        assert_eq!(again.list().iter().filter(|status| is_on(status)).count(), 3);
         let error = flags.turn("gossips", true, "test").await.unwrap_err();
-        assert_eq!(error.to_string(), "no flag \"gossips\": there are serving, gossip, discovery");
+        assert_eq!(
+            error.to_string(),
+            "no flag \"gossips\": there are serving, gossip, discovery, hardening"
+        );
     }
 
     #[tokio::test]

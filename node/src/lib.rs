@@ -29,7 +29,6 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod devnet;
-#[cfg(feature = "libp2p")]
 pub mod flags;
 mod health;
 pub mod net;

@@ -21,11 +21,12 @@ use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::{Clock, unix_now};
-#[cfg(feature = "libp2p")]
 use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
+use crate::net::PeerNetwork;
+#[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
-use crate::net::{NetworkReport, PeerNumbers};
+use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
 use crate::store::{self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers};
 
 /// Where the chain is kept.
@@ -72,6 +73,8 @@ pub struct NodeConfig {
     pub start_point: Option<StartPoint>,
     /// Deadlines and bounds of header sync; the defaults suit Bitcoin's networks.
     pub sync: SyncConfig,
+    /// What requests to peers go through: timeouts, limits, circuit breakers.
+    pub requests: RequestConfig,
 }
 
 impl NodeConfig {
@@ -87,6 +90,7 @@ impl NodeConfig {
             libp2p: None,
             start_point: None,
             sync: SyncConfig::default(),
+            requests: RequestConfig::default(),
         }
     }
 }
@@ -132,7 +136,6 @@ pub enum NodeError {
     #[error(transparent)]
     Swarm(#[from] SwarmError),
     /// The node's flags are declared wrongly: a bug.
-    #[cfg(feature = "libp2p")]
     #[error("flags: {0}")]
     Flags(#[from] FlagError),
     /// The control socket.
@@ -158,7 +161,6 @@ pub struct Node {
     networks: NetworksHandle,
     health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
-    #[cfg(feature = "libp2p")]
     flags: NodeFlags,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
@@ -210,7 +212,6 @@ impl Node {
             chain,
             networks,
             notes: opened.notes,
-            #[cfg(feature = "libp2p")]
             flags: opened.flags,
             writer: Some(tokio::spawn(writer.run(stop.clone()))),
             stop,
@@ -242,8 +243,8 @@ impl Node {
         &self.notes
     }
 
-    /// What can be turned off while the node runs: `serving`, `gossip` and `discovery`.
-    #[cfg(feature = "libp2p")]
+    /// What can be turned off while the node runs: `serving`, `gossip`, `discovery` and
+    /// `hardening`. The first three are about light nodes.
     #[must_use]
     pub const fn flags(&self) -> &NodeFlags {
         &self.flags
@@ -345,6 +346,9 @@ fn join(
     stop: &CancellationToken,
 ) -> Result<Networks, NodeError> {
     let numbers = PeerNumbers::default();
+    let switches = opened.flags.switches()?;
+    let guarded = Some(switches.hardening.clone());
+    let requests = Requests::new(config.requests, guarded, random_seed());
     let mut networks = Networks::default();
     if config.in_bitcoin() {
         let peers = BitcoinPeersConfig {
@@ -353,15 +357,17 @@ fn join(
             seeds: config.seeds(),
             bans: opened.bans.clone(),
             numbers: numbers.clone(),
+            requests: &requests,
             seed: random_seed(),
         };
         networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));
     }
     #[cfg(feature = "libp2p")]
     if let Some(libp2p) = config.libp2p.clone().filter(|_| config.in_libp2p()) {
-        let (bans, switches) = (opened.bans.clone(), opened.flags.switches()?);
-        let (params, seed) = (&config.params, random_seed());
-        let start = SwarmStart { params, config: libp2p, bans, numbers, clock, seed, switches };
+        let (params, bans, seed) = (&config.params, opened.bans.clone(), random_seed());
+        let requests = requests.network(PeerNetwork::LibP2p.name());
+        let start =
+            SwarmStart { params, config: libp2p, bans, numbers, clock, seed, switches, requests };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }
     Ok(networks)
@@ -384,7 +390,6 @@ struct OpenedChain {
     chain: Option<HeaderChain>,
     bans: Vec<BanEntry>,
     notes: Vec<String>,
-    #[cfg(feature = "libp2p")]
     flags: NodeFlags,
 }
 
@@ -395,14 +400,9 @@ impl OpenedChain {
         notes: Vec<String>,
     ) -> Result<Self, NodeError> {
         let bans = bans::load(store.as_ref());
-        #[cfg(feature = "libp2p")]
-        {
-            let (flags, unread) = NodeFlags::open(&store)?;
-            let notes = notes.into_iter().chain(unread).collect();
-            Ok(Self { store, chain, bans, notes, flags })
-        }
-        #[cfg(not(feature = "libp2p"))]
-        Ok(Self { store, chain, bans, notes })
+        let (flags, unread) = NodeFlags::open(&store)?;
+        let notes = notes.into_iter().chain(unread).collect();
+        Ok(Self { store, chain, bans, notes, flags })
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header as BitcoinHeader;
@@ -30,6 +31,10 @@ pub enum Behaviour {
     BadWork,
     /// From its chain, with harder bits than required.
     BadBits,
+    /// From its chain, after so many milliseconds.
+    Slow(u64),
+    /// Half a message of headers, and nothing more.
+    Half,
     /// Not at all.
     Silent,
     /// With headers that connect to nothing.
@@ -43,6 +48,7 @@ pub enum Behaviour {
 pub struct FakeNode {
     address: SocketAddr,
     connections: Arc<AtomicU64>,
+    questions: Arc<AtomicU64>,
 }
 
 impl FakeNode {
@@ -53,16 +59,19 @@ impl FakeNode {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&connections);
+        let questions = Arc::new(AtomicU64::new(0));
+        let asked = Arc::clone(&questions);
         let chain = Arc::new(chain);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 counter.fetch_add(1, Ordering::Relaxed);
-                let mut session = Session::new(behaviour, Arc::clone(&chain), stream);
+                let (chain, asked) = (Arc::clone(&chain), Arc::clone(&asked));
+                let mut session = Session::new(behaviour, chain, asked, stream);
                 // It ends when the other side hangs up, which is all right.
                 thread::spawn(move || session.serve());
             }
         });
-        Self { address, connections }
+        Self { address, connections, questions }
     }
 
     /// Where it listens.
@@ -76,21 +85,43 @@ impl FakeNode {
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
+
+    /// How often it was asked for headers.
+    #[must_use]
+    pub fn questions(&self) -> u64 {
+        self.questions.load(Ordering::Relaxed)
+    }
 }
 
 struct Session {
     behaviour: Behaviour,
     chain: Arc<Vec<Header>>,
+    questions: Arc<AtomicU64>,
     stream: TcpStream,
     miner: Miner,
     /// What an endless chain has grown so far.
     last: Option<Header>,
+    /// Of a message that it will not end.
+    in_the_middle: bool,
 }
 
 impl Session {
-    fn new(behaviour: Behaviour, chain: Arc<Vec<Header>>, stream: TcpStream) -> Self {
+    fn new(
+        behaviour: Behaviour,
+        chain: Arc<Vec<Header>>,
+        questions: Arc<AtomicU64>,
+        stream: TcpStream,
+    ) -> Self {
         let seed = u64::from(stream.peer_addr().map_or(0, |address| address.port()));
-        Self { behaviour, chain, stream, miner: Miner::new(seed), last: None }
+        Self {
+            behaviour,
+            chain,
+            questions,
+            stream,
+            miner: Miner::new(seed),
+            last: None,
+            in_the_middle: false,
+        }
     }
 
     /// None when the connection ends.
@@ -105,6 +136,7 @@ impl Session {
                 }
                 NetworkMessage::Ping(nonce) => self.send(NetworkMessage::Pong(*nonce))?,
                 NetworkMessage::GetHeaders(request) => {
+                    self.questions.fetch_add(1, Ordering::Relaxed);
                     if let Some(headers) = self.answer(request) {
                         self.send(NetworkMessage::Headers(headers))?;
                     }
@@ -115,14 +147,26 @@ impl Session {
         }
     }
 
-    fn send(&self, message: NetworkMessage) -> Option<()> {
-        let bytes = serialize(&RawNetworkMessage::new(Magic::REGTEST, message));
+    fn send(&mut self, message: NetworkMessage) -> Option<()> {
+        if self.in_the_middle {
+            return Some(());
+        }
+        self.in_the_middle =
+            self.behaviour == Behaviour::Half && matches!(message, NetworkMessage::Headers(_));
+        let mut bytes = serialize(&RawNetworkMessage::new(Magic::REGTEST, message));
+        if self.in_the_middle {
+            bytes.truncate(bytes.len() / 2);
+        }
         std::io::Write::write_all(&mut &self.stream, &bytes).ok()
     }
 
     fn answer(&mut self, request: &GetHeadersMessage) -> Option<Vec<BitcoinHeader>> {
         let headers = match self.behaviour {
-            Behaviour::Honest => self.after(request),
+            Behaviour::Honest | Behaviour::Half => self.after(request),
+            Behaviour::Slow(millis) => {
+                thread::sleep(Duration::from_millis(millis));
+                self.after(request)
+            }
             Behaviour::Endless => self.endless(request),
             Behaviour::BadWork => self.spoilt(request, |header| {
                 while header.validate_pow(header.target()).is_ok() {

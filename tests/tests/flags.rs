@@ -61,7 +61,7 @@ fn off(directory: &Path) -> Vec<String> {
     let (_, text) = flags(directory, &["list", "--json"]);
     let listed: Value = serde_json::from_str(&text).unwrap();
     let listed = listed["flags"].as_array().unwrap();
-    assert_eq!(listed.len(), 3);
+    assert_eq!(listed.len(), 4);
     let off = listed.iter().filter(|flag| flag["on"] == false);
     off.map(|flag| flag["name"].as_str().unwrap().to_owned()).collect()
 }
@@ -96,7 +96,7 @@ fn serving_is_turned_off_and_on_and_stays_off_over_a_restart() {
     assert_eq!(status_of(&stranger), BUSY);
     assert!(!stranger.is_thrown_out(), "it is told to wait, no more");
     let (done, said) = flags(directory, &["set", "servings", "off"]);
-    assert!(!done && said.contains("there are serving, gossip, discovery"), "{said}");
+    assert!(!done && said.contains("there are serving, gossip, discovery, hardening"), "{said}");
 
     assert!(node.stop().success());
     let (node, address) = start(directory, &full_node);

@@ -199,7 +199,7 @@ where
         let policy = &self.shared.policy;
         let now = self.timer.now();
         let verdict = if self.spare.is_none() && !self.state.is_last_attempt(policy) {
-            Err(self.state.failed_for_good(class, now))
+            Err(self.state.failed_for_good(policy, class, now))
         } else {
             self.state.failed(policy, class, now)
         };

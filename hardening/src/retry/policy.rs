@@ -70,6 +70,8 @@ pub struct RetryPolicy {
     pub max_retry_after: Duration,
     /// Draws the same pauses each time, for tests. Otherwise each request draws its own.
     pub seed: Option<u64>,
+    /// Which failures are retried at all; permanent ones never are.
+    pub retries: fn(ErrorClass) -> bool,
     /// Shared with others, who all may retry only so much.
     pub budget: Option<RetryBudget>,
     /// Use [`Self::on_retry`]. Public only so that `..RetryPolicy::QUICK` works.
@@ -97,9 +99,30 @@ impl RetryPolicy {
             deadline: None,
             max_retry_after: Duration::from_secs(60),
             seed: None,
+            retries: ErrorClass::is_retryable,
             budget: None,
             listener: None,
         }
+    }
+
+    /// Retries only failures of these kinds, and of them no permanent ones.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::ErrorClass;
+    /// use ironlight_hardening::retry::{GaveUp, RetryPolicy, RetryState};
+    ///
+    /// // Whoever is busy is asked again; whoever is silent is not.
+    /// let busy = |class| matches!(class, ErrorClass::RateLimited { .. } | ErrorClass::Overloaded);
+    /// let policy = RetryPolicy::AGGRESSIVE.retry_if(busy);
+    /// let mut state = RetryState::new(&policy, Duration::ZERO, None);
+    /// assert!(state.failed(&policy, ErrorClass::Overloaded, Duration::ZERO).is_ok());
+    /// let silent = state.failed(&policy, ErrorClass::Timeout, Duration::ZERO);
+    /// assert_eq!(silent, Err(GaveUp::Permanent));
+    /// ```
+    #[must_use]
+    pub fn retry_if(self, retries: fn(ErrorClass) -> bool) -> Self {
+        Self { retries, ..self }
     }
 
     /// Retries are also paid from this budget.
@@ -120,6 +143,10 @@ impl RetryPolicy {
             }),
         });
         self
+    }
+
+    pub(super) fn is_retried(&self, class: ErrorClass) -> bool {
+        class.is_retryable() && (self.retries)(class)
     }
 
     pub(super) fn tell(&self, event: &RetryEvent) {

@@ -15,7 +15,7 @@ pub const KEPT_ERRORS: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GaveUp {
-    /// It will fail again.
+    /// It will fail again, or the policy does not retry its kind.
     Permanent,
     /// That was the last attempt.
     Attempts,
@@ -127,7 +127,7 @@ impl RetryState {
         now: Duration,
     ) -> Result<Duration, GaveUp> {
         let attempt = self.context.note(class, now);
-        if !class.is_retryable() {
+        if !policy.is_retried(class) {
             return Err(GaveUp::Permanent);
         }
         if attempt >= policy.max_attempts {
@@ -151,9 +151,14 @@ impl RetryState {
     }
 
     /// The same, when the request cannot be made again.
-    pub(super) fn failed_for_good(&mut self, class: ErrorClass, now: Duration) -> GaveUp {
+    pub(super) fn failed_for_good(
+        &mut self,
+        policy: &RetryPolicy,
+        class: ErrorClass,
+        now: Duration,
+    ) -> GaveUp {
         self.context.note(class, now);
-        if class.is_retryable() { GaveUp::NotRepeatable } else { GaveUp::Permanent }
+        if policy.is_retried(class) { GaveUp::NotRepeatable } else { GaveUp::Permanent }
     }
 
     /// Whether no attempt follows the one that is under way.

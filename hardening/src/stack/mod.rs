@@ -43,7 +43,7 @@ use crate::chance::fresh_seed;
 use crate::circuit_breaker::{Breaker, BreakerConfig, BreakerLayer, CircuitBreaker};
 use crate::clock::Timer;
 use crate::deadline::{Deadline, DeadlineLayer};
-use crate::rate_limit::{Quota, RateLimit, RateLimitLayer, RateLimiter};
+use crate::rate_limit::{OneToken, Quota, RateLimit, RateLimitLayer, RateLimiter};
 use crate::retry::{Retry, RetryLayer, RetryPolicy};
 use crate::stamp::{Bare, BareLayer, Stamp, StampLayer};
 
@@ -154,8 +154,8 @@ pub struct Inbound<K, T> {
 }
 
 /// The services of [`Inbound`], from the outside in.
-pub type InboundService<S, K, X, T> =
-    Stamp<RateLimit<Bulkheaded<Deadline<Bare<S>, T>, T>, K, X>, T>;
+pub type InboundService<S, K, X, T, C = OneToken> =
+    Stamp<RateLimit<Bulkheaded<Deadline<Bare<S>, T>, T>, K, X, C>, T>;
 
 impl<K: Hash + Eq + Clone, T: Timer> Inbound<K, T> {
     /// 30 s an answer, 60 requests a minute and caller, 64 at once and as many waiting for up to a
@@ -173,9 +173,32 @@ impl<K: Hash + Eq + Clone, T: Timer> Inbound<K, T> {
 
     /// The layer. `key` says who asks; none for requests that are exempt.
     pub fn layer<X>(&self, key: X) -> InboundLayer<K, X, T> {
+        self.layer_by_cost(key, OneToken)
+    }
+
+    /// The same where requests differ in what they cost: `cost` is a `Fn(&R) -> u32`, in tokens of
+    /// the limiter.
+    ///
+    /// ```
+    /// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+    /// use ironlight_hardening::stack::Inbound;
+    /// use ironlight_hardening::{Classify, TokioTimer};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut inbound = Inbound::new(TokioTimer::new());
+    /// inbound.limiter = RateLimiter::new(Quota::per_minute(100));
+    /// let layer = inbound.layer_by_cost(|_: &u32| Some("alice"), |pages: &u32| *pages);
+    /// let service = layer.layer(service_fn(async |pages: u32| Ok::<_, std::io::Error>(pages)));
+    /// assert!(service.clone().oneshot(70).await.is_ok());
+    /// assert_eq!(service.oneshot(70).await.unwrap_err().class().name(), "rate_limited");
+    /// # }
+    /// ```
+    pub fn layer_by_cost<X, C>(&self, key: X, cost: C) -> InboundLayer<K, X, T, C> {
         InboundLayer {
             stamp: StampLayer::new(self.timer.clone()).with_timeout(self.timeout),
-            limit: RateLimitLayer::new(self.limiter.clone(), key),
+            limit: RateLimitLayer::new(self.limiter.clone(), key).with_cost(cost),
             bulkhead: BulkheadLayer::new(
                 self.bulkhead.clone(),
                 self.queue_time,
@@ -188,15 +211,15 @@ impl<K: Hash + Eq + Clone, T: Timer> Inbound<K, T> {
 
 /// All inbound layers in their order. See the [module](self).
 #[derive(Clone, Debug)]
-pub struct InboundLayer<K, X, T> {
+pub struct InboundLayer<K, X, T, C = OneToken> {
     stamp: StampLayer<T>,
-    limit: RateLimitLayer<K, X>,
+    limit: RateLimitLayer<K, X, C>,
     bulkhead: BulkheadLayer<T>,
     deadline: DeadlineLayer<T>,
 }
 
-impl<S, K, X: Clone, T: Timer> Layer<S> for InboundLayer<K, X, T> {
-    type Service = InboundService<S, K, X, T>;
+impl<S, K, X: Clone, T: Timer, C: Clone> Layer<S> for InboundLayer<K, X, T, C> {
+    type Service = InboundService<S, K, X, T, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let timed = self.deadline.layer(BareLayer.layer(inner));

@@ -1,6 +1,7 @@
 //! What the control interface answers with: hashes in display order, work in hexadecimal.
 
 use ironlight_hardening::TokioTimer;
+use ironlight_hardening::circuit_breaker::CircuitState;
 use ironlight_hardening::health::{CheckReport, HealthRegistry};
 use ironlight_spv::chain::Position;
 use ironlight_spv::{ChainTip, IndexedHeader, lanes};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use crate::chain::{ChainHandle, ChainStatus, PeerView};
 use crate::flags::{FlagStatus, is_on};
-use crate::net::{NetworkReport, PeerReport};
+use crate::net::{NetworkReport, PeerReport, PeerRequestReport, RequestReport, ServeReport};
 
 /// How the node stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +54,61 @@ pub struct NetworkDto {
     pub bytes_in: u64,
     /// Bytes sent at the node's sockets since it started.
     pub bytes_out: u64,
+    /// Requests to its peers.
+    pub requests: RequestsDto,
+    /// Answers to its peers.
+    pub served: ServedDto,
     /// The connected peers.
     pub peers: Vec<PeerDto>,
+}
+
+/// How requests to peers went since the node started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestsDto {
+    /// Put on a line; a repeated one counts each time.
+    pub sent: u64,
+    /// Answered.
+    pub answered: u64,
+    /// Not answered, or not with anything of use.
+    pub failed: u64,
+    /// Not put on a line: a breaker, a limit, the retry budget, or no room.
+    pub refused: u64,
+    /// Asked of another peer, because the one before had failed.
+    pub retried: u64,
+    /// Under way.
+    pub under_way: u32,
+    /// Retries that are left to all networks together.
+    pub retries_left: u64,
+    /// Half of those in the last minute took no longer, in microseconds.
+    pub p50_micros: u64,
+    /// 99 of 100 took no longer, in microseconds.
+    pub p99_micros: u64,
+}
+
+/// How requests of peers were answered since the node started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedDto {
+    /// Answered.
+    pub answered: u64,
+    /// Told to come back later.
+    pub busy: u64,
+    /// Pages that were there already.
+    pub cache_hits: u64,
+    /// Pages that had to be made.
+    pub cache_misses: u64,
+}
+
+/// How requests to a peer go, since it connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRequestsDto {
+    /// Put on the line.
+    pub sent: u64,
+    /// Not answered, or not with anything of use.
+    pub failed: u64,
+    /// Not put on the line.
+    pub refused: u64,
+    /// Its circuit breaker: `closed`, `open` or `half-open`.
+    pub breaker: String,
 }
 
 /// A connected peer.
@@ -83,6 +137,9 @@ pub struct PeerDto {
     pub bytes_out: u64,
     /// Headers that it sent.
     pub headers: u64,
+    /// Requests to it; none where it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<PeerRequestsDto>,
 }
 
 /// The last header of the best chain.
@@ -188,6 +245,8 @@ impl PeersDto {
             listening: report.listening.clone(),
             bytes_in: report.bytes_in,
             bytes_out: report.bytes_out,
+            requests: RequestsDto::of(&report.requests),
+            served: ServedDto::of(&report.served),
             peers: report.peers.iter().map(|peer| PeerDto::of(peer, &status.peers)).collect(),
         };
         Self { networks: reports.iter().map(network).collect() }
@@ -197,7 +256,6 @@ impl PeersDto {
 impl PeerDto {
     fn of(report: &PeerReport, views: &[PeerView]) -> Self {
         let view = views.iter().find(|view| view.peer == report.peer.0);
-        let micros = |ping: Duration| u64::try_from(ping.as_micros()).unwrap_or(u64::MAX);
         Self {
             id: report.peer.0,
             address: report.address.clone(),
@@ -210,7 +268,51 @@ impl PeerDto {
             bytes_in: report.bytes_in,
             bytes_out: report.bytes_out,
             headers: report.headers,
+            requests: report.requests.as_ref().map(PeerRequestsDto::of),
         }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl RequestsDto {
+    fn of(report: &RequestReport) -> Self {
+        let RequestReport { sent, answered, failed, refused, retried, under_way, budget, p50, p99 } =
+            *report;
+        let (p50_micros, p99_micros) = (micros(p50), micros(p99));
+        let retries_left = budget;
+        Self {
+            sent,
+            answered,
+            failed,
+            refused,
+            retried,
+            under_way,
+            retries_left,
+            p50_micros,
+            p99_micros,
+        }
+    }
+}
+
+impl ServedDto {
+    fn of(report: &ServeReport) -> Self {
+        let ServeReport { answered, busy, pages } = *report;
+        Self { answered, busy, cache_hits: pages.hits, cache_misses: pages.misses }
+    }
+}
+
+impl PeerRequestsDto {
+    fn of(report: &PeerRequestReport) -> Self {
+        let PeerRequestReport { sent, failed, refused, breaker } = *report;
+        let breaker = match breaker {
+            CircuitState::Closed => "closed",
+            CircuitState::Open => "open",
+            CircuitState::HalfOpen => "half-open",
+        };
+        Self { sent, failed, refused, breaker: breaker.to_owned() }
     }
 }
 

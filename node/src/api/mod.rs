@@ -21,8 +21,8 @@ use crate::chain::ChainHandle;
 use crate::flags::NodeFlags;
 
 pub use dto::{
-    CheckDto, FlagDto, FlagsDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeersDto, StatusDto,
-    TipDto, TurnDto,
+    CheckDto, FlagDto, FlagsDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeerRequestsDto,
+    PeersDto, RequestsDto, ServedDto, StatusDto, TipDto, TurnDto,
 };
 pub use error::{ApiError, ErrorDto};
 

@@ -18,7 +18,9 @@ use crate::net::bitcoin::seeds::SystemResolver;
 use crate::net::bitcoin::{
     PeerEvent, PeerEventKind, PeerInfo, PoolConfig, PoolHandle, PoolInfo, TcpConnector, pool,
 };
-use crate::net::{Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport};
+use crate::net::{
+    Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, Question, Requests, ServeReport,
+};
 
 /// The Bitcoin network as the chain sees it.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ pub(crate) struct BitcoinPeersConfig<'a> {
     pub(crate) seeds: &'a [&'a str],
     pub(crate) bans: Vec<BanEntry>,
     pub(crate) numbers: PeerNumbers,
+    pub(crate) requests: &'a Requests,
     pub(crate) seed: u64,
 }
 
@@ -49,7 +52,7 @@ impl BitcoinPeers {
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
-        let BitcoinPeersConfig { params, connect, seeds, bans, numbers, seed } = config;
+        let BitcoinPeersConfig { params, connect, seeds, bans, numbers, requests, seed } = config;
         let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
         policy.import_bans(bans, clock.now());
         for address in connect {
@@ -59,6 +62,7 @@ impl BitcoinPeers {
         }
         let mut config = PoolConfig::new(params.default_port, seed.rotate_left(32));
         config.numbers = numbers;
+        config.requests = requests.network(PeerNetwork::Bitcoin.name());
         config.dns_seeds = seeds.iter().map(|&name| name.to_owned()).collect();
         let connector = TcpConnector::new(params.magic);
         let (task, pool, events) = pool::pool(config, policy, connector, SystemResolver, clock);
@@ -90,6 +94,7 @@ impl HeaderNetwork for BitcoinPeers {
                 NetworkInput::Joined { peer, network, direction, address, user_agent }
             }
             PeerEventKind::Headers(headers) => NetworkInput::Headers { peer, headers },
+            PeerEventKind::Unanswered(why) => NetworkInput::Unanswered { peer, why },
             PeerEventKind::BlockInv(hashes) => NetworkInput::BlockInv { peer, hashes },
             PeerEventKind::Disconnected { reason } => {
                 info!(peer = peer.0, %reason, "peer left");
@@ -99,15 +104,10 @@ impl HeaderNetwork for BitcoinPeers {
     }
 
     /// Bitcoin's protocol has no way to ask for a part of an answer.
-    async fn get_headers(
-        &self,
-        peer: PeerId,
-        locator: Vec<BlockHash>,
-        stop: Option<BlockHash>,
-        _shared: bool,
-    ) {
+    async fn get_headers(&self, peer: PeerId, question: Question) {
+        let Question { locator, stop, retry, .. } = question;
         let stop = stop.unwrap_or_else(no_stop);
-        if let Err(stopped) = self.pool.get_headers(peer, locator, stop).await {
+        if let Err(stopped) = self.pool.get_headers(peer, locator, stop, retry).await {
             debug!(%stopped, "request dropped");
         }
     }
@@ -138,19 +138,21 @@ fn no_stop() -> BlockHash {
 
 /// How the pool stands, in the words that all networks share.
 pub(super) fn report(info: &PoolInfo) -> NetworkReport {
-    let PoolInfo { peers, bytes_in, bytes_out } = info;
+    let PoolInfo { peers, bytes_in, bytes_out, requests } = info;
     NetworkReport {
         network: PeerNetwork::Bitcoin,
         bytes_in: *bytes_in,
         bytes_out: *bytes_out,
         listening: Vec::new(),
+        requests: *requests,
+        served: ServeReport::default(),
         peers: peers.iter().filter_map(peer_report).collect(),
     }
 }
 
 /// None while it is being dialled.
 fn peer_report(info: &PeerInfo) -> Option<PeerReport> {
-    let SessionInfo { user_agent, connected_for, ping, .. } = info.session.clone()?;
+    let SessionInfo { user_agent, connected_for, ping, requests, .. } = info.session.clone()?;
     Some(PeerReport {
         peer: info.peer,
         network: PeerNetwork::Bitcoin,
@@ -163,5 +165,6 @@ fn peer_report(info: &PeerInfo) -> Option<PeerReport> {
         bytes_in: info.bytes_in,
         bytes_out: info.bytes_out,
         headers: info.headers,
+        requests: Some(requests),
     })
 }

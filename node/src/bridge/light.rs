@@ -13,8 +13,8 @@ use tracing::debug;
 use super::bans_at_the_end;
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
-use crate::net::PeerNetwork;
-use crate::net::swarm::{LightEvent, Question, Swarm, SwarmError, SwarmHandle, SwarmStart};
+use crate::net::swarm::{LightEvent, Swarm, SwarmError, SwarmHandle, SwarmStart};
+use crate::net::{PeerNetwork, Question};
 
 /// A running swarm.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ impl HeaderNetwork for LightPeers {
                 NetworkInput::Joined { peer, network, direction, address, user_agent: agent }
             }
             LightEvent::Headers { peer, headers } => NetworkInput::Headers { peer, headers },
+            LightEvent::Unanswered { peer, why } => NetworkInput::Unanswered { peer, why },
             LightEvent::Left { peer, reason } => {
                 self.joined.remove(&peer);
                 NetworkInput::Left { peer, reason }
@@ -74,14 +75,7 @@ impl HeaderNetwork for LightPeers {
         })
     }
 
-    async fn get_headers(
-        &self,
-        peer: PeerId,
-        locator: Vec<BlockHash>,
-        stop: Option<BlockHash>,
-        shared: bool,
-    ) {
-        let question = Question { locator, stop, shared };
+    async fn get_headers(&self, peer: PeerId, question: Question) {
         if let Err(stopped) = self.swarm.get_headers(peer, question).await {
             debug!(%stopped, "request dropped");
         }

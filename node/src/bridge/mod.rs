@@ -9,9 +9,9 @@ mod source;
 
 use std::future::pending;
 
+use ironlight_spv::Header;
 use ironlight_spv::peers::{BanEntry, PeerPolicy};
 use ironlight_spv::sync::{PeerId, SyncOffence};
-use ironlight_spv::{BlockHash, Header};
 
 pub(crate) use bitcoin::{BitcoinPeers, BitcoinPeersConfig};
 #[cfg(feature = "libp2p")]
@@ -21,10 +21,10 @@ use tokio::task::JoinHandle;
 
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
-use crate::net::NetworkReport;
 use crate::net::bitcoin::PoolHandle;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::SwarmHandle;
+use crate::net::{NetworkReport, Question};
 
 /// All networks that a node is in.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl NetworksHandle {
     pub(crate) async fn serve(&self, chain: crate::chain::ChainHandle) {
         if let Some(swarm) = &self.light {
             // It fails when the swarm has stopped, and then the writer says so.
-            let _ = swarm.serve(std::sync::Arc::new(source::ServedChain(chain))).await;
+            let _ = swarm.serve(std::sync::Arc::new(source::ServedChain::new(chain))).await;
         }
     }
 }
@@ -123,19 +123,13 @@ impl HeaderNetwork for Networks {
         next_bitcoin(&mut self.bitcoin).await
     }
 
-    async fn get_headers(
-        &self,
-        peer: PeerId,
-        locator: Vec<BlockHash>,
-        stop: Option<BlockHash>,
-        shared: bool,
-    ) {
+    async fn get_headers(&self, peer: PeerId, question: Question) {
         #[cfg(feature = "libp2p")]
         if let Some(light) = self.light_of(peer) {
-            return light.get_headers(peer, locator, stop, shared).await;
+            return light.get_headers(peer, question).await;
         }
         if let Some(bitcoin) = &self.bitcoin {
-            bitcoin.get_headers(peer, locator, stop, shared).await;
+            bitcoin.get_headers(peer, question).await;
         }
     }
 

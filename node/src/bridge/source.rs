@@ -1,5 +1,8 @@
 //! The chain as light nodes are served from it, and as their tips are judged by it.
 
+use std::sync::Arc;
+
+use ironlight_hardening::cache::{CacheStats, SharedLruCache};
 use ironlight_spv::chain::Position;
 use ironlight_spv::compress;
 use ironlight_spv::sync::{TipVerdict, judge_tip};
@@ -10,32 +13,52 @@ use crate::clock::unix_now;
 use crate::net::swarm::wire::{HeadersPage, HeadersRequest, MAX_PAGE, Wanted};
 use crate::net::swarm::{ChainSource, ServedPage};
 
+/// Pages kept, of at most 352 KB: whoever syncs asks for the same ones, from the beginning on.
+const PAGES: usize = 16;
+
+/// Whole pages in the compact codec, by the hash of the last header in them: what is before it
+/// cannot change.
+type Pages = SharedLruCache<BlockHash, Arc<[u8]>>;
+
 /// See [`ChainSource`].
 #[derive(Debug)]
-pub(super) struct ServedChain(pub(super) ChainHandle);
+pub(super) struct ServedChain {
+    chain: ChainHandle,
+    pages: Pages,
+}
 
-impl ChainSource for ServedChain {
-    fn page(&self, request: &HeadersRequest) -> Option<ServedPage> {
-        self.0.read(|chain| page(chain, request))
-    }
-
-    fn judge(&self, header: &Header) -> TipVerdict {
-        let synced = self.0.status().phase == Phase::Synced;
-        self.0.read(|chain| judge_tip(chain, header, synced, unix_now()))
+impl ServedChain {
+    pub(super) fn new(chain: ChainHandle) -> Self {
+        Self { chain, pages: Pages::new(PAGES) }
     }
 }
 
-fn page(chain: &HeaderChain, request: &HeadersRequest) -> Option<ServedPage> {
+impl ChainSource for ServedChain {
+    fn page(&self, request: &HeadersRequest) -> Option<ServedPage> {
+        self.chain.read(|chain| page(chain, &self.pages, request))
+    }
+
+    fn cached(&self) -> CacheStats {
+        self.pages.stats()
+    }
+
+    fn judge(&self, header: &Header) -> TipVerdict {
+        let synced = self.chain.status().phase == Phase::Synced;
+        self.chain.read(|chain| judge_tip(chain, header, synced, unix_now()))
+    }
+}
+
+fn page(chain: &HeaderChain, pages: &Pages, request: &HeadersRequest) -> Option<ServedPage> {
     let most = request.most.min(MAX_PAGE);
     match &request.wanted {
         Wanted::After(locator) => {
             let best = |hash| chain.find(hash).filter(|(_, at)| *at == Position::Best);
             let (last_common, _) = locator.iter().find_map(best)?;
-            Some(run(chain, last_common.height.next(), most))
+            Some(run(chain, pages, last_common.height.next(), most))
         }
         Wanted::From(height) => {
             let held = chain.start_height()..=chain.tip().height;
-            held.contains(height).then(|| run(chain, *height, most))
+            held.contains(height).then(|| run(chain, pages, *height, most))
         }
         Wanted::Exactly(hash) => {
             let (entry, _) = chain.find(hash)?;
@@ -45,16 +68,29 @@ fn page(chain: &HeaderChain, request: &HeadersRequest) -> Option<ServedPage> {
 }
 
 /// Headers of the best chain from a height on; none at the tip.
-fn run(chain: &HeaderChain, first: BlockHeight, most: u32) -> ServedPage {
+fn run(chain: &HeaderChain, pages: &Pages, first: BlockHeight, most: u32) -> ServedPage {
     let tip = chain.tip().height;
     let end = first.plus(most).min(tip.next());
     let count = end.0.saturating_sub(first.0);
+    let body =
+        |segment: &[u8]| ServedPage { body: HeadersPage::encode(tip, first, segment), count };
+    // Only those that begin where a sync from the beginning has them: others are asked for once.
+    let key = (count == MAX_PAGE && first.0 % MAX_PAGE == 1).then(|| chain.hash_at(end.minus(1)?));
+    let Some(last) = key.flatten() else { return body(&segment(chain, first, end)) };
+    if let Some(kept) = pages.get(&last) {
+        return body(&kept);
+    }
+    let made: Arc<[u8]> = segment(chain, first, end).into();
+    pages.insert(last, Arc::clone(&made));
+    body(&made)
+}
+
+fn segment(chain: &HeaderChain, first: BlockHeight, end: BlockHeight) -> Vec<u8> {
+    if first >= end {
+        return Vec::new();
+    }
     let before = first.minus(1).and_then(|before| chain.hash_at(before));
-    let segment = match count {
-        0 => Vec::new(),
-        _ => compress::encode(before.unwrap_or_else(no_parent), chain.bodies(first..end)),
-    };
-    ServedPage { body: HeadersPage::encode(tip, first, &segment), count }
+    compress::encode(before.unwrap_or_else(no_parent), chain.bodies(first..end))
 }
 
 fn one(chain: &HeaderChain, height: BlockHeight, header: &Header) -> ServedPage {

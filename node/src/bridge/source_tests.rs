@@ -17,7 +17,16 @@ fn chain(count: usize) -> (HeaderChain, Vec<Header>) {
 }
 
 fn served(chain: &HeaderChain, wanted: Wanted, most: u32) -> Option<HeadersPage> {
-    let served = page(chain, &HeadersRequest { wanted, most })?;
+    served_with(&Pages::new(PAGES), chain, wanted, most)
+}
+
+fn served_with(
+    pages: &Pages,
+    chain: &HeaderChain,
+    wanted: Wanted,
+    most: u32,
+) -> Option<HeadersPage> {
+    let served = page(chain, pages, &HeadersRequest { wanted, most })?;
     let decoded = HeadersPage::decode(&mut Cursor::new(&served.body), most).unwrap();
     assert_eq!(decoded.headers.len(), served.count as usize);
     Some(decoded)
@@ -69,4 +78,30 @@ fn a_chain_that_starts_late_serves_what_it_has() {
     assert_eq!(served(&late, Wanted::From(BlockHeight(49)), 9), None);
     let page = served(&late, Wanted::From(BlockHeight(50)), 9).unwrap();
     assert_eq!(page.headers, headers[49..58]);
+}
+
+#[test]
+fn whole_pages_are_made_once_and_a_reorg_is_served_as_it_is() {
+    let (mut chain, headers) = chain(8100);
+    let pages = Pages::new(PAGES);
+    let genesis = chain.params().genesis.hash();
+    let first = |chain: &HeaderChain| {
+        served_with(&pages, chain, Wanted::After(vec![genesis]), MAX_PAGE).unwrap().headers
+    };
+    assert_eq!(first(&chain), headers[..8000]);
+    assert_eq!(
+        served_with(&pages, &chain, Wanted::From(BlockHeight(1)), MAX_PAGE).unwrap().headers,
+        headers[..8000]
+    );
+    assert_eq!((pages.stats().hits, pages.stats().misses, pages.stats().len), (1, 1, 1));
+    // Not a whole one, and one that begins elsewhere.
+    for from in [8001, 2] {
+        served_with(&pages, &chain, Wanted::From(BlockHeight(from)), MAX_PAGE).unwrap();
+    }
+    assert_eq!(pages.stats().len, 1);
+    let heavier = Miner::new(2).run(&headers[7899], 250, 60);
+    let batch = chain.verify(&heavier, unix_now()).unwrap();
+    chain.apply(batch).unwrap();
+    let now = first(&chain);
+    assert_eq!((&now[..7900], &now[7900..]), (&headers[..7900], &heavier[..100]));
 }

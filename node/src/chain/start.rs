@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::handle::Stopped;
 use super::writer::{HeaderNetwork, NetworkInput, sleep_until};
 use crate::clock::Clock;
+use crate::net::Question;
 use crate::node::{NodeError, StartPoint};
 
 /// Peers that joined while the start was fetched: the writer has to hear of them.
@@ -32,7 +33,9 @@ pub(crate) async fn fetch_start<N: HeaderNetwork>(
         while let Some(action) = fetch.poll() {
             match action {
                 StartAction::GetHeader { peer, hash } => {
-                    network.get_headers(peer, Vec::new(), Some(hash), false).await;
+                    let (locator, stop) = (Vec::new(), Some(hash));
+                    let question = Question { locator, stop, shared: false, retry: false };
+                    network.get_headers(peer, question).await;
                 }
                 StartAction::Finished(start) => {
                     return match HeaderChain::from_start(params, start) {
@@ -72,7 +75,7 @@ fn handle(fetch: &mut StartFetch, joined: &mut Joined, input: NetworkInput, cloc
             );
         }
         NetworkInput::Headers { peer, headers } => fetch.handle_headers(*peer, headers, now),
-        // Before there is a chain, an announcement says nothing.
-        NetworkInput::BlockInv { .. } => {}
+        // Before there is a chain, an announcement says nothing; and it asks on by its own deadlines.
+        NetworkInput::BlockInv { .. } | NetworkInput::Unanswered { .. } => {}
     }
 }

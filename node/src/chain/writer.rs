@@ -11,7 +11,7 @@ use ironlight_spv::chain::{Blame, HeaderError, Violation};
 use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{
     HeaderSync, MAX_HEADERS, MAX_PAGE, PeerId, PeerStatus, PeerTraits, SyncAction, SyncEvent,
-    SyncOffence, SyncState,
+    SyncOffence, SyncState, Unanswered,
 };
 use ironlight_spv::{
     BlockHash, Header, HeaderChain, HeaderRun, LinkedBatch, TipChange, VerifiedBatch,
@@ -24,7 +24,7 @@ use super::events::{ChainEvent, EventBus};
 use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
 use super::start::Joined;
 use crate::clock::Clock;
-use crate::net::{Direction, PeerNetwork};
+use crate::net::{Direction, PeerNetwork, Question};
 use crate::store::{Store, StoreError, WriteBatch, bans, headers};
 
 /// What the network tells the chain.
@@ -45,6 +45,11 @@ pub(crate) enum NetworkInput {
         peer: PeerId,
         headers: Vec<Header>,
     },
+    /// What it was asked last comes to nothing.
+    Unanswered {
+        peer: PeerId,
+        why: Unanswered,
+    },
     BlockInv {
         peer: PeerId,
         hashes: Vec<BlockHash>,
@@ -55,14 +60,8 @@ pub(crate) enum NetworkInput {
 pub(crate) trait HeaderNetwork: Send {
     /// The next input; none once the network is closed. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Option<NetworkInput>> + Send;
-    /// Asks a peer. Where the question is `shared`, parts of the answer may come from others.
-    fn get_headers(
-        &self,
-        peer: PeerId,
-        locator: Vec<BlockHash>,
-        stop: Option<BlockHash>,
-        shared: bool,
-    ) -> impl Future<Output = ()> + Send;
+    /// Asks a peer for headers.
+    fn get_headers(&self, peer: PeerId, question: Question) -> impl Future<Output = ()> + Send;
     /// There is a new tip, and it is worth telling: the chain is synced.
     fn announce(&self, tip: Header) -> impl Future<Output = ()> + Send;
     fn misbehaved(&self, peer: PeerId, offence: SyncOffence) -> impl Future<Output = ()> + Send;
@@ -201,6 +200,9 @@ impl<N: HeaderNetwork> Writer<N> {
             NetworkInput::Headers { peer, headers } => {
                 self.sync.handle_headers(&chain, peer, headers, now);
             }
+            NetworkInput::Unanswered { peer, why } => {
+                self.sync.handle_unanswered(&chain, peer, why, now);
+            }
             NetworkInput::BlockInv { peer, hashes } => {
                 self.sync.handle_block_inv(&chain, peer, &hashes, now);
             }
@@ -211,8 +213,9 @@ impl<N: HeaderNetwork> Writer<N> {
     async fn act(&mut self) -> Result<(), StoreError> {
         while let Some(action) = self.sync.poll() {
             match action {
-                SyncAction::GetHeaders { peer, locator, stop, shared } => {
-                    self.network.get_headers(peer, locator, stop, shared).await;
+                SyncAction::GetHeaders { peer, locator, stop, shared, retry } => {
+                    let question = Question { locator, stop, shared, retry };
+                    self.network.get_headers(peer, question).await;
                 }
                 SyncAction::Apply { peer, batch } => self.take_in(peer, batch).await?,
                 SyncAction::Pin(hash) => self.write().pin(hash),

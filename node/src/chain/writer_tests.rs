@@ -18,7 +18,7 @@ impl HeaderNetwork for Scripted {
     async fn next(&mut self) -> Option<NetworkInput> {
         self.0.recv().await
     }
-    async fn get_headers(&self, _: PeerId, _: Vec<BlockHash>, _: Option<BlockHash>, _: bool) {}
+    async fn get_headers(&self, _: PeerId, _: Question) {}
     async fn announce(&self, _: Header) {}
     async fn misbehaved(&self, _: PeerId, _: SyncOffence) {}
     async fn stalled(&self, _: PeerId) {}

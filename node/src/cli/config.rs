@@ -15,6 +15,7 @@ use ironlight_spv::{BlockHash, BlockHeight, Network, Params, Work, parse_work};
 use serde::{Deserialize, Serialize};
 
 use super::light::LightSettings;
+use crate::net::RequestConfig;
 use crate::node::{NodeConfig, StartPoint, Storage};
 use crate::store::Backend;
 
@@ -218,8 +219,8 @@ impl Settings {
         }
         let dns_seeds = networks.bitcoin && !self.no_seeds && connect.is_empty();
         let libp2p = self.light.config(networks, self.chain.location.network_dir()?)?;
-        let sync = SyncConfig::default();
-        Ok(NodeConfig { params, storage, connect, dns_seeds, libp2p, start_point, sync })
+        let (sync, requests) = (SyncConfig::default(), RequestConfig::default());
+        Ok(NodeConfig { params, storage, connect, dns_seeds, libp2p, start_point, sync, requests })
     }
 }
 

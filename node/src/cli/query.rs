@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{Failure, NetworkArgs, short_work};
 use crate::api::{
-    CheckDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeersDto, StatusDto, TipDto, client,
+    CheckDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeerRequestsDto, PeersDto, RequestsDto,
+    ServedDto, StatusDto, TipDto, client,
 };
 
 #[derive(Debug, Args)]
@@ -92,8 +93,9 @@ pub(super) fn peers(args: &StatusArgs) -> Result<(), Failure> {
         return print_json(&found);
     }
     for network in found.networks {
-        let NetworkDto { name, listening, bytes_in, bytes_out, peers } = network;
+        let NetworkDto { name, listening, bytes_in, bytes_out, requests, served, peers } = network;
         say!("{name}: {} peers, {bytes_in} bytes received, {bytes_out} sent", peers.len());
+        print_requests(&requests, &served);
         for address in listening {
             say!("  listening on {address}");
         }
@@ -104,13 +106,36 @@ pub(super) fn peers(args: &StatusArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+fn print_requests(requests: &RequestsDto, served: &ServedDto) {
+    let RequestsDto { sent, answered, failed, refused, retried, p50_micros, p99_micros, .. } =
+        requests;
+    let took = format!("p50 {}, p99 {}", millis(*p50_micros), millis(*p99_micros));
+    say!(
+        "  requests: {sent} sent, {answered} answered, {failed} failed, {refused} refused, \
+         {retried} retried; {took}"
+    );
+    let ServedDto { answered, busy, cache_hits, cache_misses } = served;
+    if answered + busy > 0 {
+        let pages = cache_hits + cache_misses;
+        say!(
+            "  served: {answered}, {busy} told to wait; {cache_hits} of {pages} whole pages cached"
+        );
+    }
+}
+
+fn millis(micros: u64) -> String {
+    format!("{}.{:03} ms", micros / 1000, micros % 1000)
+}
+
 fn print_peer(peer: &PeerDto) {
     let PeerDto { id, address, direction, agent, phase, bytes_in, bytes_out, headers, .. } = peer;
     say!("  {id:>4}  {address}");
     say!("        {direction}, {agent}, {phase}");
-    let ping = peer.ping_micros.map_or_else(String::new, |micros| {
-        format!(", ping {}.{:03} ms", micros / 1000, micros % 1000)
-    });
+    if let Some(PeerRequestsDto { sent, failed, refused, breaker }) = &peer.requests {
+        say!("        {sent} requests, {failed} failed, {refused} refused, breaker {breaker}");
+    }
+    let ping = peer.ping_micros;
+    let ping = ping.map_or_else(String::new, |micros| format!(", ping {}", millis(micros)));
     let seconds = peer.connected_seconds;
     say!(
         "        {headers} headers, {bytes_in} bytes received, {bytes_out} sent in {seconds} s{ping}"

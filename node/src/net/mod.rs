@@ -2,6 +2,7 @@
 
 pub mod bitcoin;
 mod peers;
+mod requests;
 #[cfg(feature = "libp2p")]
 pub mod swarm;
 /// The libp2p network of light nodes: what they say to each other, which needs no libp2p.
@@ -12,4 +13,7 @@ pub mod swarm {
 }
 pub mod wire;
 
-pub use peers::{Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport};
+pub(crate) use peers::Question;
+pub use peers::{Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, ServeReport};
+pub(crate) use requests::Requests;
+pub use requests::{PeerRequestReport, RequestConfig, RequestReport};

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ironlight_hardening::cache::CacheStats;
+use ironlight_spv::BlockHash;
 use ironlight_spv::peers::PeerId;
+
+use super::requests::{PeerRequestReport, RequestReport};
 
 /// Numbers for the peers of all networks together, none used twice.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +94,19 @@ pub struct PeerReport {
     pub bytes_out: u64,
     /// Headers that it sent, before they are judged.
     pub headers: u64,
+    /// How requests to it go; none where it is not asked.
+    pub requests: Option<PeerRequestReport>,
+}
+
+/// What was served to others since the start; nothing where nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServeReport {
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests over a limit, which were told when to come back.
+    pub busy: u64,
+    /// What the pages that many ask for are kept in.
+    pub pages: CacheStats,
 }
 
 /// A network as it stands.
@@ -103,6 +120,23 @@ pub struct NetworkReport {
     pub bytes_out: u64,
     /// Where this node can be reached, with its identity; empty where it does not listen.
     pub listening: Vec<String>,
+    /// How requests to its peers went since the start.
+    pub requests: RequestReport,
+    /// What was served since the start.
+    pub served: ServeReport,
     /// The connected peers, the oldest first.
     pub peers: Vec<PeerReport>,
+}
+
+/// What the sync machine asks a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// Newest first; empty where one header is asked for.
+    pub(crate) locator: Vec<BlockHash>,
+    /// The last header that is wanted, or the one that is asked for; none for as many as there are.
+    pub(crate) stop: Option<BlockHash>,
+    /// Whether other peers may be asked for parts of the answer.
+    pub(crate) shared: bool,
+    /// Whether it is asked because another peer gave no answer.
+    pub(crate) retry: bool,
 }

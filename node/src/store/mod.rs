@@ -27,7 +27,6 @@ mod disk;
 mod error;
 mod fence;
 mod files;
-#[cfg(feature = "libp2p")]
 pub(crate) mod flags;
 mod format;
 pub mod headers;

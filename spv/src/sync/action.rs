@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use bitcoin::{BlockHash, Work};
 
@@ -26,6 +27,9 @@ pub enum SyncAction {
         /// driver that reads ahead may fetch parts of it from other peers, as long as a fault in
         /// them is not laid at this one's door.
         shared: bool,
+        /// It is asked instead of a peer whose question came to nothing just now: what a driver
+        /// that bounds retries counts as one.
+        retry: bool,
     },
     /// Verify the batch, commit, apply it, and report to `handle_applied` before passing on that
     /// peer's next headers. Where a header in it is bad: apply the valid prefix first, then report
@@ -51,6 +55,18 @@ pub enum SyncAction {
     },
     /// For logs, metrics and subscribers.
     Event(SyncEvent),
+}
+
+/// Why a question comes to nothing before its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The driver did not send it, and will not before so long. Nobody is to blame.
+    Refused {
+        /// When the peer can be asked.
+        retry_after: Duration,
+    },
+    /// No answer came in the driver's own time, or none that is of use.
+    NoAnswer,
 }
 
 /// A provable fault of a peer.

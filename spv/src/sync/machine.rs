@@ -8,7 +8,9 @@ use core::time::Duration;
 use bitcoin::{BlockHash, Work};
 
 use super::MAX_HEADERS;
-use super::action::{GaveUp, SyncAction, SyncEvent, SyncOffence, SyncState, SyncStatus};
+use super::action::{
+    GaveUp, SyncAction, SyncEvent, SyncOffence, SyncState, SyncStatus, Unanswered,
+};
 use super::config::SyncConfig;
 use super::peer::{Peer, PeerId, PeerTraits, Turn};
 use super::presync::Presync;
@@ -68,6 +70,8 @@ pub struct HeaderSync {
     pub(super) last_checked: Duration,
     /// Questions asked so far.
     pub(super) questions: u64,
+    /// Questions that came to nothing just now, and nobody was asked instead yet.
+    pub(super) unanswered: u32,
     /// Ends of pinned branches, and how many peers pin each: at most two a peer.
     pins: BTreeMap<BlockHash, u32>,
     actions: VecDeque<SyncAction>,
@@ -93,6 +97,7 @@ impl HeaderSync {
             round_began: Duration::ZERO,
             last_checked: Duration::ZERO,
             questions: 0,
+            unanswered: 0,
             pins: BTreeMap::new(),
             actions: VecDeque::new(),
             seed,
@@ -196,11 +201,29 @@ impl HeaderSync {
         self.schedule(chain, now);
     }
 
+    /// The question that a peer was asked last comes to nothing; another peer is asked at once.
+    /// Where it was answered or given up meanwhile, this says nothing.
+    pub fn handle_unanswered(
+        &mut self,
+        chain: &HeaderChain,
+        peer: PeerId,
+        why: Unanswered,
+        now: Now,
+    ) {
+        if self.peers.get(&peer).is_some_and(|known| known.request.is_some()) {
+            match why {
+                Unanswered::NoAnswer => self.expire_request(peer, now),
+                Unanswered::Refused { retry_after } => self.put_off(peer, retry_after, now),
+            }
+        }
+        self.ask_instead(chain, now);
+    }
+
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come.
     pub fn handle_timeout(&mut self, chain: &HeaderChain, now: Now) {
         self.expire_requests(now);
         self.end_backoffs(now);
-        self.schedule(chain, now);
+        self.ask_instead(chain, now);
     }
 
     /// What to do next; none until something happens.

@@ -52,7 +52,7 @@ mod tip;
 
 pub use action::{
     GaveUp, PeerPhase, PeerStatus, PresyncStatus, SyncAction, SyncEvent, SyncOffence, SyncState,
-    SyncStatus,
+    SyncStatus, Unanswered,
 };
 pub use config::{Defences, SyncConfig};
 pub use machine::{HeaderSync, MAX_QUEUED_EVENTS, threshold};

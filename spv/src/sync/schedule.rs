@@ -16,6 +16,9 @@ use crate::time::Now;
 const MAX_DOUBLINGS: u32 = 4;
 /// Presyncs that a locator names at most; with our own chain's hashes it stays below 101.
 const MAX_PLACES: usize = 16;
+/// A peer that the driver will not ask is put off for so long at least, and at most.
+const SHORTEST_PUT_OFF: Duration = Duration::from_millis(100);
+const LONGEST_PUT_OFF: Duration = Duration::from_secs(10 * 60);
 /// Where a message takes at least so long, a peer that is twice as fast downloads the same beside.
 const SLOW_PACE: Duration = Duration::from_secs(1);
 
@@ -63,6 +66,13 @@ impl HeaderSync {
             self.peers.values().all(|peer| !peer.turn.is_working() || !peer.is_free()),
             "a peer at work that nothing is expected of would keep its place for ever"
         );
+    }
+
+    /// As [`schedule`](Self::schedule): what is asked at once instead of what came to nothing is a
+    /// retry, what is asked later is a new question.
+    pub(super) fn ask_instead(&mut self, chain: &HeaderChain, now: Now) {
+        self.schedule(chain, now);
+        self.unanswered = 0;
     }
 
     pub(super) fn working(&self) -> usize {
@@ -164,10 +174,12 @@ impl HeaderSync {
         let shared = known.is_direct() && known.reached.is_some();
         self.questions += 1;
         known.asked = self.questions;
+        let retry = self.unanswered > 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
         if self.primary.is_none() && known.turn.is_working() {
             self.primary = Some(peer);
         }
-        self.act(SyncAction::GetHeaders { peer, locator, stop: None, shared });
+        self.act(SyncAction::GetHeaders { peer, locator, stop: None, shared, retry });
     }
 
     /// Asks for the next headers of a peer's presync.
@@ -228,18 +240,34 @@ impl HeaderSync {
             .map(|(id, _)| *id)
             .collect();
         for peer in overdue {
-            let Some(known) = self.peers.get_mut(&peer) else { continue };
-            let request = known.drop_request();
-            known.heard = true;
-            if request.is_some_and(|request| request.beside) {
-                // What came beside the presync was the answer.
-                self.give_up(peer, GaveUp::LeftChain, now);
-                continue;
-            }
-            known.slow = true;
-            self.tell(SyncEvent::Stalled { peer });
-            self.back_off(peer, now);
+            self.expire_request(peer, now);
         }
+    }
+
+    /// No answer, or none in time. One that comes late is still taken.
+    pub(super) fn expire_request(&mut self, peer: PeerId, now: Now) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let request = known.drop_request();
+        known.heard = true;
+        self.unanswered = self.unanswered.saturating_add(1);
+        if request.is_some_and(|request| request.beside) {
+            // What came beside the presync was the answer.
+            return self.give_up(peer, GaveUp::LeftChain, now);
+        }
+        known.slow = true;
+        self.tell(SyncEvent::Stalled { peer });
+        self.back_off(peer, now);
+    }
+
+    /// The question was not sent: the peer is asked later, and nothing is held against it. The
+    /// presync is kept.
+    pub(super) fn put_off(&mut self, peer: PeerId, retry_after: Duration, now: Now) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.request = None;
+        // Nobody waits for its word before the chain counts as synced.
+        known.heard = true;
+        let wait = retry_after.clamp(SHORTEST_PUT_OFF, LONGEST_PUT_OFF);
+        self.back_off_until(peer, now.elapsed.saturating_add(wait));
     }
 
     pub(super) fn end_backoffs(&mut self, now: Now) {

@@ -113,6 +113,53 @@ fn a_request_that_is_overdue_moves_to_another_peer_and_the_first_is_asked_later(
     assert_eq!(setup.asked(50), [ONE]);
 }
 
+/// The questions that wait, each with whether it is a retry.
+fn retries(setup: &mut Setup) -> Vec<(PeerId, bool)> {
+    let questions = core::iter::from_fn(|| setup.sync.poll()).filter_map(|action| match action {
+        SyncAction::GetHeaders { peer, retry, .. } => Some((peer, retry)),
+        _ => None,
+    });
+    questions.collect()
+}
+
+#[test]
+fn a_question_without_an_answer_is_asked_of_another_peer_at_once_and_that_is_a_retry() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    assert_eq!(retries(&mut setup), [(ONE, false)]);
+    setup.connect(TWO, 0);
+    setup.sync.handle_unanswered(&setup.chain, ONE, Unanswered::NoAnswer, at(1));
+    assert_eq!(retries(&mut setup), [(TWO, true)]);
+    assert!(setup.sync.status().peers[0].slow);
+    // Told twice, it counts once; and the first one's next turn is no retry.
+    setup.sync.handle_unanswered(&setup.chain, ONE, Unanswered::NoAnswer, at(1));
+    setup.headers(TWO, &[], 2);
+    setup.sync.handle_timeout(&setup.chain, at(31));
+    assert_eq!(retries(&mut setup), [(ONE, false)]);
+}
+
+#[test]
+fn a_peer_that_the_driver_will_not_ask_is_put_off_for_as_long_as_it_says_without_blame() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    setup.connect(TWO, 0);
+    let refused = Unanswered::Refused { retry_after: Duration::from_secs(7) };
+    setup.sync.handle_unanswered(&setup.chain, ONE, refused, at(1));
+    assert_eq!(retries(&mut setup), [(TWO, false)]);
+    let status = setup.sync.status();
+    assert!(!status.peers[0].slow && status.peers[0].phase == PeerPhase::Backoff);
+    setup.headers(TWO, &[], 2);
+    assert!(setup.sync.status().is_synced(), "nobody waits for the one that cannot be asked");
+    assert_eq!(setup.sync.poll_timeout(), Some(Duration::from_secs(8)));
+    setup.sync.handle_timeout(&setup.chain, at(8));
+    assert_eq!(setup.asked(8), [ONE]);
+    // However long the driver says, it is asked again; and not at once, however short.
+    let refused = Unanswered::Refused { retry_after: Duration::MAX };
+    setup.sync.handle_unanswered(&setup.chain, ONE, refused, at(9));
+    assert_eq!(setup.sync.poll_timeout(), Some(Duration::from_secs(9 + 600)));
+}
+
 #[test]
 fn at_most_one_question_is_in_flight_a_peer() {
     let mut setup = Setup::new();

@@ -121,7 +121,7 @@ fn sum<'a>(had: impl Iterator<Item = &'a (Source, u64)>) -> Vec<(Source, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::PeerDto;
+    use crate::api::{PeerDto, RequestsDto, ServedDto};
 
     fn peers(network: &str, bytes_in: u64, from: &[(u64, &str, u64)]) -> PeersDto {
         let peer = |&(id, address, headers): &(u64, &str, u64)| PeerDto {
@@ -136,12 +136,15 @@ mod tests {
             bytes_in: 0,
             bytes_out: 0,
             headers,
+            requests: None,
         };
         let network = NetworkDto {
             name: network.to_owned(),
             listening: Vec::new(),
             bytes_in,
             bytes_out: 1,
+            requests: RequestsDto::default(),
+            served: ServedDto::default(),
             peers: from.iter().map(peer).collect(),
         };
         PeersDto { networks: vec![network] }

@@ -11,23 +11,22 @@
 //! reading or finishing its messages is closed within the times of [`ConnectionConfig`].
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ironlight_hardening::rate_limit::{Gcra, Quota, RetryAfter};
 use ironlight_spv::peers::{AddressRecord, PeerId, SplitMix64};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
 use super::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
+use super::line::Awaited;
 use super::message::{Inbound, Outbound};
 use super::transport::{MessageReader, MessageWriter, Received};
 
-/// Answers to `getheaders` that may be awaited at once.
-const MAX_SOLICITED: u32 = 16;
 /// A message costs one token, and one more for so many bytes.
 const BYTES_PER_TOKEN: u32 = 1024;
 
@@ -130,6 +129,8 @@ impl Leash {
 pub(super) enum ToWriter {
     /// A message to be sent.
     Send(Outbound),
+    /// A request; what it is sent with is told of the answer.
+    Ask(Outbound, oneshot::Sender<()>),
     /// A pong that came, with its nonce.
     Pong(u64),
 }
@@ -168,11 +169,11 @@ impl Connection {
         writer: impl MessageWriter,
         outbox: mpsc::Receiver<ToWriter>,
     ) -> CloseReason {
-        let solicited = AtomicU32::new(0);
-        let reading = Reading { connection: &self, solicited: &solicited };
+        let awaited = Awaited::default();
+        let reading = Reading { connection: &self, awaited: &awaited };
         let writing = Writing {
             connection: &self,
-            solicited: &solicited,
+            awaited: &awaited,
             writer,
             outbox,
             nonces: SplitMix64::new(self.seed),
@@ -191,7 +192,7 @@ impl Connection {
 
 struct Reading<'a> {
     connection: &'a Connection,
-    solicited: &'a AtomicU32,
+    awaited: &'a Awaited,
 }
 
 impl Reading<'_> {
@@ -220,11 +221,7 @@ impl Reading<'_> {
 
     /// Headers that we asked for are free.
     fn cost(&self, received: &Received) -> u32 {
-        let asked_for = matches!(received.message, Inbound::Headers(_))
-            && self
-                .solicited
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1))
-                .is_ok();
+        let asked_for = matches!(received.message, Inbound::Headers(_)) && self.awaited.arrived();
         if asked_for { 0 } else { 1 + received.bytes / BYTES_PER_TOKEN }
     }
 
@@ -273,7 +270,7 @@ impl Reading<'_> {
 
 struct Writing<'a, W> {
     connection: &'a Connection,
-    solicited: &'a AtomicU32,
+    awaited: &'a Awaited,
     writer: W,
     outbox: mpsc::Receiver<ToWriter>,
     nonces: SplitMix64,
@@ -309,6 +306,7 @@ impl<W: MessageWriter> Writing<'_, W> {
     async fn handle(&mut self, item: ToWriter) -> Result<(), CloseReason> {
         match item {
             ToWriter::Send(message) => self.send(message).await,
+            ToWriter::Ask(message, answered) => self.ask(message, answered).await,
             ToWriter::Pong(nonce) => {
                 if let Some((_, sent)) = self.ping.take_if(|(expected, _)| *expected == nonce) {
                     let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -325,11 +323,23 @@ impl<W: MessageWriter> Writing<'_, W> {
         self.send(Outbound::Ping(nonce)).await
     }
 
-    async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {
+    async fn ask(
+        &mut self,
+        message: Outbound,
+        answered: oneshot::Sender<()>,
+    ) -> Result<(), CloseReason> {
         if matches!(message, Outbound::GetHeaders { .. }) {
-            let raised = self.solicited.load(Ordering::Relaxed).saturating_add(1);
-            self.solicited.store(raised.min(MAX_SOLICITED), Ordering::Relaxed);
+            // Before it is sent: the answer may be quick.
+            self.awaited.expect(answered);
+            return self.send(message).await;
         }
+        self.send(message).await?;
+        // It fails where nobody waits any more.
+        let _ = answered.send(());
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {
         let within = self.connection.config.write_within;
         match timeout(within, self.writer.send(&message)).await {
             Ok(Ok(_bytes)) => Ok(()),

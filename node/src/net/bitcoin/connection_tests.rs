@@ -113,10 +113,12 @@ async fn headers_that_were_asked_for_do_not_count_as_talk() {
     for _ in 0..50 {
         let stop = bitcoin::BlockHash::all_zeros();
         let request = Outbound::GetHeaders { locator: vec![stop], stop };
-        serving.outbox.send(ToWriter::Send(request)).await.unwrap();
+        let (answered, answer) = oneshot::channel();
+        serving.outbox.send(ToWriter::Ask(request, answered)).await.unwrap();
         let NetworkMessage::GetHeaders(_) = serving.peer.recv().await else { panic!("ask") };
         serving.peer.send(NetworkMessage::Headers(headers(2000))).await;
         serving.events.recv().await.unwrap();
+        answer.await.expect("the request is answered");
     }
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     for _ in 0..3 {

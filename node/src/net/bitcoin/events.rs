@@ -7,13 +7,15 @@ use std::time::Duration;
 use bitcoin::BlockHash;
 use bitcoin::p2p::ServiceFlags;
 use ironlight_spv::peers::{AddressRecord, DisconnectCause, Offence, PeerId};
+use ironlight_spv::sync::Unanswered;
 use ironlight_spv::{BlockHeight, Header};
 
 use super::command::Command;
 use super::message::Version;
 use super::transport::TransportError;
 
-/// Something that a peer did. Of one peer, `Connected` comes first and `Disconnected` last.
+/// Something that a peer did. Of one peer, `Connected` comes first and, but for
+/// [`Unanswered`](PeerEventKind::Unanswered), `Disconnected` last.
 #[derive(Debug)]
 pub struct PeerEvent {
     /// Who.
@@ -40,6 +42,9 @@ pub enum PeerEventKind {
     },
     /// It sent headers, at most 2000; none at all is an answer, too.
     Headers(Vec<Header>),
+    /// A request for headers comes to nothing. It may be told after `Disconnected`, and then says
+    /// nothing.
+    Unanswered(Unanswered),
     /// It announced blocks, at most 16, the newest last.
     BlockInv(Vec<BlockHash>),
     /// It is gone.

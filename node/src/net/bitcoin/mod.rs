@@ -21,6 +21,7 @@ mod counted;
 mod decode;
 pub mod events;
 pub mod handshake;
+mod line;
 pub mod message;
 pub mod pool;
 pub mod seeds;

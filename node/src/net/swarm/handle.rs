@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use ironlight_spv::peers::{Offence, PeerId};
+use ironlight_spv::sync::Unanswered;
 use ironlight_spv::{BlockHash, Header};
 use tokio::sync::{mpsc, oneshot};
 
-use super::read_ahead::Question;
 use super::source::ChainSource;
-use crate::net::{Direction, NetworkReport};
+use crate::net::{Direction, NetworkReport, Question};
 
 /// Something that a light node did. Of one peer, `Joined` comes first and `Left` last.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) enum LightEvent {
     Joined { peer: PeerId, direction: Direction, address: String, agent: String },
     /// It sent headers, at most 8,000; none at all is an answer, too.
     Headers { peer: PeerId, headers: Vec<Header> },
+    /// What it was asked last comes to nothing.
+    Unanswered { peer: PeerId, why: Unanswered },
     /// It is gone.
     Left { peer: PeerId, reason: String },
 }

@@ -26,6 +26,7 @@ mod directory;
 mod gate;
 mod handle;
 pub mod identity;
+mod line;
 mod protocol;
 mod read_ahead;
 mod serve;
@@ -42,7 +43,6 @@ pub use libp2p::{Multiaddr, PeerId as LightPeerId};
 
 pub(crate) use handle::{LightEvent, SwarmHandle};
 pub use identity::IdentityError;
-pub(crate) use read_ahead::Question;
 pub use source::{ChainSource, ServedPage};
 pub(crate) use task::{Swarm, SwarmStart};
 

@@ -100,7 +100,7 @@ async fn a_peer_that_does_not_read_is_closed() {
     let (mut running, _peer, _listener) = Running::with_peer(config()).await;
     let (handle, full) = (running.handle.clone(), vec![no_stop(); 101]);
     let asking = tokio::spawn(async move {
-        while handle.get_headers(PEER, full.clone(), no_stop()).await.is_ok() {}
+        while handle.get_headers(PEER, full.clone(), no_stop(), false).await.is_ok() {}
     });
     let reason = running.disconnected().await;
     assert!(matches!(reason, CloseReason::NotReading), "{reason:?}");

@@ -33,7 +33,8 @@ use super::handshake::HandshakeConfig;
 use super::seeds::Resolve;
 use super::transport::Connect;
 use crate::clock::Clock;
-use crate::net::PeerNumbers;
+use crate::net::requests::{Asked, NetworkRequests, Requests};
+use crate::net::{PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
 pub use task::Pool;
 
 /// Commands that may wait for the pool.
@@ -56,6 +57,8 @@ pub struct PoolConfig {
     pub start_height: BlockHeight,
     /// Where peers' numbers come from.
     pub numbers: PeerNumbers,
+    /// What requests go through.
+    pub(crate) requests: NetworkRequests,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -73,6 +76,7 @@ impl PoolConfig {
             events: 32,
             start_height: BlockHeight::GENESIS,
             numbers: PeerNumbers::default(),
+            requests: Requests::new(RequestConfig::default(), None, seed).network("bitcoin"),
             seed,
         }
     }
@@ -122,6 +126,8 @@ pub struct PoolInfo {
     pub bytes_in: u64,
     /// Bytes sent since the start.
     pub bytes_out: u64,
+    /// How requests went since the start.
+    pub requests: RequestReport,
 }
 
 /// What is known of a connected peer.
@@ -139,11 +145,13 @@ pub struct SessionInfo {
     pub connected_for: Duration,
     /// How long its last ping took; none before the first.
     pub ping: Option<Duration>,
+    /// How requests to it go.
+    pub requests: PeerRequestReport,
 }
 
 #[derive(Debug)]
 enum PoolCommand {
-    GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash },
+    GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash, asked: Asked },
     Disconnect { peer: PeerId },
     Misbehaved { peer: PeerId, offence: Offence },
     Info { answer: oneshot::Sender<PoolInfo> },
@@ -172,7 +180,7 @@ pub struct PoolHandle {
 
 impl PoolHandle {
     /// Asks a peer for the headers after the first hash of the locator that it knows: at most
-    /// 2000, up to `stop` (all zeros: no end).
+    /// 2000, up to `stop` (all zeros: no end). Where it is a `retry`, the retry budget pays for it.
     ///
     /// # Errors
     /// [`PoolStopped`]
@@ -181,8 +189,10 @@ impl PoolHandle {
         peer: PeerId,
         locator: Vec<BlockHash>,
         stop: BlockHash,
+        retry: bool,
     ) -> Result<(), PoolStopped> {
-        self.send(PoolCommand::GetHeaders { peer, locator, stop }).await
+        let asked = Asked::retry(retry);
+        self.send(PoolCommand::GetHeaders { peer, locator, stop, asked }).await
     }
 
     /// Lets a peer go. Nothing is held against it.

@@ -11,7 +11,7 @@ use crate::net::bitcoin::connection::{Connection, ToWriter};
 use crate::net::bitcoin::counted::Counted;
 use crate::net::bitcoin::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
 use crate::net::bitcoin::handshake::{HandshakeConfig, HandshakeError, handshake};
-use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
+use crate::net::bitcoin::message::{OwnVersion, Version};
 use crate::net::bitcoin::transport::{Connect, MessageReader, MessageWriter, Transport};
 
 /// How a peer's task ended.
@@ -50,8 +50,6 @@ pub(super) struct PeerTask<C> {
     pub(super) outbox: mpsc::Receiver<ToWriter>,
     pub(super) own: OwnVersion,
     pub(super) handshake: HandshakeConfig,
-    /// Ask for addresses.
-    pub(super) ask_addresses: bool,
     /// The whole pool stops: then nobody may be left to hear the goodbye.
     pub(super) stop: CancellationToken,
 }
@@ -87,7 +85,7 @@ impl<C: Connect> PeerTask<C> {
         writer: impl MessageWriter,
         version: Version,
     ) -> End {
-        let Self { connection, outbox, stop, ask_addresses, .. } = self;
+        let Self { connection, outbox, stop, .. } = self;
         let announced = tokio::select! {
             biased;
             () = stop.cancelled() => false,
@@ -95,10 +93,6 @@ impl<C: Connect> PeerTask<C> {
         };
         if !announced {
             return End::GivenUp;
-        }
-        if ask_addresses {
-            // The queue is empty. If it were not, other peers would be asked.
-            let _ = connection.replies.try_send(ToWriter::Send(Outbound::GetAddr));
         }
         let (peer, events) = (connection.peer, connection.events.clone());
         let reason = connection.run(reader, writer, outbox).await;

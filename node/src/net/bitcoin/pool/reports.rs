@@ -8,7 +8,7 @@ use tokio::task::{Id, JoinError};
 use tracing::{debug, error, info, warn};
 
 use super::peer_task::{End, crash_goodbye};
-use super::task::{Peer, Pool};
+use super::task::{Peer, Pool, Session};
 use crate::net::bitcoin::events::Notice;
 use crate::net::bitcoin::message::Version;
 use crate::net::bitcoin::seeds::Resolve;
@@ -29,9 +29,14 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             return;
         };
         debug!(%peer, addr = %entry.addr, agent = %version.user_agent, "connected");
-        entry.session = Some((version, now.elapsed));
-        self.policy.handle_connected(entry.addr, peer, now);
+        let addr = entry.addr;
+        let requests = self.config.requests.peer(addr, peer.0);
+        entry.session = Some(Session { version, since: now.elapsed, requests });
+        self.policy.handle_connected(addr, peer, now);
         self.seed_backoff.reset();
+        if !self.policy.is_manual(addr) {
+            self.get_addresses(peer);
+        }
     }
 
     fn on_told(&mut self, peer: PeerId, addresses: &[AddressRecord]) {

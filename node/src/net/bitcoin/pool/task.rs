@@ -19,11 +19,13 @@ use tracing::{debug, info, warn};
 use super::peer_task::{End, PeerTask};
 use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
 use crate::clock::Clock;
-use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
-use crate::net::bitcoin::events::{Notice, PeerEvent};
+use crate::net::bitcoin::connection::{Connection, Leash, Traffic, WhyClose};
+use crate::net::bitcoin::events::{Notice, PeerEvent, PeerEventKind};
+use crate::net::bitcoin::line::Line;
 use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
 use crate::net::bitcoin::seeds::{self, Resolve};
 use crate::net::bitcoin::transport::Connect;
+use crate::net::requests::{Asked, PeerRequests};
 
 /// Notices that may wait, of all peers together; one holds at most 1000 addresses, 48 KB.
 const NOTICES: usize = 32;
@@ -38,7 +40,7 @@ const AT_LATEST: Duration = Duration::from_secs(60 * 60);
 /// Dials, drops and keeps books; see the [module](super).
 #[derive(Debug)]
 pub struct Pool<C, R> {
-    config: PoolConfig,
+    pub(super) config: PoolConfig,
     pub(super) policy: PeerPolicy,
     connector: Arc<C>,
     resolver: Arc<R>,
@@ -51,6 +53,8 @@ pub struct Pool<C, R> {
     pub(super) task_ids: HashMap<Id, PeerId>,
     /// Questions to seeds, and goodbyes of tasks that failed.
     pub(super) errands: JoinSet<()>,
+    /// Requests to peers. As many as the sync machine asks: one a peer.
+    asking: JoinSet<()>,
     pub(super) seed_backoff: Backoff,
     /// Seeds are not asked before.
     next_seeding: Duration,
@@ -64,11 +68,18 @@ pub struct Pool<C, R> {
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     leash: Leash,
-    outbox: mpsc::Sender<ToWriter>,
+    line: Line,
     traffic: Arc<Traffic>,
     pub(super) addresses: Gcra,
     /// Since it shook hands.
-    pub(super) session: Option<(Version, Duration)>,
+    pub(super) session: Option<Session>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) version: Version,
+    pub(super) since: Duration,
+    pub(super) requests: PeerRequests,
 }
 
 impl<C: Connect, R: Resolve> Pool<C, R> {
@@ -95,6 +106,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             tasks: JoinSet::new(),
             task_ids: HashMap::new(),
             errands: JoinSet::new(),
+            asking: JoinSet::new(),
             next_seeding: Duration::ZERO,
             events,
             commands,
@@ -120,6 +132,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 Some(notice) = self.notices_in.recv() => self.on_notice(notice),
                 Some(ended) = self.tasks.join_next_with_id() => self.on_end(ended),
                 Some(_) = self.errands.join_next() => {}
+                Some(_) = self.asking.join_next() => {}
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(command),
                     None => break,
@@ -133,6 +146,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     async fn drain(mut self) -> PeerPolicy {
         self.stop.cancel();
         self.errands.shutdown().await;
+        self.asking.shutdown().await;
         while self.tasks.join_next().await.is_some() {}
         info!("all Bitcoin peers are closed");
         self.policy
@@ -178,13 +192,13 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             outbox: outbox_in,
             own,
             handshake: self.config.handshake,
-            ask_addresses: !self.policy.is_manual(addr),
             stop: self.stop.clone(),
         };
         let handle = self.tasks.spawn(async move { (peer, task.run().await) });
         self.task_ids.insert(handle.id(), peer);
         let addresses = Gcra::new(ADDRESS_QUOTA);
-        self.peers.insert(peer, Peer { addr, leash, outbox, traffic, addresses, session: None });
+        let line = Line { outbox, leash: leash.clone() };
+        self.peers.insert(peer, Peer { addr, leash, line, traffic, addresses, session: None });
     }
 
     /// A number for one peer. Peers see it, so it says nothing about the seed or about others.
@@ -226,8 +240,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     fn on_command(&mut self, command: PoolCommand) {
         match command {
-            PoolCommand::GetHeaders { peer, locator, stop } => {
-                self.send(peer, Outbound::GetHeaders { locator, stop });
+            PoolCommand::GetHeaders { peer, locator, stop, asked } => {
+                self.get_headers(peer, Outbound::GetHeaders { locator, stop }, asked);
             }
             PoolCommand::Disconnect { peer } => self.close(peer, WhyClose::Asked),
             PoolCommand::Misbehaved { peer, offence } => self.on_misbehaved(peer, offence),
@@ -236,13 +250,39 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         }
     }
 
-    fn send(&self, peer: PeerId, message: Outbound) {
-        let Some(entry) = self.peers.get(&peer) else {
+    /// Asks, and says so where there is no answer. The headers go to the node by themselves.
+    fn get_headers(&mut self, peer: PeerId, message: Outbound, asked: Asked) {
+        let Some((line, requests)) = self.line(peer) else {
             return;
         };
-        if entry.outbox.try_send(ToWriter::Send(message)).is_err() {
-            entry.leash.pull(WhyClose::NotReading);
-        }
+        let events = self.events.clone();
+        self.asking.spawn(async move {
+            let Err(error) = requests.ask(asked, message, line).await else {
+                return;
+            };
+            debug!(%peer, %error, "no headers");
+            let kind = PeerEventKind::Unanswered(error.unanswered());
+            // It fails when nobody listens any more.
+            let _ = events.send(PeerEvent { peer, kind }).await;
+        });
+    }
+
+    /// None where it is no peer yet, or not any more.
+    fn line(&self, peer: PeerId) -> Option<(Line, PeerRequests)> {
+        let entry = self.peers.get(&peer)?;
+        Some((entry.line.clone(), entry.session.as_ref()?.requests.clone()))
+    }
+
+    /// Asks for addresses. If there is no room for that, other peers will be asked.
+    pub(super) fn get_addresses(&mut self, peer: PeerId) {
+        let Some((line, requests)) = self.line(peer) else {
+            return;
+        };
+        self.asking.spawn(async move {
+            if let Err(error) = requests.ask(Asked::First, Outbound::GetAddr, line).await {
+                debug!(%peer, %error, "not asked for addresses");
+            }
+        });
     }
 
     fn close(&self, peer: PeerId, why: WhyClose) {
@@ -276,7 +316,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let peers: Vec<PeerInfo> = self.peers.iter().map(info).collect();
         let bytes_in = self.gone.0 + peers.iter().map(|peer| peer.bytes_in).sum::<u64>();
         let bytes_out = self.gone.1 + peers.iter().map(|peer| peer.bytes_out).sum::<u64>();
-        PoolInfo { peers, bytes_in, bytes_out }
+        PoolInfo { peers, bytes_in, bytes_out, requests: self.config.requests.report() }
     }
 
     /// Takes a peer off the books.
@@ -290,7 +330,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
 impl Peer {
     fn session_info(&self, elapsed: Duration) -> Option<SessionInfo> {
-        let (version, since) = self.session.as_ref()?;
+        let Session { version, since, requests } = self.session.as_ref()?;
         let ping = match self.traffic.ping_micros.load(Ordering::Relaxed) {
             0 => None,
             micros => Some(Duration::from_micros(micros)),
@@ -302,6 +342,7 @@ impl Peer {
             start_height: version.start_height,
             connected_for: elapsed.saturating_sub(*since),
             ping,
+            requests: requests.report(),
         })
     }
 }

@@ -54,7 +54,7 @@ async fn shakes_hands_in_the_order_of_the_bips() {
 async fn asks_for_headers_and_hands_them_on() {
     let (mut running, mut peer, _listener) = Running::with_peer(config()).await;
     let locator = vec![BlockHash::from_byte_array([1; 32]), BlockHash::from_byte_array([2; 32])];
-    running.handle.get_headers(PEER, locator.clone(), no_stop()).await.unwrap();
+    running.handle.get_headers(PEER, locator.clone(), no_stop(), false).await.unwrap();
     let NetworkMessage::GetHeaders(asked) = peer.recv().await else { panic!("getheaders") };
     assert_eq!((asked.locator_hashes, asked.stop_hash), (locator, no_stop()));
     peer.send(NetworkMessage::Headers(headers(2000))).await;

@@ -21,11 +21,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bitcoin::BlockHash;
-use ironlight_spv::sync::{MAX_PAGE as MESSAGE, PeerId};
+use ironlight_spv::sync::{MAX_PAGE as MESSAGE, PeerId, Unanswered};
 use ironlight_spv::{BlockHeight, Header};
 use stream::{Absorbed, Range, RangeState, Stream};
 
 use super::wire::{HeadersPage, HeadersRequest, MAX_PAGE, Wanted};
+use crate::net::Question;
+use crate::net::requests::Asked;
 
 /// Pages in flight or waiting, for a peer that is asked, its own and others'.
 pub(super) const WINDOW: usize = 4;
@@ -41,17 +43,6 @@ const HANDED: usize = 4;
 // A page that was asked for by height is one message, if nothing is missing.
 const _: () = assert!(MAX_PAGE as usize == MESSAGE);
 
-/// What the machine asks.
-#[derive(Clone, Debug)]
-pub(crate) struct Question {
-    /// Newest first; empty where one header is asked for.
-    pub(crate) locator: Vec<BlockHash>,
-    /// The one header that is asked for.
-    pub(crate) stop: Option<BlockHash>,
-    /// Whether other peers may be asked for parts of the answer.
-    pub(crate) shared: bool,
-}
-
 /// Names a request until it is answered or has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
@@ -60,9 +51,11 @@ pub(super) struct Ticket(u64);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Send a request.
-    Request { ticket: Ticket, to: PeerId, request: HeadersRequest },
+    Request { ticket: Ticket, to: PeerId, request: HeadersRequest, asked: Asked },
     /// Hand a message to the sync machine, in this peer's name.
     Deliver { peer: PeerId, headers: Vec<Header> },
+    /// Tell the sync machine that what it asked this peer comes to nothing.
+    Unanswered { peer: PeerId, why: Unanswered },
 }
 
 /// Why a request came to nothing.
@@ -70,8 +63,13 @@ pub(super) enum Step {
 pub(super) enum Failure {
     /// The peer says that it does not have it.
     NotFound,
-    /// No answer, or none that is of use.
-    Failed,
+    /// It was not asked, or gave no answer of use.
+    Unanswered(Unanswered),
+}
+
+impl Failure {
+    /// It is not there any more.
+    pub(super) const GONE: Self = Self::Unanswered(Unanswered::NoAnswer);
 }
 
 /// See the [module](self).
@@ -107,13 +105,13 @@ impl ReadAhead {
         let lost: Vec<Ticket> =
             self.tickets.iter().filter(concerned).map(|(ticket, _)| *ticket).collect();
         for ticket in lost {
-            self.failed(ticket, Failure::Failed, now);
+            self.failed(ticket, Failure::GONE, now);
         }
     }
 
     /// The machine asks a peer for what follows a locator, or for one header.
     pub(super) fn ask(&mut self, peer: PeerId, question: Question, now: Duration) {
-        let Question { locator, stop, shared } = question;
+        let Question { locator, stop, shared, retry } = question;
         if !self.peers.contains_key(&peer) {
             return;
         }
@@ -125,14 +123,15 @@ impl ReadAhead {
             return self.proceed(peer, now);
         }
         if let (true, Some(hash)) = (locator.is_empty(), stop) {
-            return self.open(peer, Wanted::Exactly(hash), Vec::new());
+            return self.open(peer, Wanted::Exactly(hash), Vec::new(), Asked::First);
         }
-        self.open(peer, Wanted::After(locator.clone()), locator);
+        self.open(peer, Wanted::After(locator.clone()), locator, Asked::retry(retry));
     }
 
     /// Forgets what was fetched for a peer, and asks it a question of the machine's.
-    fn open(&mut self, peer: PeerId, wanted: Wanted, waiting: Vec<BlockHash>) {
-        let opening = Some(self.request(peer, peer, HeadersRequest { wanted, most: MAX_PAGE }));
+    fn open(&mut self, peer: PeerId, wanted: Wanted, waiting: Vec<BlockHash>, asked: Asked) {
+        let request = HeadersRequest { wanted, most: MAX_PAGE };
+        let opening = Some(self.request(peer, peer, request, asked));
         let stream = self.streams.entry(peer).or_default();
         *stream = Stream { waiting: Some(waiting), opening, ..stream.forgotten() };
     }
@@ -161,14 +160,16 @@ impl ReadAhead {
         let Some((from, name)) = self.take_ticket(ticket) else { return };
         let Some(stream) = self.streams.get_mut(&name) else { return };
         if stream.opening == Some(ticket) {
-            // A peer that knows nothing of ours has nothing for us. Where no answer came, the
-            // machine's own deadline decides.
             stream.opening = None;
-            if why == Failure::NotFound && stream.waiting.take().is_some() {
-                self.steps.push_back(Step::Deliver { peer: name, headers: Vec::new() });
+            if stream.waiting.take().is_some() {
+                self.steps.push_back(match why {
+                    // A peer that knows nothing of ours has nothing for us.
+                    Failure::NotFound => Step::Deliver { peer: name, headers: Vec::new() },
+                    Failure::Unanswered(why) => Step::Unanswered { peer: name, why },
+                });
             }
         } else if let Some(at) = stream.ranges.iter().position(|r| r.is_asked_by(ticket)) {
-            self.ask_itself(name, at, from, now);
+            self.ask_itself(name, at, from, why, now);
         }
         self.fetch_for_all(now);
     }
@@ -186,7 +187,7 @@ impl ReadAhead {
         };
         let late: Vec<(PeerId, PeerId)> = self.streams.iter().filter_map(late).collect();
         for (name, from) in late {
-            self.ask_itself(name, 0, from, now);
+            self.ask_itself(name, 0, from, Failure::GONE, now);
         }
     }
 
@@ -215,29 +216,41 @@ impl ReadAhead {
         Some((from, name))
     }
 
-    fn request(&mut self, to: PeerId, name: PeerId, request: HeadersRequest) -> Ticket {
+    fn request(
+        &mut self,
+        to: PeerId,
+        name: PeerId,
+        request: HeadersRequest,
+        asked: Asked,
+    ) -> Ticket {
         self.drawn += 1;
         let ticket = Ticket(self.drawn);
         self.tickets.insert(ticket, (to, name));
         if let Some(in_flight) = self.peers.get_mut(&to) {
             *in_flight += 1;
         }
-        self.steps.push_back(Step::Request { ticket, to, request });
+        self.steps.push_back(Step::Request { ticket, to, request, asked });
         ticket
     }
 
     /// A range did not come from whom it was asked of: the peer in whose name it is, is asked. If
-    /// it was that one, nothing more is handed on, and the machine's deadline decides.
-    fn ask_itself(&mut self, name: PeerId, at: usize, from: PeerId, now: Duration) {
+    /// it was that one, nothing more is handed on, and the machine is told if it waits.
+    fn ask_itself(&mut self, name: PeerId, at: usize, from: PeerId, why: Failure, now: Duration) {
         let Some(stream) = self.streams.get_mut(&name) else { return };
         if from == name {
+            let waits = stream.waiting.is_some();
             *stream = stream.forgotten();
+            if let Failure::Unanswered(why) = why
+                && waits
+            {
+                self.steps.push_back(Step::Unanswered { peer: name, why });
+            }
             return;
         }
         stream.unhelpful.insert(from);
         let Some(first) = stream.ranges.get(at).map(|range| range.first) else { return };
         let request = HeadersRequest { wanted: Wanted::From(first), most: MAX_PAGE };
-        let ticket = self.request(name, name, request);
+        let ticket = self.request(name, name, request, Asked::Instead);
         let state = RangeState::Asked { ticket, from: name, since: now };
         if let Some(range) = self.streams.get_mut(&name).and_then(|s| s.ranges.get_mut(at)) {
             range.state = state;
@@ -249,7 +262,7 @@ impl ReadAhead {
         let Some(stream) = self.streams.get_mut(&name) else { return };
         match stream.absorb(name) {
             Absorbed::All => {}
-            Absorbed::Misfit { from } => self.ask_itself(name, 0, from, now),
+            Absorbed::Misfit { from } => self.ask_itself(name, 0, from, Failure::GONE, now),
             Absorbed::Moved => return self.reopen(name),
         }
         let Some(stream) = self.streams.get_mut(&name) else { return };
@@ -266,7 +279,7 @@ impl ReadAhead {
         let (waiting, reopened) = (stream.waiting.take(), stream.reopened);
         *stream = stream.forgotten();
         if let Some(locator) = waiting.filter(|_| !reopened) {
-            self.open(name, Wanted::After(locator.clone()), locator);
+            self.open(name, Wanted::After(locator.clone()), locator, Asked::First);
             if let Some(stream) = self.streams.get_mut(&name) {
                 stream.reopened = true;
             }
@@ -282,7 +295,7 @@ impl ReadAhead {
     fn fetch_more(&mut self, name: PeerId, now: Duration) {
         while let Some((first, to)) = self.next_range(name) {
             let request = HeadersRequest { wanted: Wanted::From(first), most: MAX_PAGE };
-            let ticket = self.request(to, name, request);
+            let ticket = self.request(to, name, request, Asked::First);
             let state = RangeState::Asked { ticket, from: to, since: now };
             let Some(stream) = self.streams.get_mut(&name) else { return };
             stream.ranges.push_back(Range { first, state });

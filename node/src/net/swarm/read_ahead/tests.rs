@@ -42,6 +42,7 @@ struct Setup {
     requests: VecDeque<(Ticket, PeerId, HeadersRequest)>,
     delivered: Vec<Vec<Header>>,
     asked: BTreeMap<PeerId, usize>,
+    unanswered: Vec<Unanswered>,
 }
 
 impl Setup {
@@ -64,20 +65,24 @@ impl Setup {
     }
 
     fn ask(&mut self, locator: Vec<BlockHash>, shared: bool) {
-        self.machine.ask(A, Question { locator, stop: None, shared }, at(0));
+        self.machine.ask(A, Question { locator, stop: None, shared, retry: false }, at(0));
         self.settle();
     }
 
     fn settle(&mut self) {
         while let Some(step) = self.machine.poll() {
             match step {
-                Step::Request { ticket, to, request } => {
+                Step::Request { ticket, to, request, .. } => {
                     *self.asked.entry(to).or_default() += 1;
                     self.requests.push_back((ticket, to, request));
                 }
                 Step::Deliver { peer, headers } => {
                     assert_eq!(peer, A);
                     self.delivered.push(headers);
+                }
+                Step::Unanswered { peer, why } => {
+                    assert_eq!(peer, A);
+                    self.unanswered.push(why);
                 }
             }
         }

@@ -161,6 +161,7 @@ impl Swarm {
         let number = self.numbers.draw();
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.standing = Standing::Serves(number);
+        neighbour.requests = Some(self.requests.peer(neighbour.owner(), number.0));
         let address = with_identity(&neighbour.address, id);
         let (agent, direction) = (neighbour.agent.clone(), neighbour.direction());
         info!(peer = number.0, %address, agent, direction = direction.name(), "light node joined");

@@ -1,5 +1,6 @@
 //! The task that owns the swarm and its peer policy.
 
+mod asking;
 mod connections;
 mod discovery;
 mod exchange;
@@ -15,10 +16,10 @@ use std::time::Duration;
 use ironlight_spv::peers::{BanEntry, PeerId, PeerPolicy, PolicyConfig};
 use ironlight_spv::{BlockHash, Params};
 use libp2p::futures::StreamExt as _;
-use libp2p::request_response::OutboundRequestId;
+use libp2p::request_response::{OutboundFailure, OutboundRequestId};
 use libp2p::swarm::{Config as Tuning, ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId as LightPeerId, Swarm as Inner};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -28,21 +29,26 @@ use super::behaviour::{Behaviour, BehaviourEvent};
 use super::directory::Directory;
 use super::gate::Rules;
 use super::handle::{Command, LightEvent, SwarmHandle};
+use super::line::Outgoing;
 use super::protocol::Names;
 use super::read_ahead::ReadAhead;
-use super::serve::Allowances;
+use super::serve::Server;
 use super::source::ChainSource;
 use super::traffic::Traffic;
 use super::{LightNetConfig, SwarmError, transport};
 use crate::clock::Clock;
 use crate::flags::Switches;
 use crate::net::PeerNumbers;
-use exchange::{Decoded, Resend, Sent, Served};
+use crate::net::requests::NetworkRequests;
+use asking::Reply;
+use exchange::Served;
 use gossip::Pending;
 use neighbour::Neighbour;
 
 /// Commands that may wait for the swarm.
 const COMMANDS: usize = 64;
+/// Requests that may wait to be put out; more wait where they are.
+const OUTGOING: usize = 16;
 /// Events that may wait for the node; one holds at most 640 KB.
 const EVENTS: usize = 8;
 /// Without anything to wait for, look again after this.
@@ -59,6 +65,7 @@ pub(crate) struct SwarmStart<'a> {
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) switches: Switches,
+    pub(crate) requests: NetworkRequests,
 }
 
 /// The swarm; see the [module](super::super).
@@ -85,11 +92,16 @@ pub(crate) struct Swarm {
     neighbours: HashMap<LightPeerId, Neighbour>,
     /// By the number that the sync machine knows them by.
     by_number: BTreeMap<PeerId, LightPeerId>,
-    sent: HashMap<OutboundRequestId, Sent>,
-    resends: Vec<Resend>,
-    decoding: JoinSet<Decoded>,
+    requests: NetworkRequests,
+    /// Requests on their way, in the hands of what limits them: as many as reading ahead asks for.
+    asking: JoinSet<Reply>,
+    /// Those that have passed, to be put out.
+    outgoing: mpsc::Sender<Outgoing>,
+    outgoing_in: mpsc::Receiver<Outgoing>,
+    sent: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, OutboundFailure>>>,
+    /// As many as libp2p lets in, a few a connection.
     serving: JoinSet<Served>,
-    allowances: Allowances,
+    server: Server,
     pending_tips: Vec<Pending>,
     /// The last tip of others that went on to everybody.
     passed_on: Option<BlockHash>,
@@ -115,7 +127,7 @@ impl Swarm {
     pub(crate) fn new(
         start: SwarmStart<'_>,
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
-        let SwarmStart { params, config, bans, numbers, clock, seed, switches } = start;
+        let SwarmStart { params, config, bans, numbers, clock, seed, switches, requests } = start;
         let key = config.key()?;
         let rules = Rules::new(config.allow_private);
         let traffic = Traffic::default();
@@ -135,6 +147,7 @@ impl Swarm {
         );
         policy.import_bans(bans, clock.now());
         let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (outgoing, outgoing_in) = mpsc::channel(OUTGOING);
         let (events, events_out) = mpsc::channel(EVENTS);
         let mut swarm = Self {
             inner,
@@ -154,11 +167,13 @@ impl Swarm {
             dials: HashMap::new(),
             neighbours: HashMap::new(),
             by_number: BTreeMap::new(),
+            requests,
+            asking: JoinSet::new(),
+            outgoing,
+            outgoing_in,
             sent: HashMap::new(),
-            resends: Vec::new(),
-            decoding: JoinSet::new(),
             serving: JoinSet::new(),
-            allowances: Allowances::new(),
+            server: Server::new(),
             pending_tips: Vec::new(),
             passed_on: None,
             blocked: VecDeque::new(),
@@ -225,7 +240,8 @@ impl Swarm {
                     Some(command) => self.on_command(command),
                     None => break,
                 },
-                Some(decoded) = self.decoding.join_next() => self.on_decoded(decoded),
+                Some(outgoing) = self.outgoing_in.recv() => self.put_out(outgoing),
+                Some(reply) = self.asking.join_next() => self.on_reply(reply),
                 Some(served) = self.serving.join_next() => self.on_served(served),
                 event = self.inner.select_next_some() => self.on_event(event),
                 () = sleep_until(wake) => {}
@@ -240,7 +256,6 @@ impl Swarm {
         let due = [
             self.policy.poll_timeout(),
             self.read_ahead.poll_timeout(),
-            self.resends.iter().map(|resend| resend.due).min(),
             self.pending_tips.iter().map(|tip| tip.until).min(),
             self.discovery_due(),
             self.next_end(),
@@ -251,7 +266,6 @@ impl Swarm {
     fn on_time(&mut self) {
         let now = self.clock.now().elapsed;
         self.read_ahead.handle_timeout(now);
-        self.resend(now);
         self.settle_tips(now);
         self.end_overdue(now);
         if now >= self.next_ban_check {

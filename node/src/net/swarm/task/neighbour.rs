@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ironlight_hardening::rate_limit::{Gcra, Quota};
-use ironlight_spv::peers::{DisconnectCause, PeerId};
+use ironlight_spv::peers::{DisconnectCause, PeerId, is_routable};
 use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 
 use crate::net::Direction;
+use crate::net::requests::PeerRequests;
 use crate::net::swarm::traffic::Bytes;
 
 /// How fast one peer's addresses are taken in (Bitcoin Core, `MAX_ADDR_RATE_PER_SECOND`).
@@ -59,6 +60,8 @@ pub(super) struct Neighbour {
     pub(super) headers: u64,
     pub(super) addresses: Gcra,
     pub(super) gossip: Gcra,
+    /// Where it serves: what requests to it go through.
+    pub(super) requests: Option<PeerRequests>,
     /// Why we hang up, where we do.
     pub(super) goodbye: Option<(DisconnectCause, String)>,
 }
@@ -87,6 +90,7 @@ impl Neighbour {
             headers: 0,
             addresses: Gcra::new(ADDRESS_QUOTA),
             gossip: Gcra::new(GOSSIP_QUOTA),
+            requests: None,
             goodbye: None,
         }
     }
@@ -96,6 +100,14 @@ impl Neighbour {
             Role::Chosen | Role::Errand => Direction::Outbound,
             Role::Caller => Direction::Inbound,
         }
+    }
+
+    /// Whose allowance and breaker it has. A caller's port says nothing; where many share an
+    /// address that is not routed, it is all there is.
+    pub(super) fn owner(&self) -> SocketAddr {
+        let ip = self.socket.ip();
+        let called = self.role == Role::Caller && is_routable(ip);
+        if called { SocketAddr::new(ip, 0) } else { self.socket }
     }
 
     /// The number that the sync machine knows it by.

@@ -1,8 +1,9 @@
 //! How the network stands.
 
 use super::Swarm;
+use crate::net::requests::PeerRequests;
 use crate::net::swarm::address::with_identity;
-use crate::net::{NetworkReport, PeerNetwork, PeerReport};
+use crate::net::{NetworkReport, PeerNetwork, PeerReport, ServeReport};
 
 impl Swarm {
     pub(super) fn report(&self) -> NetworkReport {
@@ -23,6 +24,7 @@ impl Swarm {
                 bytes_in: neighbour.bytes.as_ref().map_or(0, |bytes| bytes.received()),
                 bytes_out: neighbour.bytes.as_ref().map_or(0, |bytes| bytes.sent()),
                 headers: neighbour.headers,
+                requests: neighbour.requests.as_ref().map(PeerRequests::report),
             })
             .collect();
         peers.sort_by_key(|peer| peer.peer);
@@ -30,6 +32,11 @@ impl Swarm {
             network: PeerNetwork::LibP2p,
             bytes_in: self.traffic.all().received(),
             bytes_out: self.traffic.all().sent(),
+            requests: self.requests.report(),
+            served: ServeReport {
+                pages: self.source.as_ref().map(|source| source.cached()).unwrap_or_default(),
+                ..self.server.report()
+            },
             listening: self.listening.iter().map(|address| with_identity(address, me)).collect(),
             peers,
         }

@@ -1,0 +1,75 @@
+//! The knobs of requests to peers.
+
+use std::time::Duration;
+
+use ironlight_hardening::circuit_breaker::{BreakerConfig, SlowCalls};
+use ironlight_hardening::rate_limit::Quota;
+
+/// Times and bounds of requests to peers; the defaults suit Bitcoin's networks.
+///
+/// ```
+/// use std::time::Duration;
+/// use ironlight::{Network, NodeConfig};
+///
+/// let mut config = NodeConfig::new(Network::Signet);
+/// // On a line that is known to be quick.
+/// config.requests.attempt_timeout = Duration::from_secs(5);
+/// assert_eq!(config.requests.floor, 2);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestConfig {
+    /// A request may take so long with all its attempts.
+    pub timeout: Duration,
+    /// One attempt may take so long. Shorter than the sync machine's own deadline
+    /// ([`SyncConfig::request_timeout`](ironlight_spv::sync::SyncConfig::request_timeout)), so that
+    /// the peer's breaker hears of it first.
+    pub attempt_timeout: Duration,
+    /// A busy peer is asked so often.
+    pub attempts: u32,
+    /// The first pause before that; it grows, and what the peer asks for comes on top.
+    pub pause: Duration,
+    /// A peer that wants a longer pause is given up.
+    pub longest_pause: Duration,
+    /// Retries in a hundred requests, of all peers together.
+    pub retry_percent: u32,
+    /// Retries that may be made before that.
+    pub retry_reserve: u32,
+    /// What one address is asked at most.
+    pub per_peer: Quota,
+    /// Requests under way on one network at most.
+    pub concurrent: u32,
+    /// Requests that wait for a place.
+    pub queue: u32,
+    /// How long they do.
+    pub queue_time: Duration,
+    /// When a peer is not asked for a while, and for how long.
+    pub breaker: BreakerConfig,
+    /// With fewer peers of different owners that may be asked, open breakers refuse nothing.
+    pub floor: usize,
+}
+
+impl Default for RequestConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(40),
+            attempt_timeout: Duration::from_secs(18),
+            attempts: 6,
+            pause: Duration::from_millis(100),
+            longest_pause: Duration::from_secs(5),
+            retry_percent: 20,
+            retry_reserve: 20,
+            // A first sync of mainnet takes about 1,000 questions to full nodes, twice with presync.
+            per_peer: Quota { burst: 4000, per: Duration::from_millis(20) },
+            concurrent: 64,
+            queue: 64,
+            queue_time: Duration::from_secs(1),
+            breaker: BreakerConfig {
+                consecutive_failures: Some(3),
+                slow_calls: Some(SlowCalls { from: Duration::from_secs(9), percent: 80 }),
+                ..BreakerConfig::default()
+            },
+            // One to download from, another one to compare it with.
+            floor: 2,
+        }
+    }
+}

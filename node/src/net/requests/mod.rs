@@ -1,0 +1,215 @@
+//! What every request to a peer goes through, on both networks.
+//!
+//! Purpose: that a peer which is slow, silent, overloaded or gone costs one request its time and
+//! not the node its peace. [`Requests`] belongs to the node, [`NetworkRequests`] to one network, and
+//! [`PeerRequests`] to one peer: a request is handed to the last one together with the service that
+//! puts it on the line. The order of the layers is that of [`stack::Outbound`]:
+//!
+//! | layer | here |
+//! |---|---|
+//! | retry | the same peer, only where it says that it is busy; paid from the budget of all peers |
+//! | rate limit | what we may ask of one address |
+//! | bulkhead | requests under way on one network |
+//! | circuit breaker | of one address; it outlives the connection |
+//! | deadline | an attempt, and the request with all its attempts |
+//!
+//! Another peer is asked instead of one that gave no answer by those who know which will do: the
+//! sync machine and reading ahead. Such a question says so ([`Asked::Instead`]) and is paid from the
+//! same budget, so that when everybody fails, the node does not ask ever more.
+//!
+//! Invariant: nothing that is answered is put on a line but by [`PeerRequests::ask`].
+//!
+//! A defence must not become an attack: an open breaker refuses only while at least
+//! [`RequestConfig::floor`] peers of different owners may be asked. Whoever makes our peers slow
+//! makes us slow; it cannot make us stop asking.
+//!
+//! What an attacker can grow: [`ADDRESSES`] breakers of 1 KB and as many allowances.
+//!
+//! [`stack::Outbound`]: ironlight_hardening::stack::Outbound
+
+mod config;
+mod peer;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ironlight_hardening::bulkhead::{Bulkhead, BulkheadLimits};
+use ironlight_hardening::circuit_breaker::{BreakerPool, CircuitBreaker, CircuitState};
+use ironlight_hardening::flags::Switch;
+use ironlight_hardening::monitor::{Operation, PerformanceConfig, PerformanceStats};
+use ironlight_hardening::rate_limit::{RateLimiter, RateLimiterConfig};
+use ironlight_hardening::retry::{RetryBudget, RetryPolicy};
+use ironlight_hardening::stack::Outbound;
+use ironlight_hardening::{Clock as _, ErrorClass, TokioTimer};
+use ironlight_spv::peers::{NetworkGroup, SplitMix64};
+use tower_service::Service;
+use tracing::{info, warn};
+
+pub use config::RequestConfig;
+pub(crate) use peer::{Asked, NoAnswer, PeerRequests};
+pub use report::{PeerRequestReport, RequestReport};
+
+use report::Counts;
+
+/// Addresses whose breakers and allowances are kept apart.
+const ADDRESSES: usize = 1024;
+
+/// Requests to the peers of all networks. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Requests(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    timer: TokioTimer,
+    config: RequestConfig,
+    budget: RetryBudget,
+    breakers: BreakerPool<SocketAddr>,
+    limiter: RateLimiter<SocketAddr>,
+    stats: PerformanceStats,
+    /// Off, requests go straight to the line. Always on where there is none.
+    guarded: Option<Switch>,
+    /// Those that are connected.
+    peers: Mutex<Vec<Connected>>,
+    seed: u64,
+}
+
+/// A connected peer, and whether it may be asked.
+#[derive(Clone, Debug)]
+struct Connected {
+    address: SocketAddr,
+    breaker: CircuitBreaker,
+}
+
+impl Requests {
+    /// The seed is for the breakers' jitter and the pauses before retries.
+    pub(crate) fn new(config: RequestConfig, guarded: Option<Switch>, seed: u64) -> Self {
+        let breakers = BreakerPool::new(config.breaker, ADDRESSES, seed);
+        breakers.on_transition(|address, change| {
+            let (to, cause) = (change.to, change.cause);
+            if to == CircuitState::Open {
+                warn!(%address, ?cause, "a peer is not asked for a while");
+            } else {
+                info!(%address, ?to, ?cause, "a peer's circuit breaker");
+            }
+        });
+        let timer = TokioTimer::new();
+        let keys = RateLimiterConfig { max_keys: ADDRESSES, shards: 1, shared: 64 };
+        let stats = PerformanceConfig { start: timer.now(), ..PerformanceConfig::default() };
+        Self(Arc::new(Shared {
+            timer,
+            budget: RetryBudget::new(config.retry_percent, config.retry_reserve),
+            breakers,
+            limiter: RateLimiter::with_config(config.per_peer, keys),
+            stats: PerformanceStats::new(stats),
+            guarded,
+            peers: Mutex::default(),
+            config,
+            seed,
+        }))
+    }
+
+    /// Requests to the peers of one network.
+    pub(crate) fn network(&self, name: &'static str) -> NetworkRequests {
+        let RequestConfig { concurrent, queue, .. } = self.0.config;
+        NetworkRequests {
+            shared: Arc::clone(&self.0),
+            bulkhead: Bulkhead::new(BulkheadLimits { concurrent, queue }),
+            operation: self.0.stats.operation(name),
+            counts: Arc::default(),
+        }
+    }
+}
+
+impl Shared {
+    fn is_guarded(&self) -> bool {
+        self.guarded.as_ref().is_none_or(Switch::is_on)
+    }
+
+    fn peers(&self) -> MutexGuard<'_, Vec<Connected>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes an open breaker where otherwise too few peers could be asked.
+    fn keep_floor(&self, breaker: &CircuitBreaker, now: Duration) {
+        if breaker.refuses(now).is_some() && self.askable(now) < self.config.floor {
+            warn!("too few peers can be asked: this one is, though it failed");
+            breaker.reset(now);
+        }
+    }
+
+    /// Connected peers of different owners that may be asked.
+    fn askable(&self, now: Duration) -> usize {
+        let peers = self.peers().clone();
+        let askable = peers.iter().filter(|peer| peer.breaker.refuses(now).is_none());
+        askable.map(|peer| NetworkGroup::of(peer.address)).collect::<BTreeSet<_>>().len()
+    }
+}
+
+/// Requests to the peers of one network. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkRequests {
+    shared: Arc<Shared>,
+    bulkhead: Bulkhead,
+    operation: Operation,
+    counts: Arc<Counts>,
+}
+
+impl NetworkRequests {
+    /// Requests to a peer that is connected, for as long as it is. The number makes its pauses
+    /// differ from others'.
+    pub(crate) fn peer(&self, address: SocketAddr, number: u64) -> PeerRequests {
+        let now = self.shared.timer.now();
+        let breaker = self.shared.breakers.get(&address, now);
+        self.shared.peers().push(Connected { address, breaker: breaker.clone() });
+        let outbound = self.outbound(breaker.clone(), number);
+        PeerRequests::new(self.clone(), address, breaker, outbound)
+    }
+
+    /// How requests went on this network.
+    pub(crate) fn report(&self) -> RequestReport {
+        let latency = self.operation.report(self.shared.timer.now()).latency;
+        self.counts.report(self.bulkhead.status(), self.shared.budget.balance(), latency)
+    }
+
+    fn outbound(&self, breaker: CircuitBreaker, number: u64) -> Outbound<SocketAddr, TokioTimer> {
+        let Shared { timer, config, budget, limiter, seed, .. } = &*self.shared;
+        let retry = RetryPolicy {
+            max_attempts: config.attempts,
+            base: config.pause,
+            max_retry_after: config.longest_pause,
+            seed: Some(SplitMix64::new(seed ^ number).next_u64()),
+            ..RetryPolicy::default()
+        };
+        Outbound {
+            timer: *timer,
+            timeout: Some(config.timeout),
+            attempt_timeout: config.attempt_timeout,
+            // A peer that does not answer is not asked again: another one is.
+            retry: retry.retry_if(is_busy).with_budget(budget.clone()),
+            limiter: limiter.clone(),
+            bulkhead: self.bulkhead.clone(),
+            queue_time: config.queue_time,
+            breaker,
+        }
+    }
+}
+
+/// It would answer, but not now.
+fn is_busy(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::RateLimited { .. })
+}
+
+/// Hands a service a request, as soon as it is ready for it.
+pub(crate) async fn once_ready<S: Service<R>, R>(
+    mut service: S,
+    request: R,
+) -> Result<S::Response, S::Error> {
+    poll_fn(|context| service.poll_ready(context)).await?;
+    service.call(request).await
+}

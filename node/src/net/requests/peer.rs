@@ -1,0 +1,249 @@
+//! Requests to one peer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ironlight_hardening::circuit_breaker::CircuitBreaker;
+use ironlight_hardening::stack::Outbound;
+use ironlight_hardening::{Classify, Clock as _, Error, ErrorClass, Rejected, TokioTimer};
+use ironlight_spv::sync::Unanswered;
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use super::report::{Counts, PeerRequestReport, count};
+use super::{NetworkRequests, once_ready};
+
+/// Whose question it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// This peer's own.
+    First,
+    /// Another peer's, which gave no answer: it is paid from the retry budget.
+    Instead,
+}
+
+impl Asked {
+    /// By what the sync machine says of a question.
+    pub(crate) const fn retry(retry: bool) -> Self {
+        if retry { Self::Instead } else { Self::First }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoAnswer<E> {
+    /// The retry budget is spent.
+    #[error("too much is asked of one peer instead of another already")]
+    Budget {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// It was not put on the line.
+    #[error("not asked: {0}")]
+    Refused(Rejected),
+    /// None in time.
+    #[error("no answer within {after:?}")]
+    Late {
+        /// How long was waited.
+        after: Duration,
+    },
+    /// None of use.
+    #[error(transparent)]
+    Failed(E),
+}
+
+impl<E> From<Error<E>> for NoAnswer<E> {
+    fn from(error: Error<E>) -> Self {
+        match error {
+            Error::Inner(error) => Self::Failed(error),
+            Error::Rejected(Rejected::Timeout { after }) => Self::Late { after },
+            Error::Rejected(rejected) => Self::Refused(rejected),
+        }
+    }
+}
+
+/// Where a refusal names no time.
+const SOON: Duration = Duration::from_secs(1);
+
+impl<E: Classify> NoAnswer<E> {
+    /// What the sync machine is told.
+    pub(crate) fn unanswered(&self) -> Unanswered {
+        let retry_after = match self {
+            Self::Budget { retry_after } => *retry_after,
+            Self::Refused(
+                Rejected::CircuitOpen { retry_after } | Rejected::RateLimited { retry_after },
+            ) => *retry_after,
+            Self::Refused(_) => SOON,
+            Self::Late { .. } => return Unanswered::NoAnswer,
+            // It is busy, which is no fault.
+            Self::Failed(error) => match error.class() {
+                ErrorClass::RateLimited { retry_after } => retry_after.unwrap_or(SOON),
+                ErrorClass::Temporary
+                | ErrorClass::Permanent
+                | ErrorClass::Timeout
+                | ErrorClass::CircuitOpen
+                | ErrorClass::Overloaded => return Unanswered::NoAnswer,
+            },
+        };
+        Unanswered::Refused { retry_after }
+    }
+
+    /// How it went, for the network's figures; none where nothing was put on the line.
+    fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Budget { .. } | Self::Refused(_) => None,
+            Self::Late { .. } => Some(ErrorClass::Timeout),
+            Self::Failed(error) => Some(error.class()),
+        }
+    }
+}
+
+/// Requests to a connected peer; see the [module](super). Clones share it, and when the last one
+/// is dropped the peer counts as gone.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerRequests(Arc<Peer>);
+
+#[derive(Debug)]
+struct Peer {
+    network: NetworkRequests,
+    address: SocketAddr,
+    breaker: CircuitBreaker,
+    outbound: Outbound<SocketAddr, TokioTimer>,
+    counts: Arc<Counts>,
+}
+
+impl PeerRequests {
+    pub(super) fn new(
+        network: NetworkRequests,
+        address: SocketAddr,
+        breaker: CircuitBreaker,
+        outbound: Outbound<SocketAddr, TokioTimer>,
+    ) -> Self {
+        Self(Arc::new(Peer { network, address, breaker, outbound, counts: Arc::default() }))
+    }
+
+    /// Asks the peer. The line puts a request out and gives the answer; where the peer is busy it
+    /// is used again. Cancel safe: nothing is held for a request that nobody waits for.
+    ///
+    /// # Errors
+    /// [`NoAnswer`], which is counted, and which the peer's breaker knows of.
+    pub(crate) async fn ask<R, S>(
+        &self,
+        asked: Asked,
+        request: R,
+        line: S,
+    ) -> Result<S::Response, NoAnswer<S::Error>>
+    where
+        R: Clone,
+        S: Service<R> + Clone,
+        S::Error: Classify,
+    {
+        let shared = &self.0.network.shared;
+        let began = shared.timer.now();
+        let answer = if shared.is_guarded() {
+            self.ask_guarded(asked, request, self.counted(line), began).await
+        } else {
+            once_ready(self.counted(line), request).await.map_err(NoAnswer::Failed)
+        };
+        self.note(began, &answer);
+        answer
+    }
+
+    async fn ask_guarded<R, S>(
+        &self,
+        asked: Asked,
+        request: R,
+        line: S,
+        now: Duration,
+    ) -> Result<S::Response, NoAnswer<S::Error>>
+    where
+        R: Clone,
+        S: Service<R> + Clone,
+        S::Error: Classify,
+    {
+        let Peer { network, address, breaker, outbound, .. } = &*self.0;
+        let shared = &network.shared;
+        if asked == Asked::Instead {
+            if !shared.budget.try_withdraw() {
+                return Err(NoAnswer::Budget { retry_after: shared.config.attempt_timeout });
+            }
+            count(&network.counts.retried);
+        }
+        shared.keep_floor(breaker, now);
+        let key = |_: &R| Some(*address);
+        let again = |request: &R| Some(request.clone());
+        let guarded = outbound.layer(key, again).layer(line);
+        Ok(once_ready(guarded, request).await?)
+    }
+
+    fn counted<S>(&self, line: S) -> Counted<S> {
+        let of_network = Arc::clone(&self.0.network.counts);
+        Counted { line, of_network, of_peer: Arc::clone(&self.0.counts) }
+    }
+
+    fn note<T, E: Classify>(&self, began: Duration, answer: &Result<T, NoAnswer<E>>) {
+        let Peer { network, counts, .. } = &*self.0;
+        let now = network.shared.timer.now();
+        let record = |outcome| network.operation.record(now.saturating_sub(began), outcome, now);
+        let counters: fn(&Counts) -> &std::sync::atomic::AtomicU64 = match answer {
+            Ok(_) => {
+                record(Ok(()));
+                |counts| &counts.answered
+            }
+            Err(error) => match error.class() {
+                Some(class) => {
+                    record(Err(class));
+                    |counts| &counts.failed
+                }
+                None => |counts| &counts.refused,
+            },
+        };
+        count(counters(counts));
+        count(counters(&network.counts));
+    }
+
+    /// How long it has for an answer.
+    pub(crate) fn attempt_timeout(&self) -> Duration {
+        self.0.outbound.attempt_timeout
+    }
+
+    /// How requests to it go.
+    pub(crate) fn report(&self) -> PeerRequestReport {
+        self.0.counts.peer_report(self.0.breaker.state())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let mut peers = self.network.shared.peers();
+        if let Some(at) = peers.iter().position(|peer| peer.address == self.address) {
+            peers.swap_remove(at);
+        }
+    }
+}
+
+/// Counts what is put on the line.
+#[derive(Clone)]
+struct Counted<S> {
+    line: S,
+    of_network: Arc<Counts>,
+    of_peer: Arc<Counts>,
+}
+
+impl<S: Service<R>, R> Service<R> for Counted<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.line.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        count(&self.of_network.sent);
+        count(&self.of_peer.sent);
+        self.line.call(request)
+    }
+}
