@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ironlight_hardening::TokioTimer;
+use ironlight_hardening::circuit_breaker::CircuitState;
 use ironlight_hardening::health::{
     Check, CheckConfig, HealthRegistry, Observation, Probe, from_fn, ping,
 };
@@ -69,8 +70,13 @@ async fn has_peers(networks: NetworksHandle) -> Observation {
         .filter(|report| report.peers.is_empty())
         .map(|report| report.network.name())
         .collect();
+    let all = reports.iter().flat_map(|report| &report.peers);
+    let breakers: Vec<_> = all.filter_map(|peer| Some(peer.requests?.breaker)).collect();
+    let open = breakers.iter().all(|breaker| *breaker == CircuitState::Open);
     let seen = if peers == 0 {
         Observation::fail("no peer on any network")
+    } else if open && !breakers.is_empty() {
+        Observation::fail("no peer is asked: all of them failed lately")
     } else if lonely.is_empty() {
         Observation::pass()
     } else {

@@ -272,17 +272,20 @@ impl ReadAhead {
         self.fetch_more(name, now);
     }
 
-    /// Asks the machine's question once more, from the beginning; a second time its deadline
-    /// decides.
+    /// Asks the machine's question once more, from the beginning; a second time it comes to nothing.
     fn reopen(&mut self, name: PeerId) {
         let Some(stream) = self.streams.get_mut(&name) else { return };
         let (waiting, reopened) = (stream.waiting.take(), stream.reopened);
         *stream = stream.forgotten();
-        if let Some(locator) = waiting.filter(|_| !reopened) {
-            self.open(name, Wanted::After(locator.clone()), locator, Asked::First);
-            if let Some(stream) = self.streams.get_mut(&name) {
-                stream.reopened = true;
-            }
+        let Some(locator) = waiting else { return };
+        if reopened {
+            return self
+                .steps
+                .push_back(Step::Unanswered { peer: name, why: Unanswered::NoAnswer });
+        }
+        self.open(name, Wanted::After(locator.clone()), locator, Asked::First);
+        if let Some(stream) = self.streams.get_mut(&name) {
+            stream.reopened = true;
         }
     }
 

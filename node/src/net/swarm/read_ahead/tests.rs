@@ -267,6 +267,41 @@ fn a_peer_that_knows_nothing_of_ours_has_nothing_for_us() {
 }
 
 #[test]
+fn what_comes_to_nothing_is_told_if_the_machine_waits_for_it() {
+    let chain = chain(60_000);
+    let serve = |_: PeerId, request: &HeadersRequest| page(&chain, &request.wanted, request.most);
+    let refused = Unanswered::Refused { retry_after: Duration::from_secs(9) };
+    let fail = |setup: &mut Setup| {
+        let (ticket, ..) = setup.requests.pop_front().unwrap();
+        setup.machine.failed(ticket, Failure::Unanswered(refused), at(1));
+        setup.settle();
+    };
+    let mut setup = Setup::new(&[A]);
+    setup.ask(vec![chain[0].hash()], false);
+    fail(&mut setup);
+    assert_eq!(setup.unanswered, [refused], "the question itself");
+    // The page after the one that was handed on fails before the machine asks for it: nobody waits.
+    setup.ask(vec![chain[0].hash()], false);
+    setup.answer(&serve);
+    setup.ask(vec![chain[MESSAGE].hash()], false);
+    setup.answer(&serve);
+    assert_eq!((setup.delivered.len(), setup.requests.len()), (2, WINDOW_ALONE - 1));
+    fail(&mut setup);
+    assert_eq!(setup.unanswered, [refused]);
+    setup.ask(vec![chain[2 * MESSAGE].hash()], false);
+    fail(&mut setup);
+    assert_eq!(setup.unanswered, [refused, refused]);
+    // A helper's failure is no matter of the machine's: the peer itself is asked.
+    let mut setup = Setup::reading_ahead(&chain, &serve);
+    let at_b = setup.requests.iter().position(|(_, to, _)| *to == B).unwrap();
+    let (ticket, ..) = setup.requests.remove(at_b).unwrap();
+    setup.machine.failed(ticket, Failure::Unanswered(refused), at(1));
+    setup.settle();
+    assert!(setup.unanswered.is_empty());
+    assert!(setup.requests.iter().filter(|(_, to, _)| *to == A).count() > 1);
+}
+
+#[test]
 fn a_peer_that_moves_to_another_chain_is_asked_anew() {
     let old = chain(60_000);
     let mut new = old[..1_500].to_vec();
@@ -313,7 +348,8 @@ fn empty_pages_and_wild_tips_end_a_download() {
         let end = setup.delivered[messages - 1].last().unwrap().hash();
         setup.ask(vec![end], false);
     }
-    assert!(setup.requests.is_empty(), "the machine's deadline decides: {:?}", setup.requests);
+    assert!(setup.requests.is_empty(), "{:?}", setup.requests);
+    assert_eq!(setup.unanswered, [Unanswered::NoAnswer], "and the rest comes to nothing");
     assert!(setup.delivered.concat() == chain[1..=2 * MESSAGE], "what was whole was handed on");
     assert!(setup.asked[&A] < 10, "{:?}", setup.asked);
 }
