@@ -129,8 +129,8 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
         for step in 0..2000 {
             now += numbers.below(3);
             let target = format!("/{}/{}", numbers.below(2), numbers.below(8));
-            match numbers.below(100) {
-                0..55 => {
+            match numbers.below(400) {
+                0..220 => {
                     let found = cache.look(&key(&target, &config), Duration::from_secs(now));
                     let expected = naive.look(&target, now);
                     let (epoch, generation) = (naive.epoch, naive.generation);
@@ -145,10 +145,13 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
                             assert_eq!(None, expected, "seed {seed} step {step}");
                             let theirs = NaiveBegun { at: now, epoch, generation };
                             under_way.push((target, begun, theirs));
+                            if under_way.len() > 5 {
+                                under_way.remove(0);
+                            }
                         }
                     }
                 }
-                55..94 if !under_way.is_empty() => {
+                220..380 if !under_way.is_empty() => {
                     let at = usize::try_from(numbers.below(under_way.len() as u64)).unwrap();
                     let (target, begun, theirs) = under_way.swap_remove(at);
                     let body = usize::try_from(numbers.below(1200)).unwrap();
@@ -164,20 +167,22 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
                     refused += u32::from(!put);
                     old += u32::from(until_next && theirs.generation != naive.generation);
                 }
-                94..96 => {
+                380..383 => {
                     let prefix = target.split_at(2).0;
                     assert_eq!(cache.invalidate_prefix(prefix), naive.remove(prefix));
                 }
-                96 => assert_eq!(cache.clear(), naive.remove("")),
-                _ => {
+                383 => assert_eq!(cache.clear(), naive.remove("")),
+                384..390 => {
                     cache.next_generation();
                     naive.generation += 1;
                 }
+                // Time passes.
+                _ => now += numbers.below(10),
             }
             let stats = cache.stats();
             assert_eq!((stats.entries, stats.bytes), (naive.entries.len(), naive.bytes()));
             assert!(stats.bytes <= max_bytes && stats.entries <= capacity);
         }
     }
-    assert!(hits > 5000 && refused > 5000 && old > 1000, "{hits}, {refused}, {old}");
+    assert!(hits > 5000 && refused > 1000 && old > 500, "{hits}, {refused}, {old}");
 }
