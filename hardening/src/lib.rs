@@ -17,6 +17,8 @@ mod chance;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod deadline;
+#[cfg(feature = "http")]
+pub mod edge;
 pub mod error;
 pub mod fallback;
 pub mod fault;

@@ -302,6 +302,14 @@ impl<K: Hash + Eq, V> TtlCache<K, V> {
         self.lru.clear()
     }
 
+    /// Takes out the entry that was not used for longest, as if it made room, and gives back its
+    /// key: for bounds other than the number of entries.
+    pub fn evict_oldest(&mut self) -> Option<K> {
+        let (key, _) = self.lru.entries.pop_lru()?;
+        self.lru.counters.evictions += 1;
+        Some(key)
+    }
+
     /// Takes out what is gone at `now`, and says how many. Looks at all entries.
     pub fn remove_expired(&mut self, now: Duration) -> usize {
         let now = nanos(now);

@@ -157,12 +157,12 @@ impl Operation {
     }
 
     /// A call begins.
-    pub(super) fn enter(&self) {
+    pub(crate) fn enter(&self) {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A call that was entered is over.
-    pub(super) fn leave(&self, cancelled: bool) {
+    pub(crate) fn leave(&self, cancelled: bool) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
         if cancelled {
             self.0.cancelled.fetch_add(1, Ordering::Relaxed);

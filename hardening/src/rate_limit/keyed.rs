@@ -137,8 +137,13 @@ impl<K: Hash + Eq + Clone, H: BuildHasher> RateLimiter<K, H> {
 
     /// What the key has left in its tightest window, and when that is full again.
     pub fn left(&self, key: &K, now: Duration) -> Left {
+        self.status(key, now).1
+    }
+
+    /// The limit that holds for the key, its own or that of all, and what it has left.
+    pub fn status(&self, key: &K, now: Duration) -> (Limit, Left) {
         let (hash, mut table) = self.table(key);
-        table.left(hash, key, nanos(now))
+        table.status(hash, key, nanos(now))
     }
 
     /// Fills the key's bucket. Says whether it has one of its own: a shared one is not touched,

@@ -127,13 +127,13 @@ impl<K: Eq + Clone> Table<K> {
         }
     }
 
-    /// What is left in the key's bucket, or in the one it would share.
-    pub(super) fn left(&mut self, hash: u64, key: &K, now: u64) -> Left {
+    /// The key's limit, and what is left in its bucket, or in the one it would share.
+    pub(super) fn status(&mut self, hash: u64, key: &K, now: u64) -> (Limit, Left) {
         if let Some((bucket, limit)) = self.bucket_of(hash, key) {
-            return bucket.left(limit, now);
+            return (*limit, bucket.left(limit, now));
         }
         let limit = self.limit;
-        self.shared_mut(hash).left(&limit, now)
+        (limit, self.shared_mut(hash).left(&limit, now))
     }
 
     /// Fills the key's own bucket, if it has one.

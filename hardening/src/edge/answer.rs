@@ -1,0 +1,137 @@
+//! From refusals to answers, and from the handler to the layers.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::body::EdgeBody;
+use super::future::{EdgeFuture, Finish};
+use super::rejection::{Failure, Rejection};
+use crate::stamp::Stamped;
+
+/// Makes answers of refusals: outside of all layers that refuse.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnswerLayer;
+
+impl<S> Layer<S> for AnswerLayer {
+    type Service = Answer<S>;
+
+    fn layer(&self, inner: S) -> Answer<S> {
+        Answer { inner, refused: None }
+    }
+}
+
+/// The service of [`AnswerLayer`].
+#[derive(Debug)]
+pub struct Answer<S> {
+    inner: S,
+    /// The inner service refused to be ready; the next request is told so.
+    refused: Option<Rejection>,
+}
+
+impl<S: Clone> Clone for Answer<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), refused: None }
+    }
+}
+
+impl<S, B, D, E> Service<Stamped<Request<B>>> for Answer<S>
+where
+    S: Service<Stamped<Request<B>>, Response = Response<D>, Error = Failure<E>>,
+{
+    type Response = Response<EdgeBody<D>>;
+    type Error = E;
+    type Future = EdgeFuture<S::Future, Answering>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
+        match ready!(self.inner.poll_ready(context)) {
+            Ok(()) => {}
+            Err(Failure::Rejection(rejection)) => self.refused = Some(rejection),
+            Err(Failure::Inner(error)) => return Poll::Ready(Err(error)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, stamped: Stamped<Request<B>>) -> Self::Future {
+        match self.refused.take() {
+            Some(rejection) => EdgeFuture::known(Ok(rejection.response())),
+            None => EdgeFuture::runs(self.inner.call(stamped), Answering),
+        }
+    }
+}
+
+/// What [`Answer`] does with an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Answering;
+
+impl<D, E> Finish<Result<Response<D>, Failure<E>>> for Answering {
+    type Output = Result<Response<EdgeBody<D>>, E>;
+
+    fn finish(self, done: Result<Response<D>, Failure<E>>) -> Self::Output {
+        match done {
+            Ok(response) => Ok(response.map(EdgeBody::new)),
+            Err(Failure::Rejection(rejection)) => Ok(rejection.response()),
+            Err(Failure::Inner(error)) => Err(error),
+        }
+    }
+}
+
+/// Gives the handler its own requests, on the inside of the layers, and makes its error one that
+/// layers can add their refusals to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HandlerLayer;
+
+impl<S> Layer<S> for HandlerLayer {
+    type Service = Handler<S>;
+
+    fn layer(&self, inner: S) -> Handler<S> {
+        Handler { inner }
+    }
+}
+
+/// The service of [`HandlerLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Handler<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Stamped<Request<B>>> for Handler<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = Failure<S::Error>;
+    type Future = HandlerFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context).map_err(Failure::Inner)
+    }
+
+    fn call(&mut self, stamped: Stamped<Request<B>>) -> Self::Future {
+        HandlerFuture { inner: self.inner.call(stamped.request) }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Handler`].
+    #[derive(Debug)]
+    pub struct HandlerFuture<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F, T, E> Future for HandlerFuture<F>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, Failure<E>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll(context).map_err(Failure::Inner)
+    }
+}
