@@ -56,6 +56,14 @@ impl Clock for MonotonicClock {
     }
 }
 
+/// Shows the same time, as long as tokio's is not paused; for threads outside of tokio.
+#[cfg(feature = "tokio")]
+impl From<TokioTimer> for MonotonicClock {
+    fn from(timer: TokioTimer) -> Self {
+        Self { start: timer.start.into_std() }
+    }
+}
+
 /// A clock that stands still until it is moved, for tests. Clones show the same time.
 ///
 /// ```

@@ -120,6 +120,52 @@ impl<E: Classify + ?Sized> Classify for Box<E> {
     }
 }
 
+/// An error with its class: for errors of others, which cannot [`Classify`] themselves.
+///
+/// ```
+/// use ironlight_hardening::{Classified, Classify};
+///
+/// let parsed = "seven".parse::<u32>().map_err(Classified::permanent);
+/// assert!(!parsed.unwrap_err().class().is_retryable());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classified<E> {
+    /// The error.
+    pub error: E,
+    /// What kind of failure it is.
+    pub class: ErrorClass,
+}
+
+impl<E> Classified<E> {
+    /// It may work another time.
+    pub const fn temporary(error: E) -> Self {
+        Self { error, class: ErrorClass::Temporary }
+    }
+
+    /// It will fail again.
+    pub const fn permanent(error: E) -> Self {
+        Self { error, class: ErrorClass::Permanent }
+    }
+}
+
+impl<E> Classify for Classified<E> {
+    fn class(&self) -> ErrorClass {
+        self.class
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Classified<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for Classified<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
 /// A refusal of ours: the request was not carried out, or nobody waited for its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -102,6 +102,12 @@ impl Bulkhead {
     }
 }
 
+impl From<BulkheadLimits> for Bulkhead {
+    fn from(limits: BulkheadLimits) -> Self {
+        Self::new(limits)
+    }
+}
+
 /// A place inside; free again when this is dropped.
 #[derive(Debug)]
 #[must_use = "dropped at once, the place is free again"]

@@ -14,6 +14,7 @@ use super::config::BreakerConfig;
 use super::state::{BreakerState, Pass, Worth};
 use super::status::{BreakerStatus, CircuitState, Outcome, Transition};
 use super::word::{CLEAN, CLOSED, Word};
+use crate::chance::fresh_seed;
 use crate::clock::Clock;
 use crate::clock::nanos;
 use crate::error::{Classify, Rejected};
@@ -218,6 +219,13 @@ impl CircuitBreaker {
 
     fn lock(&self) -> MutexGuard<'_, BreakerState> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// With a seed that nobody chose.
+impl From<BreakerConfig> for CircuitBreaker {
+    fn from(config: BreakerConfig) -> Self {
+        Self::new(config, fresh_seed())
     }
 }
 

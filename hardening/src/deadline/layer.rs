@@ -64,6 +64,11 @@ impl<T: Timer> DeadlineLayer<T> {
         Self { attempt_timeout: Some(timeout), ..self }
     }
 
+    /// Counts where others of the same guard count.
+    pub(crate) fn with_status(self, status: DeadlineStatus) -> Self {
+        Self { status, ..self }
+    }
+
     /// How many requests were given up.
     #[must_use]
     pub const fn status(&self) -> &DeadlineStatus {

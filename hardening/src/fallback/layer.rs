@@ -10,14 +10,15 @@ use std::sync::Arc;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::answer::Answer;
 use crate::error::{Classify, ErrorClass};
 use crate::stamp::Stamped;
 
 /// Gives another answer for errors of chosen classes.
 ///
 /// `keep` takes from the request what the answer needs, before the service gets it. `answer` makes
-/// the other answer from that and the error, at once or later; it may also give an error, the same
-/// or another.
+/// the other answer from that and the error, at once or later ([`Answer`]); it may also give an
+/// error, the same or another.
 pub struct FallbackLayer<K, A> {
     keep: K,
     answer: A,
@@ -47,6 +48,11 @@ impl<K, A> FallbackLayer<K, A> {
     #[must_use]
     pub fn for_classes(self, chosen: fn(ErrorClass) -> bool) -> Self {
         Self { chosen, ..self }
+    }
+
+    /// Counts where others of the same guard count.
+    pub(crate) fn with_status(self, status: FallbackStatus) -> Self {
+        Self { status, ..self }
     }
 
     /// How often the other answer was asked for.
@@ -89,17 +95,16 @@ pub struct Fallback<S, K, A> {
     layer: FallbackLayer<K, A>,
 }
 
-impl<S, K, A, R, Kept, F> Service<Stamped<R>> for Fallback<S, K, A>
+impl<S, K, A, R, Kept> Service<Stamped<R>> for Fallback<S, K, A>
 where
     S: Service<Stamped<R>>,
     S::Error: Classify,
     K: Fn(&R) -> Kept,
-    A: Fn(Kept, S::Error) -> F + Clone,
-    F: Future<Output = Result<S::Response, S::Error>>,
+    A: Answer<Kept, S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = FallbackFuture<S::Future, F, A, Kept>;
+    type Future = FallbackFuture<S::Future, A::Future, A, Kept>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -141,7 +146,7 @@ impl<I, F, A, K, T, E> Future for FallbackFuture<I, F, A, K>
 where
     I: Future<Output = Result<T, E>>,
     F: Future<Output = Result<T, E>>,
-    A: Fn(K, E) -> F,
+    A: Answer<K, T, E, Future = F>,
     E: Classify,
 {
     type Output = Result<T, E>;
@@ -160,7 +165,7 @@ where
                 return Poll::Ready(Err(error));
             };
             this.status.0.fetch_add(1, Ordering::Relaxed);
-            this.other.set(Some(answer(kept, error)));
+            this.other.set(Some(answer.answer(kept, error)));
         }
     }
 }

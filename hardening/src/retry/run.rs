@@ -42,14 +42,34 @@ impl<E: core::error::Error + 'static> core::error::Error for RetryError<E> {
 }
 
 /// A clock whose thread can stand still: the blocking form of [`Timer`].
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::retry::BlockingSleep;
+/// use ironlight_hardening::{Clock, ManualClock};
+///
+/// let clock = ManualClock::default();
+/// clock.sleep_blocking(Duration::from_secs(60));
+/// assert_eq!(clock.now(), Duration::from_secs(60));
+/// ```
 pub trait BlockingSleep: Clock {
     /// Returns when the time has passed.
     fn sleep_blocking(&self, time: Duration);
+
+    /// Returns when the time has passed, or earlier if somebody [unparks](std::thread::Thread::unpark)
+    /// the thread. A clock that cannot be interrupted sleeps for all of it.
+    fn park_blocking(&self, time: Duration) {
+        self.sleep_blocking(time);
+    }
 }
 
 impl BlockingSleep for MonotonicClock {
     fn sleep_blocking(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn park_blocking(&self, time: Duration) {
+        std::thread::park_timeout(time);
     }
 }
 
