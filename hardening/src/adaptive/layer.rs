@@ -16,6 +16,8 @@ use crate::stamp::Stamped;
 /// Refuses what is over the limit, which it adapts to how the services behind it answer. All of
 /// them share it. Time is counted from the stamp. A call that is dropped only frees its place, so an
 /// attempt timeout belongs behind it.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct AdaptiveLayer<C> {
     limit: AdaptiveLimit,
@@ -38,6 +40,8 @@ impl<S, C: Clone> Layer<S> for AdaptiveLayer<C> {
 }
 
 /// The service of [`AdaptiveLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Adaptive<S, C> {
     inner: S,

@@ -73,6 +73,17 @@ impl AdaptiveLimit {
 }
 
 /// A place among those that are being done; free again when this is dropped.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::adaptive::{AdaptiveConfig, AdaptiveLimit, Ended};
+///
+/// let limit = AdaptiveLimit::new(AdaptiveConfig::default());
+/// let permit = limit.enter(Duration::ZERO).unwrap();
+/// assert_eq!(limit.status().in_flight, 1);
+/// permit.finish(Ended::Answered, Duration::from_millis(3));
+/// assert_eq!(limit.status().in_flight, 0);
+/// ```
 #[derive(Debug)]
 #[must_use = "dropped at once, it says nothing about the request"]
 pub struct AdaptivePermit {

@@ -15,6 +15,8 @@ use super::sink::{Sink, SinkError};
 use super::writer::Writer;
 
 /// An audit log. Clones are the same log; when the last one is dropped it is shut down.
+///
+/// The [module](super) has an example.
 #[derive(Clone)]
 pub struct AuditLog(Arc<Owner>);
 

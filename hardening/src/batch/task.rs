@@ -15,6 +15,8 @@ use crate::clock::{Clock, TokioTimer};
 use crate::monitor::isolated;
 
 /// How a batch went.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchDone {
     /// Items in it.
@@ -86,6 +88,8 @@ impl<T> Drop for Handles<T> {
 /// what is left, and ends; to wait for that, call [`shutdown`](Self::shutdown). A runtime that is
 /// itself shut down before drops the task, and what was left can be had from
 /// [`take_left`](Self::take_left).
+///
+/// The [module](super) has an example.
 pub struct BatchProcessor<T> {
     handles: Arc<Handles<T>>,
 }

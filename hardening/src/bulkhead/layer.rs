@@ -21,6 +21,8 @@ use crate::stamp::Stamped;
 /// The layer is ready whenever the service is: with a bulkhead that made callers wait before they
 /// hand their request over, that wait would have no bounds. The service that was asked whether it
 /// is ready waits with the request, so each clone of it should be able to be ready at once.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct BulkheadLayer<T> {
     bulkhead: Bulkhead,
@@ -44,6 +46,8 @@ impl<S, T: Clone> Layer<S> for BulkheadLayer<T> {
 }
 
 /// The service of [`BulkheadLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Bulkheaded<S, T> {
     inner: S,

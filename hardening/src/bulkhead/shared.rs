@@ -31,6 +31,8 @@ pub struct Bulkhead {
 }
 
 /// What can be said about a bulkhead.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BulkheadStatus {
@@ -109,6 +111,8 @@ impl From<BulkheadLimits> for Bulkhead {
 }
 
 /// A place inside; free again when this is dropped.
+///
+/// See [`Bulkhead`] for an example.
 #[derive(Debug)]
 #[must_use = "dropped at once, the place is free again"]
 pub struct Place {
@@ -123,6 +127,8 @@ impl Drop for Place {
 
 /// The future of [`Bulkhead::enter`]. It takes its turn when it is polled first; dropped, it gives
 /// its turn to the next.
+///
+/// See [`Bulkhead`] for an example.
 #[derive(Debug)]
 pub struct Enter {
     bulkhead: Bulkhead,

@@ -21,6 +21,8 @@ type Load<V, E> = Pin<Box<dyn Future<Output = Result<Option<V>, E>> + Send>>;
 ///
 /// What was being loaded when something was invalidated is given to those who waited for it, but
 /// not put in; whoever asks after the invalidation gets what was loaded after it.
+///
+/// The [module](super) has an example.
 pub struct LoadingCache<K: Hash + Eq, V, E> {
     cache: SharedTtlCache<K, V>,
     /// By key and epoch: what began before an invalidation is not joined after it.

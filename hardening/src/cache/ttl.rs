@@ -10,6 +10,19 @@ use crate::chance::Chance;
 use crate::clock::nanos;
 
 /// How long entries last.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::cache::{Lookup, TtlCache, TtlConfig};
+///
+/// let (ttl, zero) = (Duration::from_secs(10), Duration::ZERO);
+/// let config = TtlConfig { ttl, jitter: 0, stale: Duration::from_secs(5), ..TtlConfig::default() };
+/// let mut cache = TtlCache::new(config);
+/// cache.insert("tip", 7, zero);
+/// assert_eq!(cache.get("tip", zero), Lookup::Fresh(&7));
+/// assert_eq!(cache.get("tip", ttl), Lookup::Stale { value: &7, renew: true });
+/// assert_eq!(cache.get("tip", 2 * ttl), Lookup::Missing);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TtlConfig {
     /// The most entries; 0 counts as 1.
@@ -47,6 +60,8 @@ impl Default for TtlConfig {
 }
 
 /// What a lookup found.
+///
+/// See [`TtlConfig`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<V> {
     /// A value.

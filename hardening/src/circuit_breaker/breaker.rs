@@ -231,6 +231,8 @@ impl From<BreakerConfig> for CircuitBreaker {
 
 /// Leave to make one call. Dropped without a result it counts for nothing, and a probe's place is
 /// free again.
+///
+/// See [`CircuitBreaker`] for an example.
 #[derive(Debug)]
 #[must_use = "dropped at once, it says nothing about the call"]
 pub struct Permit<B: Borrow<CircuitBreaker>> {

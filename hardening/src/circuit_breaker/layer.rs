@@ -20,6 +20,8 @@ use crate::stamp::Stamped;
 ///
 /// A call that is dropped counts for nothing. So that a service that hangs is seen to fail, a
 /// [`DeadlineLayer`](crate::deadline::DeadlineLayer) with an attempt timeout belongs behind it.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct BreakerLayer<C> {
     breaker: CircuitBreaker,
@@ -43,6 +45,8 @@ impl<S, C: Clone> Layer<S> for BreakerLayer<C> {
 }
 
 /// The service of [`BreakerLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Debug)]
 pub struct Breaker<S, C> {
     inner: S,

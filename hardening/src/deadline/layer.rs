@@ -19,6 +19,8 @@ use crate::stamp::Stamped;
 ///
 /// The services behind it see the deadline that holds. A request that comes too late is not handed
 /// on. An answer that is there when the time is over still counts. Time is counted from the stamp.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer<T> {
     timer: T,
@@ -27,6 +29,8 @@ pub struct DeadlineLayer<T> {
 }
 
 /// How many requests were given up; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct DeadlineStatus {
     counts: Arc<Counts>,
@@ -85,6 +89,8 @@ impl<S, T: Clone> Layer<S> for DeadlineLayer<T> {
 }
 
 /// The service of [`DeadlineLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Deadline<S, T> {
     inner: S,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let later = async |kept: u32, error: &str| if kept > 0 { Ok(kept) } else { Err(error) };
+/// let later = async |kept: u32, error: &'static str| if kept > 0 { Ok(kept) } else { Err(error) };
 /// assert_eq!(later.answer(7, "down").await, Ok(7));
 /// assert_eq!(AtOnce::new(|_: &str| Ok(0)).answer((), "down").await, Ok(0));
 /// # }

@@ -19,6 +19,8 @@ use crate::stamp::Stamped;
 /// `keep` takes from the request what the answer needs, before the service gets it. `answer` makes
 /// the other answer from that and the error, at once or later ([`Answer`]); it may also give an
 /// error, the same or another.
+///
+/// The [module](super) has an example.
 pub struct FallbackLayer<K, A> {
     keep: K,
     answer: A,
@@ -27,6 +29,8 @@ pub struct FallbackLayer<K, A> {
 }
 
 /// How often the other answer was asked for; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct FallbackStatus(Arc<AtomicU64>);
 
@@ -89,6 +93,8 @@ impl<S, K: Clone, A: Clone> Layer<S> for FallbackLayer<K, A> {
 
 /// The service of [`FallbackLayer`]. It covers what the call answers; an error on becoming ready
 /// is passed on, as there is no request yet.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Fallback<S, K, A> {
     inner: S,

@@ -58,6 +58,8 @@ impl Faults {
 }
 
 /// Makes a share of the requests fail or take longer. Those that fail do not reach the service.
+///
+/// The [module](super) has an example.
 pub struct FaultLayer<T, M> {
     faults: Faults,
     timer: T,
@@ -93,6 +95,8 @@ impl<S, T: Clone, M: Clone> Layer<S> for FaultLayer<T, M> {
 }
 
 /// The service of [`FaultLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct FaultInjector<S, T, M> {
     inner: S,

@@ -16,6 +16,19 @@ use super::{FlagError, MAX_FLAGS, MAX_LISTENERS};
 const MAX_BY: usize = 128;
 
 /// A flag was set to something else.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags, Flip};
+/// use std::sync::{Arc, Mutex};
+///
+/// let serving = Flag::kill_switch("serving", "Answers to clients.");
+/// let (flags, heard) = (Flags::new(FlagSet::new([serving]).unwrap()), Arc::default());
+/// let list: Arc<Mutex<Vec<_>>> = Arc::clone(&heard);
+/// let listener = move |flip: &Flip| list.lock().unwrap().push((flip.name, flip.by.clone()));
+/// flags.on_flip(Arc::new(listener)).unwrap();
+/// flags.turn("serving", false, "operator").unwrap();
+/// assert_eq!(*heard.lock().unwrap(), [("serving", "operator".into())]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flip {
     /// Flips are numbered from 1. Two that happen at once may be told in either order.
@@ -36,6 +49,16 @@ pub struct Flip {
 pub type FlipListener = Arc<dyn Fn(&Flip) + Send + Sync>;
 
 /// A flag and how it is set.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags, Setting};
+///
+/// let serving = Flag::kill_switch("serving", "Answers to clients.");
+/// let flags = Flags::new(FlagSet::new([serving]).unwrap());
+/// flags.turn("serving", false, "operator").unwrap();
+/// let status = flags.status("serving").unwrap();
+/// assert_eq!((status.flag.name(), &*status.setting), ("serving", &Setting::switch(false)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct FlagStatus {
     /// As it is declared.
@@ -62,6 +85,8 @@ struct Shared {
 }
 
 /// All flags of a program and what they are set to. Clones share them.
+///
+/// The [module](super) has an example.
 #[derive(Clone)]
 pub struct Flags(Arc<Shared>);
 

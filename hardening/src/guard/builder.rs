@@ -16,13 +16,31 @@ use crate::fallback::{AtOnce, NoAnswer};
 use crate::rate_limit::{Limit, RateLimiter, RateLimiterConfig};
 use crate::retry::{GaveUp, RecoveryContext, RetryPolicy};
 
-/// What goes around an operation: see the [module](super) for examples.
+/// What goes around an operation; the [module](super) says more.
 ///
 /// A new one lets everything through; each method adds a concern, in whatever order. Clones are cheap
 /// and share breaker, limiter, bulkhead, budget and all that is counted. A clone that is changed keeps
 /// sharing what was not replaced.
 ///
 /// `C` is its clock; `A` is the other answer of [`fallback`](Self::fallback).
+///
+/// ```
+/// use ironlight_hardening::circuit_breaker::{BreakerConfig, CircuitState};
+/// use ironlight_hardening::retry::RetryPolicy;
+/// use ironlight_hardening::{Error, Guard};
+/// use std::io::{Error as IoError, ErrorKind};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let get = Guard::new("price")
+///     .breaker(BreakerConfig::default())
+///     .retry(RetryPolicy::AGGRESSIVE)
+///     .fallback(|_: Error<IoError>| Ok(0));
+/// let down = async || Err(IoError::from(ErrorKind::ConnectionRefused));
+/// assert_eq!(get.call(down).await.unwrap(), 0);
+/// assert_eq!(get.circuit_breaker().unwrap().state(), CircuitState::Open, "after five attempts");
+/// # }
+/// ```
 pub struct Guard<C, A = NoAnswer> {
     pub(super) parts: Arc<Parts>,
     pub(super) clock: C,

@@ -11,6 +11,8 @@ use tower_service::Service;
 /// A service that calls a closure, which makes a new future each time.
 ///
 /// The lock is never waited for: one attempt follows the other.
+///
+/// Made by [`Guard::call`](super::Guard::call), which has an example.
 pub struct Repeat<F>(Arc<Mutex<F>>);
 
 impl<F> Repeat<F> {
@@ -51,6 +53,8 @@ where
 }
 
 /// A service whose requests are the futures that it runs.
+///
+/// Made by [`Guard::once`](super::Guard::once), which has an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Once;
 

@@ -18,6 +18,18 @@ use crate::monitor::{Finding, isolated};
 pub const MOST_CHECKS: usize = 256;
 
 /// Why a check was not registered.
+///
+/// ```
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, RegisterError, from_fn};
+///
+/// let registry = HealthRegistry::new(TokioTimer::new());
+/// let register = || {
+///     registry.register("store", Probe::Liveness, CheckConfig::default(), from_fn(|| true))
+/// };
+/// register().unwrap();
+/// assert_eq!(register().unwrap_err(), RegisterError::NameTaken);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -39,6 +51,23 @@ impl fmt::Display for RegisterError {
 impl core::error::Error for RegisterError {}
 
 /// A check whose status is another now.
+///
+/// ```
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+/// use std::sync::{Arc, Mutex};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (registry, heard) = (HealthRegistry::new(TokioTimer::new()), Arc::default());
+/// let list: Arc<Mutex<Vec<_>>> = Arc::clone(&heard);
+/// registry.on_change(move |change| list.lock().unwrap().push(change.to.name()));
+/// let config = CheckConfig::default();
+/// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+/// registry.run_all().await;
+/// assert_eq!(*heard.lock().unwrap(), ["pass"]);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StatusChange<'a> {
     /// Its name.
@@ -79,6 +108,8 @@ struct Shared {
 }
 
 /// The checks of a program. Clones share them.
+///
+/// The [module](super) has an example.
 #[derive(Clone)]
 pub struct HealthRegistry<T> {
     timer: T,

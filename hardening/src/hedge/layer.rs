@@ -16,6 +16,16 @@ use crate::stamp::Stamped;
 
 /// What second requests are charged to: the same budget as retries, best (who makes the requests
 /// fills it, as the retry layer does). Closures are one too.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::hedge::HedgeBudget;
+/// use ironlight_hardening::retry::RetryBudget;
+///
+/// let budget = RetryBudget::new(20, 1);
+/// assert!(budget.take(Duration::ZERO));
+/// assert!(!budget.take(Duration::ZERO), "retries and hedges share it");
+/// ```
 pub trait HedgeBudget {
     /// Whether there may be one more request now; then it is spent.
     fn take(&self, now: Duration) -> bool;
@@ -37,6 +47,8 @@ impl HedgeBudget for RetryBudget {
 ///
 /// An error of one while the other is under way waits for the other. Before there is a second one,
 /// an error is passed on: to try again is the concern of a retry.
+///
+/// The [module](super) has an example.
 pub struct HedgeLayer<T, D, A, B> {
     timer: T,
     delay: D,
@@ -46,6 +58,8 @@ pub struct HedgeLayer<T, D, A, B> {
 }
 
 /// How often it was asked a second time; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct HedgeStatus {
     counts: Arc<Counts>,
@@ -132,6 +146,8 @@ impl<S, T: Clone, D: Clone, A: Clone, B: Clone> Layer<S> for HedgeLayer<T, D, A,
 }
 
 /// The service of [`HedgeLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Hedge<S, T, D, A, B> {
     inner: S,

@@ -14,12 +14,16 @@ use crate::stamp::Stamped;
 
 /// Is always ready; refuses requests while the service is not, with
 /// [`Rejected::Overloaded`]. The limit in it is the number of requests that are being done.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct LoadShedLayer {
     status: LoadShedStatus,
 }
 
 /// How many are being done and how many were refused; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct LoadShedStatus {
     counts: Arc<Counts>,
@@ -62,6 +66,8 @@ impl<S> Layer<S> for LoadShedLayer {
 }
 
 /// The service of [`LoadShedLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Debug)]
 pub struct LoadShed<S> {
     inner: S,

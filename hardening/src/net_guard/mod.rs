@@ -43,6 +43,8 @@ pub use ranges::Special;
 pub const MAX_ADDRESSES: usize = 16;
 
 /// A network such as `10.1.0.0/16`; an address alone is a network of one.
+///
+/// The [module](self) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
     address: IpAddr,
@@ -73,6 +75,13 @@ impl Network {
 }
 
 /// Not a network: `address` or `address/prefix` was expected.
+///
+/// ```
+/// use ironlight_hardening::net_guard::Network;
+///
+/// assert!("10.1.0.0/16".parse::<Network>().is_ok());
+/// assert!("10.1.0.0/33".parse::<Network>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotANetwork;
 
@@ -103,6 +112,8 @@ impl fmt::Display for Network {
 }
 
 /// An address that must not be connected to.
+///
+/// The [module](self) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRefused {
     /// The address.
@@ -120,6 +131,14 @@ impl fmt::Display for AddressRefused {
 impl core::error::Error for AddressRefused {}
 
 /// Why there is nothing to connect to.
+///
+/// ```
+/// use ironlight_hardening::net_guard::{AddressGuard, GuardError};
+///
+/// let guard = AddressGuard::public_only();
+/// let refused = guard.filter([([127, 0, 0, 1], 443).into()]).unwrap_err();
+/// assert!(matches!(refused, GuardError::Refused(_)));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum GuardError {
@@ -144,6 +163,8 @@ impl fmt::Display for GuardError {
 impl core::error::Error for GuardError {}
 
 /// Decides which addresses may be connected to. Cheap to clone where little is allowed.
+///
+/// The [module](self) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct AddressGuard {
     allowed: Vec<Network>,

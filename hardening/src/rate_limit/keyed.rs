@@ -12,6 +12,15 @@ use super::table::{Ask, RateLimiterStats, Table};
 use crate::clock::nanos;
 
 /// Sizes of a [`RateLimiter`].
+///
+/// ```
+/// use ironlight_hardening::rate_limit::{Quota, RateLimiter, RateLimiterConfig};
+///
+/// let small = RateLimiterConfig { max_keys: 100, shards: 3, shared: 1 };
+/// let limiter = RateLimiter::<u64>::with_config(Quota::per_minute(60), small);
+/// assert_eq!(limiter.config(), RateLimiterConfig { max_keys: 100, shards: 2, shared: 2 });
+/// assert!(limiter.memory_bound() < 20_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimiterConfig {
     /// Keys with a bucket of their own, at most, in all shards together.

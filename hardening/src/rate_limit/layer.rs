@@ -104,6 +104,8 @@ impl<K, X, C, H> fmt::Debug for RateLimitLayer<K, X, C, H> {
 }
 
 /// The service of [`RateLimitLayer`].
+///
+/// See [`RateLimitLayer`] for an example.
 pub struct RateLimit<S, K, X, C = OneToken, H = RandomState> {
     inner: S,
     rule: Arc<Rule<K, X, C, H>>,

@@ -137,6 +137,8 @@ impl Shared {
 }
 
 /// The service of [`RetryLayer`].
+///
+/// See [`RetryLayer`] for an example.
 #[derive(Clone)]
 pub struct Retry<S, T, A> {
     inner: S,

@@ -12,6 +12,17 @@ use crate::clock::{Clock, ManualClock, MonotonicClock, Timer};
 use crate::error::{Classify, ErrorClass};
 
 /// The last error, and what came before it.
+///
+/// ```
+/// use ironlight_hardening::retry::{GaveUp, RetryPolicy, retry_blocking};
+/// use ironlight_hardening::{ErrorClass, ManualClock};
+///
+/// let down = || Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut));
+/// let failed = retry_blocking(&ManualClock::default(), &RetryPolicy::QUICK, down).unwrap_err();
+/// assert_eq!((failed.gave_up, failed.context.attempts), (GaveUp::Attempts, 2));
+/// assert_eq!(failed.context.errors[0].class, ErrorClass::Timeout);
+/// assert_eq!(failed.to_string(), "timed out (gave up at attempt 2: no attempts left)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryError<E> {
     /// The last error.

@@ -12,6 +12,8 @@ use crate::error::ErrorClass;
 pub const KEPT_ERRORS: usize = 10;
 
 /// Why it is not tried again.
+///
+/// See [`RetryState`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GaveUp {
@@ -43,6 +45,8 @@ impl fmt::Display for GaveUp {
 }
 
 /// One failed attempt.
+///
+/// See [`RetryError`](super::RetryError) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailedAttempt {
     /// Which attempt it was, from 1 on.
@@ -54,6 +58,8 @@ pub struct FailedAttempt {
 }
 
 /// What happened to a request so far.
+///
+/// See [`RetryError`](super::RetryError) for an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryContext {
     /// Failed attempts.

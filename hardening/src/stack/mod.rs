@@ -60,6 +60,8 @@ pub use optional::{Optional, OptionalFuture, OptionalLayer};
 
 /// What surrounds requests to one peer. Its parts are handles that can be shared: the limiter and
 /// the bulkhead with other peers, the policy's budget with all.
+///
+/// The [module](self) has an example.
 #[derive(Debug)]
 pub struct Outbound<K, T> {
     /// The clock of all layers.
@@ -130,18 +132,22 @@ impl<K: Hash + Eq + Clone, T: Timer> Outbound<K, T> {
 }
 
 /// All outbound layers in their order. See the [module](self).
+///
+/// The [module](self) has an example.
 #[derive(Clone, Debug)]
 pub struct OutboundLayer<K, X, A, T> {
-    order: Order<
-        StampLayer<T>,
-        Identity,
-        RetryLayer<T, A>,
-        RateLimitLayer<K, X>,
-        BulkheadLayer<T>,
-        BreakerLayer<T>,
-        DeadlineLayer<T>,
-    >,
+    order: OutboundOrder<K, X, A, T>,
 }
+
+type OutboundOrder<K, X, A, T> = Order<
+    StampLayer<T>,
+    Identity,
+    RetryLayer<T, A>,
+    RateLimitLayer<K, X>,
+    BulkheadLayer<T>,
+    BreakerLayer<T>,
+    DeadlineLayer<T>,
+>;
 
 impl<S, K, X: Clone, A: Clone, T: Timer> Layer<S> for OutboundLayer<K, X, A, T> {
     type Service = OutboundService<S, K, X, A, T>;
@@ -153,6 +159,23 @@ impl<S, K, X: Clone, A: Clone, T: Timer> Layer<S> for OutboundLayer<K, X, A, T> 
 
 /// What surrounds a service that strangers call. Its parts are handles that can be shared, and keep
 /// their state when the layer is applied more than once.
+///
+/// ```
+/// use ironlight_hardening::stack::Inbound;
+/// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+/// use ironlight_hardening::{Classify, TokioTimer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(Quota::per_minute(1));
+/// let inbound = Inbound { limiter, ..Inbound::new(TokioTimer::new()) };
+/// let layer = inbound.layer(|client: &&'static str| Some(*client));
+/// let service = layer.layer(service_fn(async |_: &str| Ok::<_, std::io::Error>("answer")));
+/// assert_eq!(service.clone().oneshot("alice").await.unwrap(), "answer");
+/// assert_eq!(service.oneshot("alice").await.unwrap_err().class().name(), "rate_limited");
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Inbound<K, T> {
     /// The clock of all layers.
@@ -205,18 +228,22 @@ impl<K: Hash + Eq + Clone, T: Timer> Inbound<K, T> {
 }
 
 /// All inbound layers in their order. See the [module](self).
+///
+/// See [`Inbound`] for an example.
 #[derive(Clone, Debug)]
 pub struct InboundLayer<K, X, T> {
-    order: Order<
-        StampLayer<T>,
-        Identity,
-        Identity,
-        RateLimitLayer<K, X>,
-        BulkheadLayer<T>,
-        Identity,
-        DeadlineLayer<T>,
-    >,
+    order: InboundOrder<K, X, T>,
 }
+
+type InboundOrder<K, X, T> = Order<
+    StampLayer<T>,
+    Identity,
+    Identity,
+    RateLimitLayer<K, X>,
+    BulkheadLayer<T>,
+    Identity,
+    DeadlineLayer<T>,
+>;
 
 impl<S, K, X: Clone, T: Timer> Layer<S> for InboundLayer<K, X, T> {
     type Service = InboundService<S, K, X, T>;

@@ -42,6 +42,8 @@ impl<S, L: Layer<S>> Layer<S> for OptionalLayer<L> {
 }
 
 /// The service of [`OptionalLayer`].
+///
+/// See [`OptionalLayer`] for an example.
 #[derive(Clone, Copy, Debug)]
 pub enum Optional<L, S> {
     /// The layer around the service.

@@ -67,6 +67,8 @@ impl ClientThrottle {
 /// request. All times are those of the stamps. What is refused here is
 /// [`Rejected::Overloaded`]; the limit in it is the number of requests that the other side
 /// accepted within the window.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct ThrottleLayer {
     throttle: ClientThrottle,
@@ -89,6 +91,8 @@ impl<S> Layer<S> for ThrottleLayer {
 }
 
 /// The service of [`ThrottleLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Throttle<S> {
     inner: S,
