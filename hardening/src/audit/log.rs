@@ -98,6 +98,16 @@ impl AuditLog {
 
     /// As [`AuditLog::emit`], for an event of another time, in milliseconds since 1970.
     ///
+    /// ```
+    /// use ironlight_hardening::audit::{AuditConfig, AuditLog, Event, EventKind, MemorySink};
+    ///
+    /// let sink = MemorySink::default();
+    /// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink.clone())]).unwrap();
+    /// log.emit_at(1_767_225_600_000, Event::new(EventKind::Start)).unwrap();
+    /// log.shutdown();
+    /// assert!(sink.lines().contains(r#""at":1767225600000,"kind":"start""#));
+    /// ```
+    ///
     /// # Errors
     /// As [`AuditLog::emit`].
     pub fn emit_at(&self, at: u64, event: Event) -> Result<(), NotTaken> {

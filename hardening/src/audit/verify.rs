@@ -64,6 +64,21 @@ impl Verifier {
 
     /// The same, compared with checkpoints of this log. Their signatures have been verified: that
     /// is how a [`Checkpoint`] is read.
+    ///
+    /// ```
+    /// use ironlight_hardening::audit::{
+    ///     Chain, CheckpointKey, Damage, Event, EventKind, Verifier, verify_checkpoint,
+    /// };
+    ///
+    /// let (mut chain, mut log) = (Chain::new(), Vec::new());
+    /// chain.append(1_767_225_600_000, &Event::new(EventKind::Start), &mut log);
+    /// let mut key = CheckpointKey::new([7; 32], "node-7");
+    /// let note = key.sign(chain.size(), chain.root(), 1_767_225_600_000);
+    /// let checkpoint = verify_checkpoint(&note, "node-7", key.public()).unwrap();
+    /// let mut verifier = Verifier::new().with_checkpoints(&[checkpoint]);
+    /// // All of the log was taken away:
+    /// assert_eq!(verifier.finish().unwrap_err().what, Damage::Cut { size: 1 });
+    /// ```
     #[must_use]
     pub fn with_checkpoints(mut self, checkpoints: &[Checkpoint]) -> Self {
         self.expected.extend(checkpoints.iter().map(|made| (made.size, made.root)));

@@ -298,6 +298,20 @@ impl<T> Batcher<T> {
     }
 
     /// Nothing more is taken, and what waits has to go.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::batch::{BatchConfig, Batcher, PushError, Reason};
+    ///
+    /// let mut batcher = Batcher::new(BatchConfig::default());
+    /// batcher.push("one", 3, Duration::ZERO).unwrap();
+    /// assert_eq!(batcher.ready(Duration::ZERO), None);
+    /// batcher.close();
+    /// assert_eq!(batcher.ready(Duration::ZERO), Some(Reason::Flush), "what was accepted still leaves");
+    /// let refused = batcher.push("two", 3, Duration::ZERO).unwrap_err();
+    /// assert_eq!(refused, PushError::Closed("two"));
+    /// assert_eq!(refused.into_item(), "two");
+    /// ```
     pub fn close(&mut self) {
         self.closed = true;
     }

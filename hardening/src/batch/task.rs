@@ -181,6 +181,22 @@ impl<T> BatchProcessor<T> {
 
     /// Waits until all that was pushed so far has been done; whether it has, which it has not where
     /// the runtime dropped the task.
+    ///
+    /// ```
+    /// use ironlight_hardening::batch::{BatchConfig, BatchProcessor};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let processor = BatchProcessor::spawn(BatchConfig::default(), |_: Vec<u32>| async {
+    ///     Ok::<_, std::io::Error>(())
+    /// });
+    /// processor.on_batch(|done| assert!(done.well));
+    /// processor.push_wait(7, 4).await.unwrap();
+    /// assert!(processor.flush().await, "it was too few to go by itself");
+    /// assert_eq!(processor.stats().batches, 1);
+    /// assert!(processor.shutdown().await);
+    /// # }
+    /// ```
     pub async fn flush(&self) -> bool {
         let pushed = {
             let mut state = self.shared().state();

@@ -72,6 +72,15 @@ impl Bulkhead {
     }
 
     /// Other limits from now on. Nobody is thrown out, neither of the queue.
+    ///
+    /// ```
+    /// use ironlight_hardening::bulkhead::{Bulkhead, BulkheadLimits};
+    ///
+    /// let bulkhead = Bulkhead::new(BulkheadLimits { concurrent: 0, queue: 0 });
+    /// assert!(bulkhead.try_enter().is_err());
+    /// bulkhead.set_limits(BulkheadLimits { concurrent: 1, queue: 0 });
+    /// assert!(bulkhead.try_enter().is_ok());
+    /// ```
     pub fn set_limits(&self, limits: BulkheadLimits) {
         self.update(|state| state.set_limits(limits));
     }

@@ -249,6 +249,19 @@ impl<K: Hash + Eq, V> TtlCache<K, V> {
     }
 
     /// Puts a value in that lasts so long at most instead of [`TtlConfig::ttl`].
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::cache::{Lookup, TtlCache, TtlConfig};
+    ///
+    /// let (second, now) = (Duration::from_secs(1), Duration::ZERO);
+    /// let config = TtlConfig { jitter: 0, stale: Duration::ZERO, ..TtlConfig::default() };
+    /// let mut cache = TtlCache::new(config);
+    /// cache.insert_for("tip", 7, second, now);
+    /// assert_eq!(cache.peek("tip", now), Lookup::Fresh(&7));
+    /// assert_eq!(cache.peek("tip", second), Lookup::Missing);
+    /// assert_eq!((cache.remove_expired(second), cache.is_empty()), (1, true));
+    /// ```
     pub fn insert_for(&mut self, key: K, value: V, ttl: Duration, now: Duration) -> Option<K> {
         self.put(key, Some(value), ttl, self.config.stale, now)
     }
@@ -297,6 +310,19 @@ impl<K: Hash + Eq, V> TtlCache<K, V> {
     }
 
     /// Takes out every entry whose key says yes, and says how many. Looks at all keys.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::cache::{TtlCache, TtlConfig};
+    ///
+    /// let mut cache = TtlCache::new(TtlConfig::default());
+    /// for height in 0..10 {
+    ///     cache.insert(height, "block", Duration::ZERO);
+    /// }
+    /// assert_eq!(cache.invalidate_where(|height| *height >= 7), 3, "a reorg");
+    /// assert!(cache.invalidate(&0));
+    /// assert_eq!(cache.clear(), 6);
+    /// ```
     pub fn invalidate_where(&mut self, gone: impl FnMut(&K) -> bool) -> usize {
         self.epoch += 1;
         self.lru.invalidate_where(gone)

@@ -63,6 +63,28 @@ impl<T: Timer> DeadlineLayer<T> {
     }
 
     /// No attempt takes longer than this either.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::deadline::DeadlineLayer;
+    /// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+    /// use ironlight_hardening::TokioTimer;
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let timer = TokioTimer::new();
+    /// let deadline = DeadlineLayer::new(timer).with_attempt_timeout(Duration::from_secs(10));
+    /// let status = deadline.status().clone();
+    /// let service = ServiceBuilder::new()
+    ///     .layer(StampLayer::new(timer))
+    ///     .layer(deadline)
+    ///     .layer(BareLayer)
+    ///     .service(service_fn(|()| core::future::pending::<Result<(), std::io::Error>>()));
+    /// assert!(service.oneshot(()).await.is_err());
+    /// assert_eq!((status.given_up(), status.unbegun()), (1, 0));
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_attempt_timeout(self, timeout: Duration) -> Self {
         Self { attempt_timeout: Some(timeout), ..self }

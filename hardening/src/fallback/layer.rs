@@ -49,6 +49,28 @@ impl<K, A> FallbackLayer<K, A> {
     }
 
     /// For errors of these classes.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::fallback::{AtOnce, FallbackLayer};
+    /// use ironlight_hardening::stamp::{BareLayer, Stamped};
+    /// use ironlight_hardening::{Error, ErrorClass};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let layer = FallbackLayer::new(|(): &()| (), AtOnce::new(|_: Error<std::io::Error>| Ok(0)))
+    ///     .for_classes(|class| class == ErrorClass::Timeout);
+    /// let status = layer.status().clone();
+    /// let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    /// let service = ServiceBuilder::new()
+    ///     .layer(layer)
+    ///     .layer(BareLayer)
+    ///     .service(service_fn(async |()| Err::<u32, _>(denied())));
+    /// assert!(service.oneshot(Stamped::new((), Duration::ZERO)).await.is_err());
+    /// assert_eq!(status.used(), 0);
+    /// # }
+    /// ```
     #[must_use]
     pub fn for_classes(self, chosen: fn(ErrorClass) -> bool) -> Self {
         Self { chosen, ..self }

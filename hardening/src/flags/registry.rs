@@ -225,6 +225,15 @@ impl Flags {
 
     /// Sets a flag to what it is declared as.
     ///
+    /// ```
+    /// use ironlight_hardening::flags::{Flag, FlagSet, Flags};
+    ///
+    /// let flags = Flags::new(FlagSet::new([Flag::boolean("beta", "New things.", false)]).unwrap());
+    /// flags.turn("beta", true, "operator").unwrap();
+    /// assert!(flags.reset("beta", "operator").unwrap());
+    /// assert!(!flags.switch("beta").unwrap().is_on(), "as declared");
+    /// ```
+    ///
     /// # Errors
     /// As [`set`](Self::set).
     pub fn reset(&self, name: &str, by: &str) -> Result<bool, FlagError> {
@@ -285,6 +294,19 @@ impl Flags {
 
     /// Takes over what the store holds now, where something else than this changed it; gives the
     /// number of flips. It may block, as the store does.
+    ///
+    /// ```
+    /// use ironlight_hardening::flags::{Flag, FlagSet, Flags, MemoryFlagStore};
+    /// use std::sync::Arc;
+    ///
+    /// let set = || FlagSet::new([Flag::kill_switch("serving", "Answers to clients.")]).unwrap();
+    /// let store = Arc::new(MemoryFlagStore::default());
+    /// let (here, elsewhere) = (Flags::open(set(), store.clone()), Flags::open(set(), store));
+    /// let (here, elsewhere) = (here.unwrap(), elsewhere.unwrap());
+    /// elsewhere.turn("serving", false, "operator").unwrap();
+    /// assert_eq!(here.reload("store").unwrap(), 1);
+    /// assert!(!here.switch("serving").unwrap().is_on());
+    /// ```
     ///
     /// # Errors
     /// [`FlagError::NotLoaded`] and [`FlagError::Unreadable`]; nothing has changed then.

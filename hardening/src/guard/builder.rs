@@ -123,6 +123,16 @@ impl<C, A> Guard<C, A> {
 
     /// Calls the listener with the history of an operation that failed for good, before there is
     /// another answer. It must not block. If it panics, nothing else happens.
+    ///
+    /// ```
+    /// use ironlight_hardening::retry::GaveUp;
+    /// use ironlight_hardening::{Guard, ManualClock};
+    ///
+    /// let read = Guard::with_clock("file", ManualClock::default()).on_gave_up(|why, context| {
+    ///     assert_eq!((why, context.attempts), (GaveUp::Permanent, 1));
+    /// });
+    /// assert!(read.call_blocking(|| std::fs::read("/no/such/file")).is_err());
+    /// ```
     #[must_use]
     pub fn on_gave_up(
         self,
@@ -148,6 +158,18 @@ impl<C, A> Guard<C, A> {
 
     /// The same with a limiter that you have, which others may share, and whose limit can be changed
     /// at any time.
+    ///
+    /// ```
+    /// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+    /// use ironlight_hardening::{Clock, Guard, ManualClock};
+    ///
+    /// let (clock, limiter) = (ManualClock::default(), RateLimiter::new(Quota::per_hour(1)));
+    /// let get = Guard::with_clock("price", clock.clone()).limiter(limiter.clone());
+    /// let read = || Ok::<_, std::io::Error>(7);
+    /// assert!(get.call_blocking(read).is_ok() && get.call_blocking(read).is_err());
+    /// limiter.set_limit(Quota::per_hour(2), clock.now());
+    /// assert!(get.call_blocking(read).is_ok());
+    /// ```
     #[must_use]
     pub fn limiter(self, limiter: RateLimiter<()>) -> Self {
         self.changed(|parts| parts.limiter = Some(limiter))
@@ -155,6 +177,21 @@ impl<C, A> Guard<C, A> {
 
     /// So many at once: [`BulkheadLimits`](crate::bulkhead::BulkheadLimits), or a bulkhead that you
     /// have. Who finds no place waits for `queue_time` at most.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::bulkhead::{Bulkhead, BulkheadLimits};
+    /// use ironlight_hardening::{Classify, Guard, ManualClock};
+    ///
+    /// let bulkhead = Bulkhead::new(BulkheadLimits { concurrent: 1, queue: 10 });
+    /// let get = Guard::with_clock("price", ManualClock::default())
+    ///     .bulkhead(bulkhead.clone(), Duration::from_secs(1));
+    /// let place = bulkhead.try_enter().unwrap();
+    /// let refused = get.call_blocking(|| Ok::<_, std::io::Error>(7)).unwrap_err();
+    /// assert_eq!(refused.class().name(), "overloaded", "after a second");
+    /// drop(place);
+    /// assert!(get.call_blocking(|| Ok::<_, std::io::Error>(7)).is_ok());
+    /// ```
     #[must_use]
     pub fn bulkhead(self, bulkhead: impl Into<Bulkhead>, queue_time: Duration) -> Self {
         self.changed(|parts| parts.bulkhead = Some((bulkhead.into(), queue_time)))
@@ -168,6 +205,23 @@ impl<C, A> Guard<C, A> {
     }
 
     /// How long one attempt may take. What blocks cannot be broken off.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::retry::RetryPolicy;
+    /// use ironlight_hardening::{Classify, ErrorClass, Guard};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let get = Guard::new("price")
+    ///     .retry(RetryPolicy::QUICK)
+    ///     .attempt_timeout(Duration::from_secs(10))
+    ///     .timeout(Duration::from_secs(30));
+    /// let done = get.call(core::future::pending::<Result<(), std::io::Error>>).await;
+    /// assert_eq!(done.unwrap_err().class(), ErrorClass::Timeout);
+    /// assert_eq!(get.handle().status().timeouts, 2);
+    /// # }
+    /// ```
     #[must_use]
     pub fn attempt_timeout(self, timeout: Duration) -> Self {
         self.changed(|parts| parts.attempt_timeout = Some(timeout))
@@ -175,6 +229,16 @@ impl<C, A> Guard<C, A> {
 
     /// Another answer when nothing is tried any more: of the error, an answer or an error. Not for
     /// [permanent](ErrorClass::Permanent) errors, unless [`fallback_for`](Self::fallback_for) says so.
+    ///
+    /// ```
+    /// use ironlight_hardening::{Error, Guard, ManualClock};
+    ///
+    /// let read = Guard::with_clock("settings", ManualClock::default())
+    ///     .fallback(|_: Error<std::io::Error>| Ok(String::from("defaults")))
+    ///     .fallback_for(|_| true);
+    /// let settings = read.call_blocking(|| std::fs::read_to_string("/no/such/file"));
+    /// assert_eq!(settings.unwrap(), "defaults");
+    /// ```
     #[must_use]
     pub fn fallback<E, V, F>(self, answer: F) -> Guard<C, AtOnce<F>>
     where

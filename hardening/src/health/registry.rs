@@ -191,6 +191,24 @@ impl<T: Timer> HealthRegistry<T> {
     }
 
     /// Runs what is due, at the same time.
+    ///
+    /// ```
+    /// use ironlight_hardening::TokioTimer;
+    /// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let (registry, config) = (HealthRegistry::new(TokioTimer::new()), CheckConfig::default());
+    /// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+    /// registry.run_due().await;
+    /// registry.run_due().await;
+    /// assert_eq!(registry.get_status("store").unwrap().runs, 1, "again after its interval");
+    /// tokio::time::advance(2 * config.interval).await;
+    /// registry.run_due().await;
+    /// assert_eq!(registry.get_all()[0].runs, 2);
+    /// assert!(registry.is_healthy() && registry.remove("store"));
+    /// # }
+    /// ```
     pub async fn run_due(&self) {
         let now = self.timer.now();
         let mut due = self.entries();
@@ -255,6 +273,25 @@ impl<T: Timer> HealthRegistry<T> {
     }
 
     /// For `HealthDashboard::with_findings`.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::TokioTimer;
+    /// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+    /// use ironlight_hardening::monitor::{HealthDashboard, PerformanceStats};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let registry = HealthRegistry::new(TokioTimer::new());
+    /// let config = CheckConfig::default();
+    /// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+    /// registry.run_all().await;
+    /// let checks = registry.clone();
+    /// let dashboard = HealthDashboard::new(PerformanceStats::default())
+    ///     .with_findings(move |_| checks.findings());
+    /// assert_eq!(dashboard.report(Duration::ZERO).findings[0].name, "store");
+    /// # }
+    /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         self.get_all().into_iter().map(CheckReport::finding).collect()

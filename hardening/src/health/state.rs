@@ -44,6 +44,13 @@ impl Default for CheckConfig {
 
 impl CheckConfig {
     /// Every 10 seconds, for development.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::health::CheckConfig;
+    ///
+    /// assert_eq!(CheckConfig::development().interval, Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub fn development() -> Self {
         Self { interval: Duration::from_secs(10), ..Self::default() }

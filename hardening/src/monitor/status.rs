@@ -91,6 +91,14 @@ impl Default for HealthPolicy {
 
 impl HealthPolicy {
     /// The same with every error counted.
+    ///
+    /// ```
+    /// use ironlight_hardening::ErrorClass;
+    /// use ironlight_hardening::monitor::HealthPolicy;
+    ///
+    /// assert!(!(HealthPolicy::default().counts)(ErrorClass::Permanent));
+    /// assert!((HealthPolicy::default().every_error().counts)(ErrorClass::Permanent));
+    /// ```
     #[must_use]
     pub fn every_error(self) -> Self {
         Self { counts: |_| true, ..self }

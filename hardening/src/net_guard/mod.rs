@@ -60,6 +60,14 @@ impl Network {
     }
 
     /// Whether the address lies in it. IPv4 inside IPv6 is IPv6 here.
+    ///
+    /// ```
+    /// use ironlight_hardening::net_guard::Network;
+    ///
+    /// let network = Network::new([10, 1, 0, 0].into(), 16).unwrap();
+    /// assert!(network.contains([10, 1, 2, 3].into()));
+    /// assert!(!network.contains([10, 2, 0, 0].into()));
+    /// ```
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {

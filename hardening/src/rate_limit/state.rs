@@ -148,6 +148,15 @@ impl Gcra {
     }
 
     /// Takes as many tokens as there are, up to `wanted`, and says how many.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::rate_limit::{Gcra, Quota};
+    ///
+    /// let mut bucket = Gcra::new(Quota::per_minute(60));
+    /// assert_eq!(bucket.take_up_to(100, Duration::ZERO), 60);
+    /// assert_eq!(bucket.take_up_to(100, Duration::from_secs(2)), 2);
+    /// ```
     pub fn take_up_to(&mut self, wanted: u32, now: Duration) -> u32 {
         let granted = wanted.min(self.remaining(now));
         match self.check(granted, now) {

@@ -89,6 +89,30 @@ impl RetryLayer<(), ()> {
 impl<T, A> RetryLayer<T, A> {
     /// Calls the listener when a request failed for good. It must not block. If it panics, the
     /// request still ends with its error.
+    ///
+    /// ```
+    /// use ironlight_hardening::TokioTimer;
+    /// use ironlight_hardening::retry::{GaveUp, RetryLayer, RetryPolicy};
+    /// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+    /// use std::io::{Error, ErrorKind};
+    /// use std::sync::{Arc, Mutex};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let (timer, heard) = (TokioTimer::new(), Arc::new(Mutex::new(Vec::new())));
+    /// let list = Arc::clone(&heard);
+    /// let retry = RetryLayer::new(timer, RetryPolicy::QUICK, |(): &()| Some(()))
+    ///     .on_gave_up(move |why, context| list.lock().unwrap().push((why, context.attempts)));
+    /// let service = ServiceBuilder::new()
+    ///     .layer(StampLayer::new(timer))
+    ///     .layer(retry)
+    ///     .layer(BareLayer)
+    ///     .service(service_fn(async |()| Err::<(), _>(Error::from(ErrorKind::TimedOut))));
+    /// assert!(service.oneshot(()).await.is_err());
+    /// assert_eq!(*heard.lock().unwrap(), [(GaveUp::Attempts, 2)]);
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_gave_up(
         mut self,

@@ -164,6 +164,16 @@ impl Verifier {
     }
 
     /// Another tolerance for the timestamp, in seconds.
+    ///
+    /// ```
+    /// use ironlight_hardening::webhook::{MessageId, Signer, Verifier, VerifyError};
+    ///
+    /// let secret = || "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse();
+    /// let signature = Signer::new(secret()).unwrap().sign(&MessageId::new("msg_1").unwrap(), 100, b"{}");
+    /// let strict = Verifier::new(secret()).unwrap().with_tolerance(10);
+    /// let late = strict.verify("msg_1", "100", &signature, b"{}", 111);
+    /// assert_eq!(late, Err(VerifyError::TooOld));
+    /// ```
     #[must_use]
     pub fn with_tolerance(self, seconds: u64) -> Self {
         Self { tolerance: seconds, ..self }
