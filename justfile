@@ -87,7 +87,7 @@ embed:
 [script]
 package:
     cargo package -p ironlight-hardening --allow-dirty
-    features=$(sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z_]*\) = .*/\1/p' hardening/Cargo.toml)
+    features=$(sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z_-]*\) = .*/\1/p' hardening/Cargo.toml)
     for feature in "" $features; do
         cargo check -p ironlight-hardening --no-default-features --features "$feature"
     done

@@ -73,7 +73,20 @@ impl<R> Stamped<R> {
 
 /// Stamps requests, on the outside of the layers.
 ///
-/// The [module](self) has an example.
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::stamp::{StampLayer, Stamped};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(ManualClock::default()).with_timeout(Duration::from_secs(9)))
+///     .service(service_fn(async |stamped: Stamped<()>| Ok::<_, ()>(stamped.deadline)));
+/// assert_eq!(service.oneshot(()).await, Ok(Some(Duration::from_secs(9))));
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StampLayer<C> {
     clock: C,
@@ -134,7 +147,21 @@ where
 
 /// Gives the service its own requests, on the inside of the layers.
 ///
-/// The [module](self) has an example.
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::Error;
+/// use ironlight_hardening::stamp::{BareLayer, Stamped};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| if n > 0 { Ok(n) } else { Err("none") }));
+/// let asked = service.oneshot(Stamped::new(0, Duration::ZERO));
+/// assert_eq!(asked.await, Err(Error::Inner("none")));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BareLayer;
 

@@ -17,7 +17,25 @@ use crate::stamp::Stamped;
 /// them share it. Time is counted from the stamp. A call that is dropped only frees its place, so an
 /// attempt timeout belongs behind it.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use ironlight_hardening::adaptive::{AdaptiveConfig, AdaptiveLayer, AdaptiveLimit};
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let limit = AdaptiveLimit::new(AdaptiveConfig::default());
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(AdaptiveLayer::new(limit.clone(), timer))
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// assert_eq!(limit.status().in_flight, 0);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct AdaptiveLayer<C> {
     limit: AdaptiveLimit,

@@ -90,7 +90,14 @@ impl core::error::Error for CheckpointError {}
 
 /// Signs checkpoints.
 ///
-/// See [`verify_checkpoints`] for an example.
+/// ```
+/// use ironlight_hardening::audit::{CheckpointKey, Hash, verify_checkpoint};
+///
+/// let mut key = CheckpointKey::new([7; 32], "node-7.example/audit");
+/// let note = key.sign(5, Hash::ZERO, 1_767_225_600_000);
+/// let checkpoint = verify_checkpoint(&note, "node-7.example/audit", key.public()).unwrap();
+/// assert_eq!((checkpoint.size, checkpoint.root), (5, Hash::ZERO));
+/// ```
 pub struct CheckpointKey {
     key: SigningKey,
     origin: String,

@@ -16,7 +16,15 @@ use super::writer::Writer;
 
 /// An audit log. Clones are the same log; when the last one is dropped it is shut down.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use ironlight_hardening::audit::{AuditConfig, AuditLog, Event, EventKind, MemorySink};
+///
+/// let sink = MemorySink::default();
+/// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink.clone())]).unwrap();
+/// log.emit(Event::new(EventKind::Ban).on("192.0.2.7").with("score", 100_u32)).unwrap();
+/// assert!(log.shutdown());
+/// assert!(sink.lines().contains(r#""kind":"ban""#));
+/// ```
 #[derive(Clone)]
 pub struct AuditLog(Arc<Owner>);
 

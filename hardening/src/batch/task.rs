@@ -89,7 +89,23 @@ impl<T> Drop for Handles<T> {
 /// itself shut down before drops the task, and what was left can be had from
 /// [`take_left`](Self::take_left).
 ///
-/// The [module](super) has an example.
+/// ```
+/// use ironlight_hardening::batch::{BatchConfig, BatchProcessor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let config = BatchConfig { max_items: 2, ..BatchConfig::default() };
+/// let processor = BatchProcessor::spawn(config, |batch: Vec<u32>| async move {
+///     assert!(batch.len() <= 2);
+///     Ok::<_, std::io::Error>(())
+/// });
+/// for number in 0..3 {
+///     processor.push(number, 4).unwrap();
+/// }
+/// assert!(processor.shutdown().await);
+/// assert_eq!(processor.stats().batches, 2);
+/// # }
+/// ```
 pub struct BatchProcessor<T> {
     handles: Arc<Handles<T>>,
 }

@@ -20,7 +20,25 @@ use crate::stamp::Stamped;
 /// The services behind it see the deadline that holds. A request that comes too late is not handed
 /// on. An answer that is there when the time is over still counts. Time is counted from the stamp.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::deadline::DeadlineLayer;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let deadline = DeadlineLayer::new(timer).with_attempt_timeout(Duration::from_secs(10));
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(deadline)
+///     .layer(BareLayer)
+///     .service(service_fn(|()| core::future::pending::<Result<(), std::io::Error>>()));
+/// assert!(service.oneshot(()).await.is_err(), "after ten seconds");
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer<T> {
     timer: T,

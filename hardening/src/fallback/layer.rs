@@ -20,7 +20,27 @@ use crate::stamp::Stamped;
 /// the other answer from that and the error, at once or later ([`Answer`]); it may also give an
 /// error, the same or another.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use ironlight_hardening::fallback::{AtOnce, FallbackLayer};
+/// use ironlight_hardening::Error;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let answer = AtOnce::new(|_: Error<std::io::Error>| Ok(0));
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(FallbackLayer::new(|_: &u32| (), answer))
+///     .layer(BareLayer)
+///     .service(service_fn(async |_: u32| {
+///         Err::<u32, _>(std::io::Error::from(std::io::ErrorKind::TimedOut))
+///     }));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 0);
+/// # }
+/// ```
 pub struct FallbackLayer<K, A> {
     keep: K,
     answer: A,

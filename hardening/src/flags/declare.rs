@@ -59,7 +59,12 @@ impl fmt::Display for FlagKind {
 
 /// A declared flag: what it is called, what it is for, and what it is where nobody set it.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagKind, Setting};
+///
+/// let flag = Flag::percentage("new_parser", "The new parser, for some.", 25);
+/// assert_eq!((flag.kind(), flag.default_setting()), (FlagKind::Percentage, &Setting::percent(25)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Flag {
     name: &'static str,

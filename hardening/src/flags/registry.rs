@@ -86,7 +86,14 @@ struct Shared {
 
 /// All flags of a program and what they are set to. Clones share them.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags};
+///
+/// let flags = Flags::new(FlagSet::new([Flag::boolean("beta", "New things.", false)]).unwrap());
+/// let beta = flags.switch("beta").unwrap();
+/// flags.turn("beta", true, "operator").unwrap();
+/// assert!(beta.is_on(), "handles hear of it at once");
+/// ```
 #[derive(Clone)]
 pub struct Flags(Arc<Shared>);
 

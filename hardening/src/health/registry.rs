@@ -109,7 +109,19 @@ struct Shared {
 
 /// The checks of a program. Clones share them.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let registry = HealthRegistry::new(TokioTimer::new());
+/// let config = CheckConfig::default();
+/// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+/// registry.run_all().await;
+/// assert!(registry.is_healthy() && registry.readiness().passes());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct HealthRegistry<T> {
     timer: T,

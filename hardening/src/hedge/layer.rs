@@ -48,7 +48,29 @@ impl HedgeBudget for RetryBudget {
 /// An error of one while the other is under way waits for the other. Before there is a second one,
 /// an error is passed on: to try again is the concern of a retry.
 ///
-/// The [module](super) has an example.
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::hedge::HedgeLayer;
+/// use ironlight_hardening::retry::RetryBudget;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let after = || Duration::from_secs(1);
+/// let hedge = HedgeLayer::new(timer, after, |n: &u32| Some(*n), RetryBudget::default());
+/// let status = hedge.status().clone();
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(hedge)
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// assert_eq!(status.hedged(), 0, "the first one answered in time");
+/// # }
+/// ```
 pub struct HedgeLayer<T, D, A, B> {
     timer: T,
     delay: D,

@@ -172,7 +172,13 @@ impl core::error::Error for GuardError {}
 
 /// Decides which addresses may be connected to. Cheap to clone where little is allowed.
 ///
-/// The [module](self) has an example.
+/// ```
+/// use ironlight_hardening::net_guard::AddressGuard;
+///
+/// let guard = AddressGuard::public_only().allow("10.1.0.0/16".parse().unwrap());
+/// assert!(guard.check("10.1.2.3".parse().unwrap()).is_ok());
+/// assert!(guard.check("127.0.0.1".parse().unwrap()).is_err());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct AddressGuard {
     allowed: Vec<Network>,

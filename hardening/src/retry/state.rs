@@ -13,7 +13,17 @@ pub const KEPT_ERRORS: usize = 10;
 
 /// Why it is not tried again.
 ///
-/// See [`RetryState`] for an example.
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::ErrorClass;
+/// use ironlight_hardening::retry::{GaveUp, RetryPolicy, RetryState};
+///
+/// let policy = RetryPolicy { deadline: Some(Duration::from_secs(1)), ..RetryPolicy::AGGRESSIVE };
+/// let mut state = RetryState::new(&policy, Duration::ZERO, None);
+/// let late = state.failed(&policy, ErrorClass::Timeout, Duration::from_secs(1));
+/// assert_eq!(late, Err(GaveUp::Deadline));
+/// assert_eq!(GaveUp::Deadline.to_string(), "no time left");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GaveUp {

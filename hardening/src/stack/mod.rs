@@ -61,7 +61,24 @@ pub use optional::{Optional, OptionalFuture, OptionalLayer};
 /// What surrounds requests to one peer. Its parts are handles that can be shared: the limiter and
 /// the bulkhead with other peers, the policy's budget with all.
 ///
-/// The [module](self) has an example.
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::retry::RetryPolicy;
+/// use ironlight_hardening::stack::Outbound;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timeout = Some(Duration::from_secs(5));
+/// let retry = RetryPolicy::QUICK;
+/// let outbound = Outbound { timeout, retry, ..Outbound::new(TokioTimer::new()) };
+/// let layer = outbound.layer(|peer: &&'static str| Some(*peer), |peer: &&'static str| Some(*peer));
+/// let hangs = service_fn(|_: &str| core::future::pending::<Result<(), std::io::Error>>());
+/// assert!(layer.layer(hangs).oneshot("bob").await.is_err());
+/// assert_eq!(outbound.breaker.status(Duration::ZERO).consecutive_failures, 1);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Outbound<K, T> {
     /// The clock of all layers.
