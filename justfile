@@ -83,6 +83,21 @@ embed:
     fi
     echo "$(sort -u <<<"$tree" | wc -l) packages, none of axum, clap, libp2p"
 
+# Package ironlight-hardening, build it from the package, and check each feature alone and all together
+[script]
+package:
+    cargo package -p ironlight-hardening --allow-dirty
+    features=$(sed -n '/^\[features\]/,/^\[dependencies\]/s/^\([a-z_-]*\) = .*/\1/p' hardening/Cargo.toml)
+    for feature in "" $features; do
+        cargo check -p ironlight-hardening --no-default-features --features "$feature"
+    done
+    cargo check -p ironlight-hardening --all-features
+    if cargo tree -p ironlight-hardening --no-default-features --edges normal,build --prefix none |
+        grep -E '^(tokio|tracing|tower) v'; then
+        echo "error: the core must build without these" >&2
+        exit 1
+    fi
+
 # Compile the benches
 benches:
     cargo bench -p ironlight-benches --no-run

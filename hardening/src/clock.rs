@@ -16,12 +16,42 @@ pub(crate) const fn nanos(time: Duration) -> u64 {
 }
 
 /// Tells the time since a fixed start; it never goes back.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::Clock;
+///
+/// /// Whole seconds are enough for some.
+/// #[derive(Clone)]
+/// struct Seconds<C>(C);
+/// impl<C: Clock> Clock for Seconds<C> {
+///     fn now(&self) -> Duration {
+///         Duration::from_secs(self.0.now().as_secs())
+///     }
+/// }
+///
+/// let clock = ironlight_hardening::ManualClock::default();
+/// clock.advance(Duration::from_millis(1700));
+/// assert_eq!(Seconds(clock).now(), Duration::from_secs(1));
+/// ```
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The time since the start.
     fn now(&self) -> Duration;
 }
 
 /// A clock that can also wait.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::{Clock, Timer, TokioTimer};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// timer.sleep(Duration::from_secs(3600)).await;
+/// assert!(timer.now() >= Duration::from_secs(3600), "at once, for tokio's time is paused");
+/// # }
+/// ```
 pub trait Timer: Clock {
     /// Ends when the time has passed.
     type Sleep: Future<Output = ()> + Send;
@@ -31,6 +61,14 @@ pub trait Timer: Clock {
 }
 
 /// The operating system's monotonic clock, from when it was made.
+///
+/// ```
+/// use ironlight_hardening::{Clock, MonotonicClock};
+///
+/// let clock = MonotonicClock::new();
+/// let before = clock.now();
+/// assert!(clock.now() >= before);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MonotonicClock {
     start: Instant,
@@ -53,6 +91,14 @@ impl Default for MonotonicClock {
 impl Clock for MonotonicClock {
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+}
+
+/// Shows the same time, as long as tokio's is not paused; for threads outside of tokio.
+#[cfg(feature = "tokio")]
+impl From<TokioTimer> for MonotonicClock {
+    fn from(timer: TokioTimer) -> Self {
+        Self { start: timer.start.into_std() }
     }
 }
 
@@ -83,6 +129,8 @@ impl Clock for ManualClock {
 }
 
 /// tokio's clock and timer, from when it was made; tokio's paused time drives it.
+///
+/// See [`Timer`] for an example.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug)]
 pub struct TokioTimer {

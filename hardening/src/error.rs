@@ -7,6 +7,16 @@ use core::fmt;
 use core::time::Duration;
 
 /// What kind of failure it is, and so what may follow from it.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::ErrorClass;
+///
+/// let limited = ErrorClass::RateLimited { retry_after: Some(Duration::from_secs(3)) };
+/// assert!(limited.is_retryable() && !limited.is_failure_of_the_other());
+/// assert_eq!(limited.retry_after(), Some(Duration::from_secs(3)));
+/// assert_eq!(ErrorClass::Permanent.name(), "permanent");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// It may work another time: a broken connection, a busy server.
@@ -120,7 +130,62 @@ impl<E: Classify + ?Sized> Classify for Box<E> {
     }
 }
 
+/// An error with its class: for errors of others, which cannot [`Classify`] themselves.
+///
+/// ```
+/// use ironlight_hardening::{Classified, Classify};
+///
+/// let parsed = "seven".parse::<u32>().map_err(Classified::permanent);
+/// assert!(!parsed.unwrap_err().class().is_retryable());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classified<E> {
+    /// The error.
+    pub error: E,
+    /// What kind of failure it is.
+    pub class: ErrorClass,
+}
+
+impl<E> Classified<E> {
+    /// It may work another time.
+    pub const fn temporary(error: E) -> Self {
+        Self { error, class: ErrorClass::Temporary }
+    }
+
+    /// It will fail again.
+    pub const fn permanent(error: E) -> Self {
+        Self { error, class: ErrorClass::Permanent }
+    }
+}
+
+impl<E> Classify for Classified<E> {
+    fn class(&self) -> ErrorClass {
+        self.class
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Classified<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<E: core::error::Error> core::error::Error for Classified<E> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
 /// A refusal of ours: the request was not carried out, or nobody waited for its end.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::{Classify, ErrorClass, Rejected};
+///
+/// let rejected = Rejected::CircuitOpen { retry_after: Duration::from_secs(60) };
+/// assert_eq!(rejected.class(), ErrorClass::CircuitOpen);
+/// assert_eq!(rejected.to_string(), "the circuit breaker is open, retry after 60s");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejected {
@@ -180,6 +245,15 @@ impl fmt::Display for Rejected {
 impl core::error::Error for Rejected {}
 
 /// An error of yours, or a refusal of ours.
+///
+/// ```
+/// use ironlight_hardening::{Classify, Error, ErrorClass, Rejected};
+///
+/// let ours: Error<std::io::Error> = Rejected::Overloaded { limit: 10 }.into();
+/// assert_eq!(ours.class(), ErrorClass::Overloaded);
+/// let theirs = Error::Inner(std::io::Error::from(std::io::ErrorKind::NotFound));
+/// assert_eq!(theirs.class(), ErrorClass::Permanent);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
     /// The service's own error.

@@ -24,6 +24,7 @@ pub mod fallback;
 pub mod fault;
 #[cfg(feature = "flags")]
 pub mod flags;
+pub mod guard;
 pub mod health;
 pub mod hedge;
 pub mod lazy;
@@ -49,7 +50,8 @@ mod testing;
 #[cfg(feature = "tokio")]
 pub use clock::TokioTimer;
 pub use clock::{Clock, ManualClock, MonotonicClock, Timer};
-pub use error::{Classify, Error, ErrorClass, Rejected};
+pub use error::{Classified, Classify, Error, ErrorClass, Rejected};
+pub use guard::Guard;
 pub use net_guard::AddressGuard;
 
 /// The README's example is compiled with the documentation tests.

@@ -33,6 +33,16 @@ use crate::clock::Clock;
 use crate::error::Error;
 
 /// A request with its time.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::stamp::Stamped;
+///
+/// let second = Duration::from_secs(1);
+/// let stamped = Stamped { deadline: Some(9 * second), ..Stamped::new("tip", 2 * second) };
+/// assert_eq!(stamped.left(5 * second), Some(4 * second));
+/// assert_eq!(stamped.map(str::len).request, 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamped<R> {
     /// What is asked for.
@@ -62,6 +72,21 @@ impl<R> Stamped<R> {
 }
 
 /// Stamps requests, on the outside of the layers.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::stamp::{StampLayer, Stamped};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(ManualClock::default()).with_timeout(Duration::from_secs(9)))
+///     .service(service_fn(async |stamped: Stamped<()>| Ok::<_, ()>(stamped.deadline)));
+/// assert_eq!(service.oneshot(()).await, Ok(Some(Duration::from_secs(9))));
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StampLayer<C> {
     clock: C,
@@ -91,6 +116,8 @@ impl<S, C: Clone> Layer<S> for StampLayer<C> {
 }
 
 /// The service of [`StampLayer`].
+///
+/// The [module](self) has an example.
 #[derive(Clone, Debug)]
 pub struct Stamp<S, C> {
     inner: S,
@@ -119,6 +146,22 @@ where
 }
 
 /// Gives the service its own requests, on the inside of the layers.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::Error;
+/// use ironlight_hardening::stamp::{BareLayer, Stamped};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| if n > 0 { Ok(n) } else { Err("none") }));
+/// let asked = service.oneshot(Stamped::new(0, Duration::ZERO));
+/// assert_eq!(asked.await, Err(Error::Inner("none")));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BareLayer;
 
@@ -131,6 +174,8 @@ impl<S> Layer<S> for BareLayer {
 }
 
 /// The service of [`BareLayer`].
+///
+/// The [module](self) has an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Bare<S> {
     inner: S,

@@ -66,10 +66,11 @@ mod tests {
                 let (now, at) = end_of(dir.path());
                 if now > newest {
                     (newest, begun) = (now, begun + 1);
-                } else if now == newest && begun >= files {
-                    if at > more + if begun == 0 { length } else { 0 } {
-                        break;
-                    }
+                } else if now == newest
+                    && begun >= files
+                    && at > more + if begun == 0 { length } else { 0 }
+                {
+                    break;
                 }
                 thread::yield_now();
                 polls += 1;

@@ -16,6 +16,26 @@ use crate::stamp::Stamped;
 /// Refuses what is over the limit, which it adapts to how the services behind it answer. All of
 /// them share it. Time is counted from the stamp. A call that is dropped only frees its place, so an
 /// attempt timeout belongs behind it.
+///
+/// ```
+/// use ironlight_hardening::adaptive::{AdaptiveConfig, AdaptiveLayer, AdaptiveLimit};
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let limit = AdaptiveLimit::new(AdaptiveConfig::default());
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(AdaptiveLayer::new(limit.clone(), timer))
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// assert_eq!(limit.status().in_flight, 0);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct AdaptiveLayer<C> {
     limit: AdaptiveLimit,
@@ -38,6 +58,8 @@ impl<S, C: Clone> Layer<S> for AdaptiveLayer<C> {
 }
 
 /// The service of [`AdaptiveLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Adaptive<S, C> {
     inner: S,

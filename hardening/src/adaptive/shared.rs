@@ -63,6 +63,20 @@ impl AdaptiveLimit {
     }
 
     /// Has each new limit told. One that panics harms nothing.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::adaptive::{AdaptiveConfig, AdaptiveLimit, Ended};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let config = AdaptiveConfig { min_answers: 1, ..AdaptiveConfig::default() };
+    /// let (limit, told) = (AdaptiveLimit::new(config), Arc::new(AtomicU32::new(0)));
+    /// let to = Arc::clone(&told);
+    /// limit.on_change(move |new| to.store(new, Ordering::Relaxed));
+    /// limit.enter(Duration::ZERO).unwrap().finish(Ended::Overloaded, Duration::from_secs(1));
+    /// assert_eq!((limit.status().limit, told.load(Ordering::Relaxed)), (18, 18), "a tenth less");
+    /// ```
     pub fn on_change(&self, listener: impl Fn(u32) + Send + Sync + 'static) {
         self.shared.listeners.add(Arc::new(move |limit: &u32| listener(*limit)));
     }
@@ -73,6 +87,17 @@ impl AdaptiveLimit {
 }
 
 /// A place among those that are being done; free again when this is dropped.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::adaptive::{AdaptiveConfig, AdaptiveLimit, Ended};
+///
+/// let limit = AdaptiveLimit::new(AdaptiveConfig::default());
+/// let permit = limit.enter(Duration::ZERO).unwrap();
+/// assert_eq!(limit.status().in_flight, 1);
+/// permit.finish(Ended::Answered, Duration::from_millis(3));
+/// assert_eq!(limit.status().in_flight, 0);
+/// ```
 #[derive(Debug)]
 #[must_use = "dropped at once, it says nothing about the request"]
 pub struct AdaptivePermit {

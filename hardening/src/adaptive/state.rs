@@ -15,6 +15,8 @@ use crate::clock::nanos;
 use crate::error::ErrorClass;
 
 /// Within what the limit is sought, and how.
+///
+/// See [`AdaptiveState`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdaptiveConfig {
     /// The limit to begin with.
@@ -50,6 +52,14 @@ impl Default for AdaptiveConfig {
 }
 
 /// How a request ended, as far as the limit cares.
+///
+/// ```
+/// use ironlight_hardening::ErrorClass;
+/// use ironlight_hardening::adaptive::Ended;
+///
+/// assert_eq!(Ended::from(ErrorClass::Timeout), Ended::Overloaded);
+/// assert_eq!(Ended::from(ErrorClass::Permanent), Ended::Otherwise);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
     /// With an answer; how long it took matters.
@@ -73,6 +83,8 @@ impl From<ErrorClass> for Ended {
 }
 
 /// What can be said about a limit.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdaptiveStatus {

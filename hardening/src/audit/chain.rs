@@ -17,6 +17,15 @@ use super::tree::Frontier;
 pub const MAX_TRACES: usize = 4_096;
 
 /// The end of a log: all that is needed to write the next record, or to judge it.
+///
+/// ```
+/// use ironlight_hardening::audit::{Chain, Event, EventKind};
+///
+/// let (mut chain, mut log) = (Chain::new(), Vec::new());
+/// let hash = chain.append(1_767_225_600_000, &Event::new(EventKind::Start), &mut log);
+/// assert_eq!((chain.size(), chain.head()), (1, hash));
+/// assert!(log.ends_with(b"}\n"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     head: Hash,

@@ -31,6 +31,8 @@ use super::hash::Hash;
 pub const MAX_NOTE: usize = 4_096;
 
 /// How long a log was and what stood in it; signed, or read from a note whose signature is right.
+///
+/// See [`verify_checkpoints`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Which log; one line, without spaces or `+`.
@@ -46,6 +48,8 @@ pub struct Checkpoint {
 }
 
 /// The public half of a key.
+///
+/// See [`verify_checkpoints`] for an example.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(pub [u8; 32]);
 
@@ -56,6 +60,8 @@ impl fmt::Debug for PublicKey {
 }
 
 /// Why a note is not a checkpoint of this log.
+///
+/// See [`verify_checkpoints`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -83,6 +89,15 @@ impl fmt::Display for CheckpointError {
 impl core::error::Error for CheckpointError {}
 
 /// Signs checkpoints.
+///
+/// ```
+/// use ironlight_hardening::audit::{CheckpointKey, Hash, verify_checkpoint};
+///
+/// let mut key = CheckpointKey::new([7; 32], "node-7.example/audit");
+/// let note = key.sign(5, Hash::ZERO, 1_767_225_600_000);
+/// let checkpoint = verify_checkpoint(&note, "node-7.example/audit", key.public()).unwrap();
+/// assert_eq!((checkpoint.size, checkpoint.root), (5, Hash::ZERO));
+/// ```
 pub struct CheckpointKey {
     key: SigningKey,
     origin: String,
@@ -200,6 +215,19 @@ pub fn verify_checkpoint(
 /// keys evolve, each names the key of the next. The same key may sign twice, when there was no time
 /// to forget it between.
 ///
+/// ```
+/// use ironlight_hardening::audit::{
+///     CheckpointError, CheckpointKey, Hash, split_notes, verify_checkpoints,
+/// };
+///
+/// let mut key = CheckpointKey::new([7; 32], "node-7.example/audit").evolving();
+/// let public = key.public();
+/// let file = key.sign(1, Hash::ZERO, 0) + &key.sign(5, Hash::ZERO, 1);
+/// let verified = |origin| verify_checkpoints(split_notes(&file), origin, public);
+/// assert_eq!(verified("node-7.example/audit").unwrap()[1].size, 5);
+/// assert_eq!(verified("node-8.example/audit").unwrap_err(), (0, CheckpointError::OtherOrigin));
+/// ```
+///
 /// # Errors
 /// The index of the first note that is wrong, and why.
 pub fn verify_checkpoints<'a>(
@@ -227,6 +255,8 @@ pub fn verify_checkpoints<'a>(
 
 /// The single notes of a file that has one after the other; what follows the last whole one is left
 /// out.
+///
+/// See [`verify_checkpoints`] for an example.
 pub fn split_notes(mut file: &str) -> impl Iterator<Item = &str> {
     core::iter::from_fn(move || {
         let signature = file.find("\n\u{2014} ")? + 1;

@@ -12,6 +12,8 @@ use super::queue::QueueConfig;
 use crate::retry::BackoffConfig;
 
 /// When checkpoints are signed, and with which key.
+///
+/// The [module](super) has an example.
 pub struct CheckpointConfig {
     /// Signs them.
     pub key: CheckpointKey,
@@ -54,6 +56,8 @@ impl fmt::Debug for CheckpointConfig {
 }
 
 /// How a log is kept.
+///
+/// The [module](super) has an example.
 pub struct AuditConfig {
     /// The log's name, which stands in its segments.
     pub name: String,

@@ -4,6 +4,8 @@ use core::fmt;
 use std::io;
 
 /// What is wrong with a record.
+///
+/// See [`detect_tampering`](super::detect_tampering) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Damage {
@@ -67,6 +69,8 @@ impl fmt::Display for Damage {
 }
 
 /// The first record that is wrong.
+///
+/// See [`detect_tampering`](super::detect_tampering) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tampering {
     /// Its index in the log; all before it are right.
@@ -84,6 +88,8 @@ impl fmt::Display for Tampering {
 impl core::error::Error for Tampering {}
 
 /// Why a log was not found right.
+///
+/// See [`verify_chain`](super::verify_chain) for an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum VerifyError {

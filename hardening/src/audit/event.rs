@@ -18,6 +18,14 @@ pub(super) const CUT_NOTE: usize = 32;
 const LEFT_OUT: &str = "left_out";
 
 /// What belongs together: 16 bytes, as in a W3C trace context; shown in hexadecimal.
+///
+/// ```
+/// use ironlight_hardening::audit::TraceId;
+///
+/// let trace = TraceId::from_hex(b"000102030405060708090a0b0c0d0e0f").unwrap();
+/// assert_eq!(trace.to_string(), "000102030405060708090a0b0c0d0e0f");
+/// assert_eq!(TraceId::from_hex(b"0001"), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId(pub [u8; 16]);
 
@@ -46,6 +54,14 @@ impl fmt::Debug for TraceId {
 }
 
 /// A value that an event carries.
+///
+/// ```
+/// use ironlight_hardening::audit::{Event, EventKind, Value};
+///
+/// let event = Event::new(EventKind::Ban).with("score", 100_u32).with("forever", true);
+/// assert_eq!(event.value("score"), Some(&Value::Number(100)));
+/// assert_eq!(event.value("forever"), Some(&Value::Flag(true)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Text, at most [`MAX_TEXT`] bytes and the note of a cut.

@@ -5,6 +5,14 @@ use core::fmt;
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 value; shown as 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use ironlight_hardening::audit::Hash;
+///
+/// let hash = Hash::of(&[b"in ", b"parts"]);
+/// assert_eq!(hash, Hash::of(&[b"in parts"]));
+/// assert_eq!(Hash::from_hex(hash.to_string().as_bytes()), Some(hash));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hash(pub [u8; 32]);
 

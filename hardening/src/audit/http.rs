@@ -7,6 +7,20 @@ use super::sink::{Sink, SinkError};
 use super::verify::Verifier;
 
 /// Posts a body to one address; bring the HTTP client that your program has.
+///
+/// ```
+/// use ironlight_hardening::audit::{HttpPost, HttpSink, Sink};
+///
+/// /// A client of yours, with a time-out; this one only counts.
+/// struct Client(usize);
+/// impl HttpPost for Client {
+///     fn post(&mut self, lines: &[u8]) -> std::io::Result<u16> {
+///         self.0 += lines.len();
+///         Ok(204)
+///     }
+/// }
+/// assert_eq!(HttpSink::new("collector", Client(0)).name(), "collector");
+/// ```
 pub trait HttpPost: Send {
     /// Posts lines of JSON (`application/x-ndjson`) and returns the status of the answer. It should
     /// give up after some seconds: until then nothing else is written.

@@ -6,6 +6,14 @@ use std::borrow::Cow;
 pub const MAX_KEY: usize = 32;
 
 /// What happened.
+///
+/// ```
+/// use ironlight_hardening::audit::EventKind;
+///
+/// assert_eq!(EventKind::FlagFlip.name(), "flag_flip");
+/// assert_eq!(EventKind::from_name("ban"), Some(EventKind::Ban));
+/// assert!(EventKind::Ban.is_reserved() && !EventKind::other("login").is_reserved());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -44,10 +52,14 @@ pub enum EventKind {
 }
 
 /// The name of a kind that is not listed: lower-case letters, digits and `_`.
+///
+/// See [`EventKind`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KindName(Cow<'static, str>);
 
 /// What the log says of itself.
+///
+/// See [`EventKind`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogKind {

@@ -15,6 +15,16 @@ use super::sink::{Sink, SinkError};
 use super::writer::Writer;
 
 /// An audit log. Clones are the same log; when the last one is dropped it is shut down.
+///
+/// ```
+/// use ironlight_hardening::audit::{AuditConfig, AuditLog, Event, EventKind, MemorySink};
+///
+/// let sink = MemorySink::default();
+/// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink.clone())]).unwrap();
+/// log.emit(Event::new(EventKind::Ban).on("192.0.2.7").with("score", 100_u32)).unwrap();
+/// assert!(log.shutdown());
+/// assert!(sink.lines().contains(r#""kind":"ban""#));
+/// ```
 #[derive(Clone)]
 pub struct AuditLog(Arc<Owner>);
 
@@ -95,6 +105,16 @@ impl AuditLog {
     }
 
     /// As [`AuditLog::emit`], for an event of another time, in milliseconds since 1970.
+    ///
+    /// ```
+    /// use ironlight_hardening::audit::{AuditConfig, AuditLog, Event, EventKind, MemorySink};
+    ///
+    /// let sink = MemorySink::default();
+    /// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink.clone())]).unwrap();
+    /// log.emit_at(1_767_225_600_000, Event::new(EventKind::Start)).unwrap();
+    /// log.shutdown();
+    /// assert!(sink.lines().contains(r#""at":1767225600000,"kind":"start""#));
+    /// ```
     ///
     /// # Errors
     /// As [`AuditLog::emit`].

@@ -19,6 +19,8 @@ use super::shared::Shared;
 const WAITING: usize = 8;
 
 /// An event that was written.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Its index in the log.

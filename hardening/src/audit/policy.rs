@@ -6,6 +6,8 @@ use super::event::{Event, Value};
 use super::kind::{EventKind, plain_name};
 
 /// What a policy says of an event.
+///
+/// See [`Policy`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Write it, as it is now.
@@ -16,6 +18,17 @@ pub enum Verdict {
 }
 
 /// Judges events in the writer's thread. It should take under 10 us.
+///
+/// ```
+/// use ironlight_hardening::audit::{Event, EventKind, Policy, Verdict};
+///
+/// let policy = |event: &mut Event| match event.subject() {
+///     "" => Verdict::Refuse("nobody"),
+///     _ => Verdict::Write,
+/// };
+/// assert_eq!(policy.judge(&mut Event::new(EventKind::Ban)), Verdict::Refuse("nobody"));
+/// assert_eq!(policy.judge(&mut Event::new(EventKind::Ban).on("192.0.2.7")), Verdict::Write);
+/// ```
 pub trait Policy: Send + Sync {
     /// Judges an event, and may change it: to take a secret out, say.
     fn judge(&self, event: &mut Event) -> Verdict;

@@ -12,6 +12,14 @@ use std::collections::VecDeque;
 use super::event::Event;
 
 /// How much may wait to be written.
+///
+/// ```
+/// use ironlight_hardening::audit::{AuditConfig, QueueConfig};
+///
+/// let queue = QueueConfig { capacity: 1_000, ..QueueConfig::default() };
+/// let config = AuditConfig { queue, ..AuditConfig::default() };
+/// assert_eq!(config.queue.capacity, 1_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
     /// So many events.

@@ -64,6 +64,8 @@ const BEFORE_HASH: &[u8] = b",\"hash\":\"";
 const AFTER_HASH: &[u8] = b"\"}";
 
 /// A record of a log: an event with its place.
+///
+/// See [`verify_event`] for an example.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// Its index in the log.

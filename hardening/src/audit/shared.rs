@@ -10,6 +10,18 @@ use super::hash::Hash;
 use super::queue::{Entry, Queue, QueueConfig};
 
 /// Why an event was not taken. It was counted.
+///
+/// ```
+/// use ironlight_hardening::audit::{
+///     AuditConfig, AuditLog, Event, EventKind, MemorySink, NotTaken,
+/// };
+///
+/// let sink = MemorySink::default();
+/// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink)]).unwrap();
+/// assert!(log.shutdown());
+/// assert_eq!(log.emit(Event::new(EventKind::Ban)), Err(NotTaken::Closed));
+/// assert_eq!(log.status().lost, 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotTaken {
@@ -31,6 +43,8 @@ impl fmt::Display for NotTaken {
 impl core::error::Error for NotTaken {}
 
 /// How a log stands.
+///
+/// See [`NotTaken`] for an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditStatus {
     /// Records written, also those of the log itself, but not those that begin a segment.

@@ -11,6 +11,13 @@ use super::verify::Verifier;
 use crate::error::{Classify, ErrorClass};
 
 /// Why a sink did not take what it was given.
+///
+/// ```
+/// use ironlight_hardening::audit::SinkError;
+/// use ironlight_hardening::{Classify, ErrorClass};
+///
+/// assert_eq!(SinkError::Refused { status: 403 }.class(), ErrorClass::Permanent);
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SinkError {
@@ -77,6 +84,29 @@ impl core::error::Error for SinkError {
 }
 
 /// Takes a log, from the writer's own thread: it may block, and the emitters do not notice.
+///
+/// ```
+/// use ironlight_hardening::audit::{Chain, Sink, SinkError};
+///
+/// /// Writes each line to the standard error, and keeps nothing.
+/// struct Console;
+/// impl Sink for Console {
+///     fn name(&self) -> &str {
+///         "console"
+///     }
+///     fn open(&mut self) -> Result<Chain, SinkError> {
+///         Ok(Chain::new())
+///     }
+///     fn write(&mut self, lines: &[u8]) -> Result<(), SinkError> {
+///         eprint!("{}", String::from_utf8_lossy(lines));
+///         Ok(())
+///     }
+///     fn flush(&mut self) -> Result<(), SinkError> {
+///         Ok(())
+///     }
+/// }
+/// assert_eq!(Console.open().unwrap().size(), 0);
+/// ```
 pub trait Sink: Send {
     /// A name for reports.
     fn name(&self) -> &str;

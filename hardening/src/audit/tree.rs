@@ -7,18 +7,43 @@
 use super::hash::Hash;
 
 /// The hash of a leaf: `SHA-256(0x00 || data)`.
+///
+/// ```
+/// use ironlight_hardening::audit::{Tree, leaf_hash, node_hash};
+///
+/// let mut tree = Tree::default();
+/// tree.push(b"one");
+/// tree.push(b"two");
+/// let root = node_hash(&leaf_hash(b"one"), &leaf_hash(b"two"));
+/// assert_eq!(tree.root_at(2), Some(root));
+/// ```
 #[must_use]
 pub fn leaf_hash(data: &[u8]) -> Hash {
     Hash::of(&[&[0], data])
 }
 
 /// The hash of an inner node: `SHA-256(0x01 || left || right)`.
+///
+/// See [`leaf_hash`] for an example.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash::of(&[&[1], &left.0, &right.0])
 }
 
 /// The roots of a growing tree's perfect subtrees: enough to add leaves and to know the root.
+///
+/// ```
+/// use ironlight_hardening::audit::{Frontier, Tree};
+///
+/// let (mut frontier, mut tree) = (Frontier::default(), Tree::default());
+/// for leaf in [b"one".as_slice(), b"two", b"three"] {
+///     frontier.push(leaf);
+///     tree.push(leaf);
+/// }
+/// assert_eq!(Some(frontier.root()), tree.root_at(3));
+/// let kept = Frontier::from_roots(frontier.size(), frontier.roots().to_vec()).unwrap();
+/// assert_eq!(kept.root(), frontier.root());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
@@ -198,6 +223,18 @@ const fn split(count: u64) -> u64 {
 
 /// Whether `data` is leaf `index` of the tree with `size` leaves and that root (RFC 9162, section
 /// 2.1.3.2, which gives the same proofs as RFC 6962).
+///
+/// ```
+/// use ironlight_hardening::audit::{Tree, verify_inclusion};
+///
+/// let mut tree = Tree::default();
+/// for leaf in [b"one".as_slice(), b"two", b"three"] {
+///     tree.push(leaf);
+/// }
+/// let (root, path) = (tree.root_at(3).unwrap(), tree.inclusion_proof(1, 3).unwrap());
+/// assert!(verify_inclusion(b"two", 1, 3, &path, root));
+/// assert!(!verify_inclusion(b"four", 1, 3, &path, root));
+/// ```
 #[must_use]
 pub fn verify_inclusion(data: &[u8], index: u64, size: u64, path: &[Hash], root: Hash) -> bool {
     if index >= size {
@@ -225,6 +262,19 @@ pub fn verify_inclusion(data: &[u8], index: u64, size: u64, path: &[Hash], root:
 
 /// Whether the later tree (size and root) begins with the earlier one (RFC 9162, section 2.1.4.2).
 /// Every tree begins with the empty one.
+///
+/// ```
+/// use ironlight_hardening::audit::{Hash, Tree, verify_consistency};
+///
+/// let mut tree = Tree::default();
+/// for leaf in [b"one".as_slice(), b"two", b"three"] {
+///     tree.push(leaf);
+/// }
+/// let at = |size| (size, tree.root_at(size).unwrap());
+/// let path = tree.consistency_proof(2, 3).unwrap();
+/// assert!(verify_consistency(at(2), at(3), &path));
+/// assert!(!verify_consistency((2, Hash::ZERO), at(3), &path), "another history");
+/// ```
 #[must_use]
 pub fn verify_consistency(earlier: (u64, Hash), later: (u64, Hash), path: &[Hash]) -> bool {
     let ((size, earlier_root), (later_size, later_root)) = (earlier, later);

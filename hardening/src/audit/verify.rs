@@ -15,6 +15,8 @@ use super::hash::Hash;
 use super::record::{MAX_LINE, Record, verify_event};
 
 /// What was found in a log.
+///
+/// See [`detect_tampering`] for an example.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The index of the first record that is there: 0, unless older segments were taken away.
@@ -31,6 +33,18 @@ pub struct Report {
 }
 
 /// Judges records one by one.
+///
+/// ```
+/// use ironlight_hardening::audit::{Chain, Event, EventKind, Verifier};
+///
+/// let (mut chain, mut line) = (Chain::new(), Vec::new());
+/// chain.append(1_767_225_600_000, &Event::new(EventKind::Start), &mut line);
+/// let mut verifier = Verifier::new();
+/// let record = verifier.feed(line.trim_ascii_end()).unwrap();
+/// assert_eq!(record.event.kind(), &EventKind::Start);
+/// assert!(verifier.finish().is_ok());
+/// assert_eq!(verifier.chain().head(), chain.head());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
     chain: Chain,
@@ -50,6 +64,21 @@ impl Verifier {
 
     /// The same, compared with checkpoints of this log. Their signatures have been verified: that
     /// is how a [`Checkpoint`] is read.
+    ///
+    /// ```
+    /// use ironlight_hardening::audit::{
+    ///     Chain, CheckpointKey, Damage, Event, EventKind, Verifier, verify_checkpoint,
+    /// };
+    ///
+    /// let (mut chain, mut log) = (Chain::new(), Vec::new());
+    /// chain.append(1_767_225_600_000, &Event::new(EventKind::Start), &mut log);
+    /// let mut key = CheckpointKey::new([7; 32], "node-7");
+    /// let note = key.sign(chain.size(), chain.root(), 1_767_225_600_000);
+    /// let checkpoint = verify_checkpoint(&note, "node-7", key.public()).unwrap();
+    /// let mut verifier = Verifier::new().with_checkpoints(&[checkpoint]);
+    /// // All of the log was taken away:
+    /// assert_eq!(verifier.finish().unwrap_err().what, Damage::Cut { size: 1 });
+    /// ```
     #[must_use]
     pub fn with_checkpoints(mut self, checkpoints: &[Checkpoint]) -> Self {
         self.expected.extend(checkpoints.iter().map(|made| (made.size, made.root)));
@@ -207,6 +236,16 @@ pub fn detect_tampering(log: impl BufRead, checkpoints: &[Checkpoint]) -> io::Re
 
 /// The same as [`detect_tampering`], for those who want nothing but a right log.
 ///
+/// ```
+/// use ironlight_hardening::audit::{Chain, Event, EventKind, VerifyError, verify_chain};
+///
+/// let (mut chain, mut log) = (Chain::new(), Vec::new());
+/// chain.append(1_767_225_600_000, &Event::new(EventKind::Ban), &mut log);
+/// assert_eq!(verify_chain(&log[..], &[]).unwrap().size, 1);
+/// log[10] ^= 1;
+/// assert!(matches!(verify_chain(&log[..], &[]), Err(VerifyError::Tampered(_))));
+/// ```
+///
 /// # Errors
 /// [`VerifyError::Tampered`] for a log that is wrong, [`VerifyError::Io`] from the reader.
 pub fn verify_chain(log: impl BufRead, checkpoints: &[Checkpoint]) -> Result<Report, VerifyError> {
@@ -215,6 +254,8 @@ pub fn verify_chain(log: impl BufRead, checkpoints: &[Checkpoint]) -> Result<Rep
 }
 
 /// What was found of a trace.
+///
+/// See [`verify_trace`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceReport {
     /// Its records.
@@ -228,6 +269,16 @@ pub struct TraceReport {
 
 /// Verifies one trace, from a log or from nothing but the lines that belong to it; other records
 /// are skipped. The index of damage is the one after the last record that could be read.
+///
+/// ```
+/// use ironlight_hardening::audit::{Chain, Event, EventKind, TraceId, verify_trace};
+///
+/// let (mut chain, mut log, trace) = (Chain::new(), Vec::new(), TraceId([7; 16]));
+/// for event in [Event::new(EventKind::Start), Event::new(EventKind::Ban).in_trace(trace)] {
+///     chain.append(1_767_225_600_000, &event, &mut log);
+/// }
+/// assert_eq!(verify_trace(&log[..], trace).unwrap().records, 1);
+/// ```
 ///
 /// # Errors
 /// [`VerifyError::Tampered`] if a line is wrong in itself, or a record does not continue the trace;

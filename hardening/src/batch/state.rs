@@ -5,6 +5,17 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 /// The size of batches follows how long they take.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::batch::{Adaptive, BatchConfig, Batcher};
+///
+/// let adaptive = Some(Adaptive { min_items: 1, target: Duration::from_millis(10) });
+/// let mut batcher = Batcher::<u32>::new(BatchConfig { adaptive, ..BatchConfig::default() });
+/// let before = batcher.stats().batch_size;
+/// batcher.done(before, Duration::from_secs(1), true);
+/// assert!(batcher.stats().batch_size <= before, "that took too long");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adaptive {
     /// No smaller than this; also where it begins. 0 counts as 1.
@@ -15,6 +26,22 @@ pub struct Adaptive {
 }
 
 /// When it is time for a batch, and how much may wait.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::batch::{BatchConfig, Batcher, PushError, Reason};
+///
+/// let config = BatchConfig { max_items: 2, queue_items: 3, ..BatchConfig::default() };
+/// let mut batcher = Batcher::new(config);
+/// for item in ["one", "two", "three"] {
+///     batcher.push(item, 5, Duration::ZERO).unwrap();
+/// }
+/// let refused = batcher.push("four", 5, Duration::ZERO).unwrap_err();
+/// assert_eq!(refused, PushError::Full("four"));
+/// let batch = batcher.take(Duration::ZERO).unwrap();
+/// assert_eq!((batch.items, batch.reason), (vec!["one", "two"], Reason::Items));
+/// assert_eq!(batcher.stats().refused, 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchConfig {
     /// So many items are a full batch. 0 counts as 1.
@@ -46,6 +73,8 @@ impl Default for BatchConfig {
 }
 
 /// Why it was not taken into the queue; the item is given back.
+///
+/// See [`BatchConfig`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushError<T> {
     /// There is no room now.
@@ -78,6 +107,8 @@ impl<T> fmt::Display for PushError<T> {
 impl<T: fmt::Debug> core::error::Error for PushError<T> {}
 
 /// Why it was time.
+///
+/// See [`BatchConfig`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Enough items.
@@ -91,6 +122,8 @@ pub enum Reason {
 }
 
 /// What is done together.
+///
+/// See [`BatchConfig`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch<T> {
     /// The items, the oldest first; never empty.
@@ -104,6 +137,8 @@ pub struct Batch<T> {
 }
 
 /// What went through.
+///
+/// See [`BatchConfig`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchStats {
     /// Items that wait now.
@@ -263,6 +298,20 @@ impl<T> Batcher<T> {
     }
 
     /// Nothing more is taken, and what waits has to go.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::batch::{BatchConfig, Batcher, PushError, Reason};
+    ///
+    /// let mut batcher = Batcher::new(BatchConfig::default());
+    /// batcher.push("one", 3, Duration::ZERO).unwrap();
+    /// assert_eq!(batcher.ready(Duration::ZERO), None);
+    /// batcher.close();
+    /// assert_eq!(batcher.ready(Duration::ZERO), Some(Reason::Flush), "what was accepted still leaves");
+    /// let refused = batcher.push("two", 3, Duration::ZERO).unwrap_err();
+    /// assert_eq!(refused, PushError::Closed("two"));
+    /// assert_eq!(refused.into_item(), "two");
+    /// ```
     pub fn close(&mut self) {
         self.closed = true;
     }

@@ -15,6 +15,8 @@ use crate::clock::{Clock, TokioTimer};
 use crate::monitor::isolated;
 
 /// How a batch went.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchDone {
     /// Items in it.
@@ -86,6 +88,24 @@ impl<T> Drop for Handles<T> {
 /// what is left, and ends; to wait for that, call [`shutdown`](Self::shutdown). A runtime that is
 /// itself shut down before drops the task, and what was left can be had from
 /// [`take_left`](Self::take_left).
+///
+/// ```
+/// use ironlight_hardening::batch::{BatchConfig, BatchProcessor};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let config = BatchConfig { max_items: 2, ..BatchConfig::default() };
+/// let processor = BatchProcessor::spawn(config, |batch: Vec<u32>| async move {
+///     assert!(batch.len() <= 2);
+///     Ok::<_, std::io::Error>(())
+/// });
+/// for number in 0..3 {
+///     processor.push(number, 4).unwrap();
+/// }
+/// assert!(processor.shutdown().await);
+/// assert_eq!(processor.stats().batches, 2);
+/// # }
+/// ```
 pub struct BatchProcessor<T> {
     handles: Arc<Handles<T>>,
 }
@@ -177,6 +197,22 @@ impl<T> BatchProcessor<T> {
 
     /// Waits until all that was pushed so far has been done; whether it has, which it has not where
     /// the runtime dropped the task.
+    ///
+    /// ```
+    /// use ironlight_hardening::batch::{BatchConfig, BatchProcessor};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let processor = BatchProcessor::spawn(BatchConfig::default(), |_: Vec<u32>| async {
+    ///     Ok::<_, std::io::Error>(())
+    /// });
+    /// processor.on_batch(|done| assert!(done.well));
+    /// processor.push_wait(7, 4).await.unwrap();
+    /// assert!(processor.flush().await, "it was too few to go by itself");
+    /// assert_eq!(processor.stats().batches, 1);
+    /// assert!(processor.shutdown().await);
+    /// # }
+    /// ```
     pub async fn flush(&self) -> bool {
         let pushed = {
             let mut state = self.shared().state();

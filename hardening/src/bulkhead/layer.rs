@@ -21,6 +21,27 @@ use crate::stamp::Stamped;
 /// The layer is ready whenever the service is: with a bulkhead that made callers wait before they
 /// hand their request over, that wait would have no bounds. The service that was asked whether it
 /// is ready waits with the request, so each clone of it should be able to be ready at once.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::bulkhead::{Bulkhead, BulkheadLayer, BulkheadLimits};
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let full = Bulkhead::new(BulkheadLimits { concurrent: 0, queue: 1 });
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(BulkheadLayer::new(full.clone(), Duration::from_secs(1), timer))
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert!(service.oneshot(1).await.is_err(), "after a second");
+/// assert_eq!(full.status().refused, 1);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct BulkheadLayer<T> {
     bulkhead: Bulkhead,
@@ -44,6 +65,8 @@ impl<S, T: Clone> Layer<S> for BulkheadLayer<T> {
 }
 
 /// The service of [`BulkheadLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Bulkheaded<S, T> {
     inner: S,

@@ -31,6 +31,8 @@ pub struct Bulkhead {
 }
 
 /// What can be said about a bulkhead.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BulkheadStatus {
@@ -70,6 +72,15 @@ impl Bulkhead {
     }
 
     /// Other limits from now on. Nobody is thrown out, neither of the queue.
+    ///
+    /// ```
+    /// use ironlight_hardening::bulkhead::{Bulkhead, BulkheadLimits};
+    ///
+    /// let bulkhead = Bulkhead::new(BulkheadLimits { concurrent: 0, queue: 0 });
+    /// assert!(bulkhead.try_enter().is_err());
+    /// bulkhead.set_limits(BulkheadLimits { concurrent: 1, queue: 0 });
+    /// assert!(bulkhead.try_enter().is_ok());
+    /// ```
     pub fn set_limits(&self, limits: BulkheadLimits) {
         self.update(|state| state.set_limits(limits));
     }
@@ -102,7 +113,15 @@ impl Bulkhead {
     }
 }
 
+impl From<BulkheadLimits> for Bulkhead {
+    fn from(limits: BulkheadLimits) -> Self {
+        Self::new(limits)
+    }
+}
+
 /// A place inside; free again when this is dropped.
+///
+/// See [`Bulkhead`] for an example.
 #[derive(Debug)]
 #[must_use = "dropped at once, the place is free again"]
 pub struct Place {
@@ -117,6 +136,8 @@ impl Drop for Place {
 
 /// The future of [`Bulkhead::enter`]. It takes its turn when it is polled first; dropped, it gives
 /// its turn to the next.
+///
+/// See [`Bulkhead`] for an example.
 #[derive(Debug)]
 pub struct Enter {
     bulkhead: Bulkhead,

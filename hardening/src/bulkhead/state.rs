@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many may be inside, and how many may wait.
+///
+/// See [`BulkheadState`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BulkheadLimits {
     /// So many at once.
@@ -17,6 +19,8 @@ pub struct BulkheadLimits {
 }
 
 /// What becomes of one who wants to go in.
+///
+/// See [`BulkheadState`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// It is inside.
@@ -28,6 +32,8 @@ pub enum Entry {
 }
 
 /// The number of one who waits.
+///
+/// See [`BulkheadState`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 

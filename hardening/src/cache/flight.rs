@@ -202,6 +202,8 @@ impl<K: Hash + Eq, F: Future> SingleFlight<K, F> {
 }
 
 /// The future of [`SingleFlight::run`]. When the last that waits is dropped, so is the work.
+///
+/// See [`SingleFlight`] for an example.
 #[must_use = "futures do nothing unless polled"]
 pub struct Joined<K: Hash + Eq, F: Future, M> {
     flights: Arc<Flights<K, F>>,

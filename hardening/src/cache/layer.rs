@@ -16,6 +16,27 @@ use super::ttl::TtlConfig;
 use crate::stamp::Stamped;
 
 /// Whether a response is kept.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::cache::{CachePolicy, Keep};
+///
+/// /// Heights, by the block that they are asked for.
+/// #[derive(Clone)]
+/// struct Heights;
+/// impl CachePolicy<String> for Heights {
+///     type Key = String;
+///     type Response = u32;
+///     fn key(&self, block: &String) -> Option<String> {
+///         (block != "tip").then(|| block.clone())
+///     }
+///     fn keep(&self, height: &u32) -> Keep {
+///         if *height > 0 { Keep::Full } else { Keep::For(Duration::from_secs(1)) }
+///     }
+/// }
+/// assert_eq!(Heights.key(&"tip".into()), None);
+/// assert_eq!(Heights.keep(&7), Keep::Full);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// For [`TtlConfig::ttl`].
@@ -27,6 +48,8 @@ pub enum Keep {
 }
 
 /// What may be cached, and under which key.
+///
+/// See [`Keep`] and [`CacheLayer`] for examples.
 pub trait CachePolicy<R>: Clone + Send + 'static {
     /// What tells requests with different answers apart. It should be bounded in size.
     type Key: Hash + Eq + Clone + Send + 'static;
@@ -117,6 +140,8 @@ impl<S, R, P: CachePolicy<R>, E> Layer<S> for CacheLayer<R, P, E> {
 }
 
 /// The service of [`CacheLayer`].
+///
+/// See [`CacheLayer`] for an example.
 pub struct Cached<S, R, P: CachePolicy<R>, E> {
     inner: S,
     layer: CacheLayer<R, P, E>,

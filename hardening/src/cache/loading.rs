@@ -21,6 +21,19 @@ type Load<V, E> = Pin<Box<dyn Future<Output = Result<Option<V>, E>> + Send>>;
 ///
 /// What was being loaded when something was invalidated is given to those who waited for it, but
 /// not put in; whoever asks after the invalidation gets what was loaded after it.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::cache::{LoadingCache, TtlConfig};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let names = LoadingCache::<u32, String, String>::new(TtlConfig::default());
+/// let none = names.get(1, Duration::ZERO, || async { Ok(None) }).await;
+/// assert_eq!(none, Ok(None), "that there is none is remembered too");
+/// assert_eq!(names.cache().stats().len, 1);
+/// # }
+/// ```
 pub struct LoadingCache<K: Hash + Eq, V, E> {
     cache: SharedTtlCache<K, V>,
     /// By key and epoch: what began before an invalidation is not joined after it.

@@ -82,6 +82,18 @@ impl<K: Hash + Eq, V> LruCache<K, V> {
     }
 
     /// Takes out every entry whose key says yes, and says how many. Looks at all keys.
+    ///
+    /// ```
+    /// use ironlight_hardening::cache::LruCache;
+    ///
+    /// let mut cache = LruCache::new(10);
+    /// for number in 0..10 {
+    ///     cache.insert(number, number * number);
+    /// }
+    /// assert_eq!(cache.invalidate_where(|number| number % 2 == 0), 5);
+    /// assert_eq!(cache.invalidate(&3), Some(9));
+    /// assert_eq!((cache.len(), cache.clear(), cache.is_empty()), (4, 4, true));
+    /// ```
     pub fn invalidate_where(&mut self, mut gone: impl FnMut(&K) -> bool) -> usize {
         let before = self.entries.len();
         self.entries.retain(|key, _| !gone(key));

@@ -1,6 +1,17 @@
 //! What a cache did.
 
 /// The figures of a cache. The counters start with the cache and never go back.
+///
+/// ```
+/// use ironlight_hardening::cache::LruCache;
+///
+/// let mut cache = LruCache::new(2);
+/// cache.insert("one", 1);
+/// assert_eq!(cache.get("one"), Some(&1));
+/// assert_eq!(cache.get("two"), None);
+/// let stats = cache.stats();
+/// assert_eq!((stats.hits, stats.misses, stats.hit_rate()), (1, 1, 0.5));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStats {
     /// Entries now, expired ones that are still there too.

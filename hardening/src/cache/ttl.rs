@@ -10,6 +10,19 @@ use crate::chance::Chance;
 use crate::clock::nanos;
 
 /// How long entries last.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::cache::{Lookup, TtlCache, TtlConfig};
+///
+/// let (ttl, zero) = (Duration::from_secs(10), Duration::ZERO);
+/// let config = TtlConfig { ttl, jitter: 0, stale: Duration::from_secs(5), ..TtlConfig::default() };
+/// let mut cache = TtlCache::new(config);
+/// cache.insert("tip", 7, zero);
+/// assert_eq!(cache.get("tip", zero), Lookup::Fresh(&7));
+/// assert_eq!(cache.get("tip", ttl), Lookup::Stale { value: &7, renew: true });
+/// assert_eq!(cache.get("tip", 2 * ttl), Lookup::Missing);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TtlConfig {
     /// The most entries; 0 counts as 1.
@@ -47,6 +60,8 @@ impl Default for TtlConfig {
 }
 
 /// What a lookup found.
+///
+/// See [`TtlConfig`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<V> {
     /// A value.
@@ -234,6 +249,19 @@ impl<K: Hash + Eq, V> TtlCache<K, V> {
     }
 
     /// Puts a value in that lasts so long at most instead of [`TtlConfig::ttl`].
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::cache::{Lookup, TtlCache, TtlConfig};
+    ///
+    /// let (second, now) = (Duration::from_secs(1), Duration::ZERO);
+    /// let config = TtlConfig { jitter: 0, stale: Duration::ZERO, ..TtlConfig::default() };
+    /// let mut cache = TtlCache::new(config);
+    /// cache.insert_for("tip", 7, second, now);
+    /// assert_eq!(cache.peek("tip", now), Lookup::Fresh(&7));
+    /// assert_eq!(cache.peek("tip", second), Lookup::Missing);
+    /// assert_eq!((cache.remove_expired(second), cache.is_empty()), (1, true));
+    /// ```
     pub fn insert_for(&mut self, key: K, value: V, ttl: Duration, now: Duration) -> Option<K> {
         self.put(key, Some(value), ttl, self.config.stale, now)
     }
@@ -282,6 +310,19 @@ impl<K: Hash + Eq, V> TtlCache<K, V> {
     }
 
     /// Takes out every entry whose key says yes, and says how many. Looks at all keys.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::cache::{TtlCache, TtlConfig};
+    ///
+    /// let mut cache = TtlCache::new(TtlConfig::default());
+    /// for height in 0..10 {
+    ///     cache.insert(height, "block", Duration::ZERO);
+    /// }
+    /// assert_eq!(cache.invalidate_where(|height| *height >= 7), 3, "a reorg");
+    /// assert!(cache.invalidate(&0));
+    /// assert_eq!(cache.clear(), 6);
+    /// ```
     pub fn invalidate_where(&mut self, gone: impl FnMut(&K) -> bool) -> usize {
         self.epoch += 1;
         self.lru.invalidate_where(gone)

@@ -14,6 +14,7 @@ use super::config::BreakerConfig;
 use super::state::{BreakerState, Pass, Worth};
 use super::status::{BreakerStatus, CircuitState, Outcome, Transition};
 use super::word::{CLEAN, CLOSED, Word};
+use crate::chance::fresh_seed;
 use crate::clock::Clock;
 use crate::clock::nanos;
 use crate::error::{Classify, Rejected};
@@ -87,6 +88,16 @@ impl CircuitBreaker {
 
     /// The same, with a permit that can go anywhere.
     ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::circuit_breaker::{BreakerConfig, CircuitBreaker, Outcome};
+    ///
+    /// let breaker = CircuitBreaker::new(BreakerConfig::default(), 1);
+    /// let permit = breaker.permit_owned(Duration::ZERO).unwrap();
+    /// std::thread::spawn(move || permit.finish(Outcome::Failure, Duration::ZERO)).join().unwrap();
+    /// assert_eq!(breaker.status(Duration::ZERO).consecutive_failures, 1);
+    /// ```
+    ///
     /// # Errors
     /// [`Rejected::CircuitOpen`].
     pub fn permit_owned(&self, now: Duration) -> Result<Permit<Self>, Rejected> {
@@ -128,6 +139,18 @@ impl CircuitBreaker {
     }
 
     /// Opens it until [`reset`](Self::reset).
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::circuit_breaker::{BreakerConfig, CircuitBreaker};
+    ///
+    /// let breaker = CircuitBreaker::new(BreakerConfig::default(), 1);
+    /// breaker.isolate(Duration::ZERO);
+    /// let a_day_later = Duration::from_secs(86_400);
+    /// assert!(breaker.refuses(a_day_later).is_some());
+    /// breaker.reset(a_day_later);
+    /// assert!(breaker.is_closed());
+    /// ```
     pub fn isolate(&self, now: Duration) {
         self.update(|state| state.isolate(now));
     }
@@ -221,8 +244,17 @@ impl CircuitBreaker {
     }
 }
 
+/// With a seed that nobody chose.
+impl From<BreakerConfig> for CircuitBreaker {
+    fn from(config: BreakerConfig) -> Self {
+        Self::new(config, fresh_seed())
+    }
+}
+
 /// Leave to make one call. Dropped without a result it counts for nothing, and a probe's place is
 /// free again.
+///
+/// See [`CircuitBreaker`] for an example.
 #[derive(Debug)]
 #[must_use = "dropped at once, it says nothing about the call"]
 pub struct Permit<B: Borrow<CircuitBreaker>> {

@@ -40,6 +40,21 @@ pub struct BreakerConfig {
 }
 
 /// When calls are too slow.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::circuit_breaker::{
+///     BreakerConfig, CircuitBreaker, CircuitState, Outcome, SlowCalls,
+/// };
+///
+/// let second = Duration::from_secs(1);
+/// let slow_calls = Some(SlowCalls { from: second, percent: 50 });
+/// let breaker = CircuitBreaker::new(BreakerConfig { slow_calls, ..Default::default() }, 1);
+/// for _ in 0..10 {
+///     breaker.permit(Duration::ZERO).unwrap().finish(Outcome::Success, 2 * second);
+/// }
+/// assert_eq!(breaker.state(), CircuitState::Open);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowCalls {
     /// A call that takes so long is slow.

@@ -20,6 +20,26 @@ use crate::stamp::Stamped;
 ///
 /// A call that is dropped counts for nothing. So that a service that hangs is seen to fail, a
 /// [`DeadlineLayer`](crate::deadline::DeadlineLayer) with an attempt timeout belongs behind it.
+///
+/// ```
+/// use ironlight_hardening::circuit_breaker::{BreakerConfig, BreakerLayer, CircuitBreaker};
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let breaker = CircuitBreaker::new(BreakerConfig::default(), 1);
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(BreakerLayer::new(breaker.clone(), timer))
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// assert!(breaker.is_closed());
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct BreakerLayer<C> {
     breaker: CircuitBreaker,
@@ -43,6 +63,8 @@ impl<S, C: Clone> Layer<S> for BreakerLayer<C> {
 }
 
 /// The service of [`BreakerLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Debug)]
 pub struct Breaker<S, C> {
     inner: S,

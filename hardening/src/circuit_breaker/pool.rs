@@ -63,6 +63,8 @@ struct Breakers<K> {
 }
 
 /// What happened to keys, in all.
+///
+/// See [`BreakerPool`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
     /// Breakers that made room for another.

@@ -16,6 +16,8 @@ use crate::chance::Chance;
 use crate::clock::nanos;
 
 /// A call that was let through: what [`BreakerState::record`] wants back.
+///
+/// See [`BreakerState`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
     pub(super) generation: u64,

@@ -6,6 +6,8 @@ use super::window::Tally;
 use crate::error::ErrorClass;
 
 /// Whether calls go through.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CircuitState {
     /// All calls go through.
@@ -17,6 +19,14 @@ pub enum CircuitState {
 }
 
 /// How a call ended, as far as the breaker cares.
+///
+/// ```
+/// use ironlight_hardening::ErrorClass;
+/// use ironlight_hardening::circuit_breaker::Outcome;
+///
+/// assert_eq!(Outcome::from(ErrorClass::Timeout), Outcome::Failure);
+/// assert_eq!(Outcome::from(ErrorClass::Permanent), Outcome::Ignored);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The other side did what was asked.
@@ -35,6 +45,8 @@ impl From<ErrorClass> for Outcome {
 }
 
 /// Why the state changed.
+///
+/// See [`Transition`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -57,6 +69,19 @@ pub enum Cause {
 }
 
 /// A change of state.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::circuit_breaker::{BreakerConfig, Cause, CircuitBreaker, CircuitState};
+/// use std::sync::{Arc, Mutex};
+///
+/// let (breaker, heard) = (CircuitBreaker::new(BreakerConfig::default(), 1), Arc::default());
+/// let list: Arc<Mutex<Vec<_>>> = Arc::clone(&heard);
+/// breaker.on_transition(move |change| list.lock().unwrap().push((change.to, change.cause)));
+/// breaker.isolate(Duration::ZERO);
+/// assert_eq!(*heard.lock().unwrap(), [(CircuitState::Open, Cause::Manual)]);
+/// assert!(breaker.status(Duration::ZERO).isolated);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The state before.
@@ -73,6 +98,8 @@ pub struct Transition {
 }
 
 /// What can be said about a breaker.
+///
+/// See [`Transition`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BreakerStatus {

@@ -10,6 +10,8 @@ use core::time::Duration;
 use crate::clock::nanos;
 
 /// What a breaker looks back on.
+///
+/// See [`BreakerConfig`](super::BreakerConfig) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// The last so many calls; a byte of memory each. None counts as one.
@@ -25,6 +27,18 @@ pub enum Window {
 }
 
 /// How calls went.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::circuit_breaker::{BreakerConfig, CircuitBreaker, Outcome};
+///
+/// let breaker = CircuitBreaker::new(BreakerConfig::default(), 1);
+/// for outcome in [Outcome::Success, Outcome::Failure, Outcome::Ignored] {
+///     breaker.permit(Duration::ZERO).unwrap().finish(outcome, Duration::ZERO);
+/// }
+/// let tally = breaker.status(Duration::ZERO).window;
+/// assert_eq!((tally.calls, tally.failures), (2, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// All calls that count.

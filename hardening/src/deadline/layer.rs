@@ -19,6 +19,26 @@ use crate::stamp::Stamped;
 ///
 /// The services behind it see the deadline that holds. A request that comes too late is not handed
 /// on. An answer that is there when the time is over still counts. Time is counted from the stamp.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::deadline::DeadlineLayer;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let deadline = DeadlineLayer::new(timer).with_attempt_timeout(Duration::from_secs(10));
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(deadline)
+///     .layer(BareLayer)
+///     .service(service_fn(|()| core::future::pending::<Result<(), std::io::Error>>()));
+/// assert!(service.oneshot(()).await.is_err(), "after ten seconds");
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer<T> {
     timer: T,
@@ -27,6 +47,8 @@ pub struct DeadlineLayer<T> {
 }
 
 /// How many requests were given up; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct DeadlineStatus {
     counts: Arc<Counts>,
@@ -59,9 +81,36 @@ impl<T: Timer> DeadlineLayer<T> {
     }
 
     /// No attempt takes longer than this either.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::deadline::DeadlineLayer;
+    /// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+    /// use ironlight_hardening::TokioTimer;
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let timer = TokioTimer::new();
+    /// let deadline = DeadlineLayer::new(timer).with_attempt_timeout(Duration::from_secs(10));
+    /// let status = deadline.status().clone();
+    /// let service = ServiceBuilder::new()
+    ///     .layer(StampLayer::new(timer))
+    ///     .layer(deadline)
+    ///     .layer(BareLayer)
+    ///     .service(service_fn(|()| core::future::pending::<Result<(), std::io::Error>>()));
+    /// assert!(service.oneshot(()).await.is_err());
+    /// assert_eq!((status.given_up(), status.unbegun()), (1, 0));
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_attempt_timeout(self, timeout: Duration) -> Self {
         Self { attempt_timeout: Some(timeout), ..self }
+    }
+
+    /// Counts where others of the same guard count.
+    pub(crate) fn with_status(self, status: DeadlineStatus) -> Self {
+        Self { status, ..self }
     }
 
     /// How many requests were given up.
@@ -80,6 +129,8 @@ impl<S, T: Clone> Layer<S> for DeadlineLayer<T> {
 }
 
 /// The service of [`DeadlineLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Deadline<S, T> {
     inner: S,

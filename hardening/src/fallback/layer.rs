@@ -10,14 +10,37 @@ use std::sync::Arc;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::answer::Answer;
 use crate::error::{Classify, ErrorClass};
 use crate::stamp::Stamped;
 
 /// Gives another answer for errors of chosen classes.
 ///
 /// `keep` takes from the request what the answer needs, before the service gets it. `answer` makes
-/// the other answer from that and the error, at once or later; it may also give an error, the same
-/// or another.
+/// the other answer from that and the error, at once or later ([`Answer`]); it may also give an
+/// error, the same or another.
+///
+/// ```
+/// use ironlight_hardening::fallback::{AtOnce, FallbackLayer};
+/// use ironlight_hardening::Error;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let answer = AtOnce::new(|_: Error<std::io::Error>| Ok(0));
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(FallbackLayer::new(|_: &u32| (), answer))
+///     .layer(BareLayer)
+///     .service(service_fn(async |_: u32| {
+///         Err::<u32, _>(std::io::Error::from(std::io::ErrorKind::TimedOut))
+///     }));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 0);
+/// # }
+/// ```
 pub struct FallbackLayer<K, A> {
     keep: K,
     answer: A,
@@ -26,6 +49,8 @@ pub struct FallbackLayer<K, A> {
 }
 
 /// How often the other answer was asked for; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct FallbackStatus(Arc<AtomicU64>);
 
@@ -44,9 +69,36 @@ impl<K, A> FallbackLayer<K, A> {
     }
 
     /// For errors of these classes.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::fallback::{AtOnce, FallbackLayer};
+    /// use ironlight_hardening::stamp::{BareLayer, Stamped};
+    /// use ironlight_hardening::{Error, ErrorClass};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let layer = FallbackLayer::new(|(): &()| (), AtOnce::new(|_: Error<std::io::Error>| Ok(0)))
+    ///     .for_classes(|class| class == ErrorClass::Timeout);
+    /// let status = layer.status().clone();
+    /// let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    /// let service = ServiceBuilder::new()
+    ///     .layer(layer)
+    ///     .layer(BareLayer)
+    ///     .service(service_fn(async |()| Err::<u32, _>(denied())));
+    /// assert!(service.oneshot(Stamped::new((), Duration::ZERO)).await.is_err());
+    /// assert_eq!(status.used(), 0);
+    /// # }
+    /// ```
     #[must_use]
     pub fn for_classes(self, chosen: fn(ErrorClass) -> bool) -> Self {
         Self { chosen, ..self }
+    }
+
+    /// Counts where others of the same guard count.
+    pub(crate) fn with_status(self, status: FallbackStatus) -> Self {
+        Self { status, ..self }
     }
 
     /// How often the other answer was asked for.
@@ -83,23 +135,24 @@ impl<S, K: Clone, A: Clone> Layer<S> for FallbackLayer<K, A> {
 
 /// The service of [`FallbackLayer`]. It covers what the call answers; an error on becoming ready
 /// is passed on, as there is no request yet.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Fallback<S, K, A> {
     inner: S,
     layer: FallbackLayer<K, A>,
 }
 
-impl<S, K, A, R, Kept, F> Service<Stamped<R>> for Fallback<S, K, A>
+impl<S, K, A, R, Kept> Service<Stamped<R>> for Fallback<S, K, A>
 where
     S: Service<Stamped<R>>,
     S::Error: Classify,
     K: Fn(&R) -> Kept,
-    A: Fn(Kept, S::Error) -> F + Clone,
-    F: Future<Output = Result<S::Response, S::Error>>,
+    A: Answer<Kept, S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = FallbackFuture<S::Future, F, A, Kept>;
+    type Future = FallbackFuture<S::Future, A::Future, A, Kept>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -141,7 +194,7 @@ impl<I, F, A, K, T, E> Future for FallbackFuture<I, F, A, K>
 where
     I: Future<Output = Result<T, E>>,
     F: Future<Output = Result<T, E>>,
-    A: Fn(K, E) -> F,
+    A: Answer<K, T, E, Future = F>,
     E: Classify,
 {
     type Output = Result<T, E>;
@@ -160,7 +213,7 @@ where
                 return Poll::Ready(Err(error));
             };
             this.status.0.fetch_add(1, Ordering::Relaxed);
-            this.other.set(Some(answer(kept, error)));
+            this.other.set(Some(answer.answer(kept, error)));
         }
     }
 }

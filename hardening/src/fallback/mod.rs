@@ -28,8 +28,10 @@
 //!
 //! What an attacker can grow: nothing.
 
+mod answer;
 mod layer;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Answer, AtOnce, NoAnswer};
 pub use layer::{Fallback, FallbackFuture, FallbackLayer, FallbackStatus};

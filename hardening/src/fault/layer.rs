@@ -58,6 +58,28 @@ impl Faults {
 }
 
 /// Makes a share of the requests fail or take longer. Those that fail do not reach the service.
+///
+/// ```
+/// use ironlight_hardening::fault::{FaultConfig, FaultLayer, Faults};
+/// use ironlight_hardening::Error;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let faults = Faults::new(FaultConfig { error_share: 1.0, ..FaultConfig::default() }, 7);
+/// let broken = || Error::Inner(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(FaultLayer::new(faults.clone(), timer, broken))
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert!(service.oneshot(1).await.is_err());
+/// assert_eq!(faults.status().errors, 1);
+/// # }
+/// ```
 pub struct FaultLayer<T, M> {
     faults: Faults,
     timer: T,
@@ -93,6 +115,8 @@ impl<S, T: Clone, M: Clone> Layer<S> for FaultLayer<T, M> {
 }
 
 /// The service of [`FaultLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct FaultInjector<S, T, M> {
     inner: S,

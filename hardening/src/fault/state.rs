@@ -7,6 +7,8 @@ use core::time::Duration;
 use crate::chance::Chance;
 
 /// What share of the requests suffers.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FaultConfig {
     /// This share fails without having been carried out, from 0 to 1.
@@ -20,6 +22,13 @@ pub struct FaultConfig {
 }
 
 /// What happens to a request.
+///
+/// ```
+/// use ironlight_hardening::fault::{Fault, FaultConfig, FaultState};
+///
+/// let always = FaultConfig { error_share: 1.0, ..FaultConfig::default() };
+/// assert_eq!(FaultState::new(always, 7).draw(), Fault { delay: None, fails: true });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fault {
     /// It takes so much longer.
@@ -29,6 +38,8 @@ pub struct Fault {
 }
 
 /// What happened, in all.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultStatus {
     /// All requests.

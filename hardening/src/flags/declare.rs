@@ -6,6 +6,14 @@ use super::setting::{Rule, Serve, Setting, Variant};
 use super::{FlagError, MAX_FLAGS, MAX_NAME_BYTES, MAX_PARTS, MAX_SETTING_BYTES, codec};
 
 /// What a flag can be set to.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagKind};
+///
+/// let flag = Flag::boolean("compact", "Shorter answers.", false);
+/// assert_eq!(flag.kind(), FlagKind::Boolean);
+/// assert!(flag.kind().is_switch() && !FlagKind::Config.is_switch());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FlagKind {
     /// On or off for all, on as declared; goes off even where that cannot be saved.
@@ -50,6 +58,13 @@ impl fmt::Display for FlagKind {
 }
 
 /// A declared flag: what it is called, what it is for, and what it is where nobody set it.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagKind, Setting};
+///
+/// let flag = Flag::percentage("new_parser", "The new parser, for some.", 25);
+/// assert_eq!((flag.kind(), flag.default_setting()), (FlagKind::Percentage, &Setting::percent(25)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Flag {
     name: &'static str,
@@ -182,6 +197,14 @@ impl Serve {
 }
 
 /// All flags of a program.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet};
+///
+/// let set = FlagSet::new([Flag::kill_switch("serving", "Answers to clients.")]).unwrap();
+/// assert_eq!(set.iter().map(Flag::name).collect::<Vec<_>>(), ["serving"]);
+/// assert!(FlagSet::new([Flag::config("Not a name", "", "")]).is_err());
+/// ```
 #[derive(Clone, Debug)]
 pub struct FlagSet(pub(super) Vec<Flag>);
 

@@ -7,6 +7,15 @@ use super::{FlagKind, MAX_FLAGS, MAX_LISTENERS, MAX_NAME_BYTES, MAX_SETTING_BYTE
 use crate::error::{Classify, ErrorClass};
 
 /// Why a flag was not found, or is not set.
+///
+/// ```
+/// use ironlight_hardening::flags::{FlagError, FlagSet, Flags};
+/// use ironlight_hardening::{Classify, ErrorClass};
+///
+/// let error = Flags::new(FlagSet::new([]).unwrap()).switch("serving").unwrap_err();
+/// assert!(matches!(error, FlagError::Unknown { .. }));
+/// assert_eq!(error.class(), ErrorClass::Permanent);
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FlagError {

@@ -51,6 +51,8 @@ fn plain_share(setting: &Setting) -> u32 {
 
 /// Whether something is on: a kill switch, a boolean flag or a percentage. Cheap to clone; it
 /// follows every flip.
+///
+/// The [module](super) has an example.
 #[derive(Clone)]
 pub struct Switch(pub(super) Arc<Slot>);
 
@@ -75,6 +77,18 @@ impl Switch {
 }
 
 /// Which of several ways to go. Cheap to clone; it follows every flip.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags, Setting, Target};
+///
+/// let colours = Flag::variants("colour", "Of the button.", &[("red", 1), ("blue", 0)]);
+/// let flags = Flags::new(FlagSet::new([colours]).unwrap());
+/// let colour = flags.choice("colour").unwrap();
+/// assert_eq!(colour.variant_for(&Target::new("alice")), "red");
+/// let blue = Setting::variants(&[("red", 0), ("blue", 1)]);
+/// flags.set("colour", blue, "operator").unwrap();
+/// assert_eq!(colour.variant_for(&Target::new("alice")), "blue");
+/// ```
 #[derive(Clone)]
 pub struct Choice(pub(super) Arc<Slot>);
 
@@ -93,6 +107,17 @@ impl Choice {
 }
 
 /// A text that can be changed. Cheap to clone; it follows every flip.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags, Setting};
+///
+/// let greeting = Flag::config("greeting", "Said first.", "hello");
+/// let flags = Flags::new(FlagSet::new([greeting]).unwrap());
+/// let config = flags.config("greeting").unwrap();
+/// assert_eq!(&*config.text(), "hello");
+/// flags.set("greeting", Setting::text("good day"), "operator").unwrap();
+/// assert_eq!(&*config.text(), "good day");
+/// ```
 #[derive(Clone)]
 pub struct Config(pub(super) Arc<Slot>);
 

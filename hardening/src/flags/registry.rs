@@ -16,6 +16,19 @@ use super::{FlagError, MAX_FLAGS, MAX_LISTENERS};
 const MAX_BY: usize = 128;
 
 /// A flag was set to something else.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags, Flip};
+/// use std::sync::{Arc, Mutex};
+///
+/// let serving = Flag::kill_switch("serving", "Answers to clients.");
+/// let (flags, heard) = (Flags::new(FlagSet::new([serving]).unwrap()), Arc::default());
+/// let list: Arc<Mutex<Vec<_>>> = Arc::clone(&heard);
+/// let listener = move |flip: &Flip| list.lock().unwrap().push((flip.name, flip.by.clone()));
+/// flags.on_flip(Arc::new(listener)).unwrap();
+/// flags.turn("serving", false, "operator").unwrap();
+/// assert_eq!(*heard.lock().unwrap(), [("serving", "operator".into())]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flip {
     /// Flips are numbered from 1. Two that happen at once may be told in either order.
@@ -36,6 +49,16 @@ pub struct Flip {
 pub type FlipListener = Arc<dyn Fn(&Flip) + Send + Sync>;
 
 /// A flag and how it is set.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags, Setting};
+///
+/// let serving = Flag::kill_switch("serving", "Answers to clients.");
+/// let flags = Flags::new(FlagSet::new([serving]).unwrap());
+/// flags.turn("serving", false, "operator").unwrap();
+/// let status = flags.status("serving").unwrap();
+/// assert_eq!((status.flag.name(), &*status.setting), ("serving", &Setting::switch(false)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct FlagStatus {
     /// As it is declared.
@@ -62,6 +85,15 @@ struct Shared {
 }
 
 /// All flags of a program and what they are set to. Clones share them.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags};
+///
+/// let flags = Flags::new(FlagSet::new([Flag::boolean("beta", "New things.", false)]).unwrap());
+/// let beta = flags.switch("beta").unwrap();
+/// flags.turn("beta", true, "operator").unwrap();
+/// assert!(beta.is_on(), "handles hear of it at once");
+/// ```
 #[derive(Clone)]
 pub struct Flags(Arc<Shared>);
 
@@ -200,6 +232,15 @@ impl Flags {
 
     /// Sets a flag to what it is declared as.
     ///
+    /// ```
+    /// use ironlight_hardening::flags::{Flag, FlagSet, Flags};
+    ///
+    /// let flags = Flags::new(FlagSet::new([Flag::boolean("beta", "New things.", false)]).unwrap());
+    /// flags.turn("beta", true, "operator").unwrap();
+    /// assert!(flags.reset("beta", "operator").unwrap());
+    /// assert!(!flags.switch("beta").unwrap().is_on(), "as declared");
+    /// ```
+    ///
     /// # Errors
     /// As [`set`](Self::set).
     pub fn reset(&self, name: &str, by: &str) -> Result<bool, FlagError> {
@@ -260,6 +301,19 @@ impl Flags {
 
     /// Takes over what the store holds now, where something else than this changed it; gives the
     /// number of flips. It may block, as the store does.
+    ///
+    /// ```
+    /// use ironlight_hardening::flags::{Flag, FlagSet, Flags, MemoryFlagStore};
+    /// use std::sync::Arc;
+    ///
+    /// let set = || FlagSet::new([Flag::kill_switch("serving", "Answers to clients.")]).unwrap();
+    /// let store = Arc::new(MemoryFlagStore::default());
+    /// let (here, elsewhere) = (Flags::open(set(), store.clone()), Flags::open(set(), store));
+    /// let (here, elsewhere) = (here.unwrap(), elsewhere.unwrap());
+    /// elsewhere.turn("serving", false, "operator").unwrap();
+    /// assert_eq!(here.reload("store").unwrap(), 1);
+    /// assert!(!here.switch("serving").unwrap().is_on());
+    /// ```
     ///
     /// # Errors
     /// [`FlagError::NotLoaded`] and [`FlagError::Unreadable`]; nothing has changed then.

@@ -37,6 +37,13 @@ impl<'a> Target<'a> {
 }
 
 /// A share of all targets, in parts of 10,000.
+///
+/// ```
+/// use ironlight_hardening::flags::Share;
+///
+/// assert_eq!(Share::percent(25), Share::of_10_000(2_500));
+/// assert_eq!(Share::ALL.parts(), 10_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u16);
 
@@ -64,6 +71,13 @@ impl Share {
 }
 
 /// One of several ways, and how often it is taken: its weight of the sum of all.
+///
+/// ```
+/// use ironlight_hardening::flags::{Serve, Setting, Variant};
+///
+/// let red = Variant { name: "red".into(), weight: 1 };
+/// assert_eq!(Setting::variants(&[("red", 1)]), Setting::all(Serve::Variants(vec![red])));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// Its name; the flag's declaration has it.
@@ -73,6 +87,8 @@ pub struct Variant {
 }
 
 /// What a flag gives.
+///
+/// See [`Rule`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serve {
     /// On or off: kill switches, boolean flags and percentages.
@@ -86,6 +102,8 @@ pub enum Serve {
 }
 
 /// How an attribute is compared with the values of a condition.
+///
+/// See [`Rule`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Test {
     /// It is one of them.
@@ -99,6 +117,8 @@ pub enum Test {
 }
 
 /// What a rule asks of a target.
+///
+/// See [`Rule`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The attribute's name; `key` for the target's key.
@@ -110,6 +130,25 @@ pub struct Condition {
 }
 
 /// Gives something of its own to targets that meet all its conditions.
+///
+/// ```
+/// use ironlight_hardening::flags::{
+///     Condition, Flag, FlagSet, Flags, Rule, Serve, Setting, Target, Test,
+/// };
+///
+/// let flags = Flags::new(FlagSet::new([Flag::boolean("beta", "New things.", false)]).unwrap());
+/// let ours = Condition {
+///     attribute: "mail".into(),
+///     test: Test::EndsWith,
+///     values: vec!["@example.com".into()],
+/// };
+/// let rules = vec![Rule { conditions: vec![ours], serve: Serve::Switch(true) }];
+/// let setting = Setting { rules, otherwise: Serve::Switch(false) };
+/// flags.set("beta", setting, "operator").unwrap();
+/// let alice = Target { key: "alice", attributes: &[("mail", "alice@example.com")] };
+/// let beta = flags.switch("beta").unwrap();
+/// assert!(beta.is_on_for(&alice) && !beta.is_on_for(&Target::new("bob")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// All have to be met; without any, everybody meets them.

@@ -9,6 +9,18 @@ pub type StoreFailure = Box<dyn Error + Send + Sync>;
 /// Keeps settings over restarts. Both calls may block; they are made by
 /// [`Flags::open`](super::Flags::open), [`set`](super::Flags::set), [`turn`](super::Flags::turn),
 /// [`reset`](super::Flags::reset) and [`reload`](super::Flags::reload), one at a time.
+///
+/// ```
+/// use ironlight_hardening::flags::{Flag, FlagSet, Flags, MemoryFlagStore};
+/// use std::sync::Arc;
+///
+/// let set = || FlagSet::new([Flag::kill_switch("serving", "Answers to clients.")]).unwrap();
+/// let store = Arc::new(MemoryFlagStore::default());
+/// let flags = Flags::open(set(), store.clone()).unwrap();
+/// flags.turn("serving", false, "operator").unwrap();
+/// let after_a_restart = Flags::open(set(), store).unwrap();
+/// assert!(!after_a_restart.switch("serving").unwrap().is_on());
+/// ```
 pub trait FlagStore: Send + Sync {
     /// What was saved last; none where nothing was.
     ///
@@ -25,6 +37,8 @@ pub trait FlagStore: Send + Sync {
 }
 
 /// A store in memory.
+///
+/// See [`FlagStore`] for an example.
 #[derive(Debug, Default)]
 pub struct MemoryFlagStore(Mutex<Option<Vec<u8>>>);
 

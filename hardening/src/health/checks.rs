@@ -14,6 +14,22 @@ use crate::clock::{Clock, nanos};
 pub type CheckFuture = Pin<Box<dyn Future<Output = Observation> + Send>>;
 
 /// Something that can be asked again and again.
+///
+/// ```
+/// use ironlight_hardening::health::{Check, CheckFuture, CheckStatus, Observation};
+///
+/// struct Peers(u32);
+/// impl Check for Peers {
+///     fn check(&self) -> CheckFuture {
+///         let seen = if self.0 > 0 { Observation::pass() } else { Observation::fail("none") };
+///         Box::pin(core::future::ready(seen.with_value(self.0.into(), "peers")))
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(Peers(0).check().await.status, CheckStatus::Fail);
+/// # }
+/// ```
 pub trait Check: Send + Sync + 'static {
     /// Looks once. It is dropped when it takes too long.
     fn check(&self) -> CheckFuture;
@@ -26,6 +42,8 @@ impl<C: Check> Check for Arc<C> {
 }
 
 /// Asks a closure: see [`from_fn`].
+///
+/// See [`from_fn`] for an example.
 #[derive(Clone, Copy)]
 pub struct FromFn<F>(F);
 
@@ -63,6 +81,8 @@ where
 }
 
 /// Asks something that takes time: see [`ping`].
+///
+/// See [`ping`] for an example.
 #[derive(Clone, Copy)]
 pub struct Ping<F>(F);
 
@@ -73,6 +93,16 @@ impl<F> fmt::Debug for Ping<F> {
 }
 
 /// Waits for the answer of a future, made anew for each run.
+///
+/// ```
+/// use ironlight_hardening::health::{Check, CheckStatus, ping};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let check = ping(async || Err::<(), _>("no answer"));
+/// assert_eq!(check.check().await.status, CheckStatus::Fail);
+/// # }
+/// ```
 pub const fn ping<F, W, O>(ask: F) -> Ping<F>
 where
     F: Fn() -> W + Send + Sync + 'static,
@@ -95,11 +125,24 @@ where
 }
 
 /// Whether somebody accepts connections there: see [`tcp_connect`].
+///
+/// See [`tcp_connect`] for an example.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug)]
 pub struct TcpConnect(std::net::SocketAddr);
 
 /// Connects, and closes at once. An address and not a name: resolving is another thing to check.
+///
+/// ```
+/// use ironlight_hardening::health::{Check, CheckStatus, tcp_connect};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// let check = tcp_connect(listener.local_addr().unwrap());
+/// assert_eq!(check.check().await.status, CheckStatus::Pass);
+/// # }
+/// ```
 #[cfg(feature = "tokio")]
 #[must_use]
 pub const fn tcp_connect(address: std::net::SocketAddr) -> TcpConnect {

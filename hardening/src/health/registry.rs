@@ -18,6 +18,18 @@ use crate::monitor::{Finding, isolated};
 pub const MOST_CHECKS: usize = 256;
 
 /// Why a check was not registered.
+///
+/// ```
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, RegisterError, from_fn};
+///
+/// let registry = HealthRegistry::new(TokioTimer::new());
+/// let register = || {
+///     registry.register("store", Probe::Liveness, CheckConfig::default(), from_fn(|| true))
+/// };
+/// register().unwrap();
+/// assert_eq!(register().unwrap_err(), RegisterError::NameTaken);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -39,6 +51,23 @@ impl fmt::Display for RegisterError {
 impl core::error::Error for RegisterError {}
 
 /// A check whose status is another now.
+///
+/// ```
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+/// use std::sync::{Arc, Mutex};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (registry, heard) = (HealthRegistry::new(TokioTimer::new()), Arc::default());
+/// let list: Arc<Mutex<Vec<_>>> = Arc::clone(&heard);
+/// registry.on_change(move |change| list.lock().unwrap().push(change.to.name()));
+/// let config = CheckConfig::default();
+/// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+/// registry.run_all().await;
+/// assert_eq!(*heard.lock().unwrap(), ["pass"]);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StatusChange<'a> {
     /// Its name.
@@ -79,6 +108,20 @@ struct Shared {
 }
 
 /// The checks of a program. Clones share them.
+///
+/// ```
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let registry = HealthRegistry::new(TokioTimer::new());
+/// let config = CheckConfig::default();
+/// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+/// registry.run_all().await;
+/// assert!(registry.is_healthy() && registry.readiness().passes());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct HealthRegistry<T> {
     timer: T,
@@ -160,6 +203,24 @@ impl<T: Timer> HealthRegistry<T> {
     }
 
     /// Runs what is due, at the same time.
+    ///
+    /// ```
+    /// use ironlight_hardening::TokioTimer;
+    /// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let (registry, config) = (HealthRegistry::new(TokioTimer::new()), CheckConfig::default());
+    /// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+    /// registry.run_due().await;
+    /// registry.run_due().await;
+    /// assert_eq!(registry.get_status("store").unwrap().runs, 1, "again after its interval");
+    /// tokio::time::advance(2 * config.interval).await;
+    /// registry.run_due().await;
+    /// assert_eq!(registry.get_all()[0].runs, 2);
+    /// assert!(registry.is_healthy() && registry.remove("store"));
+    /// # }
+    /// ```
     pub async fn run_due(&self) {
         let now = self.timer.now();
         let mut due = self.entries();
@@ -224,6 +285,25 @@ impl<T: Timer> HealthRegistry<T> {
     }
 
     /// For `HealthDashboard::with_findings`.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::TokioTimer;
+    /// use ironlight_hardening::health::{CheckConfig, HealthRegistry, Probe, from_fn};
+    /// use ironlight_hardening::monitor::{HealthDashboard, PerformanceStats};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let registry = HealthRegistry::new(TokioTimer::new());
+    /// let config = CheckConfig::default();
+    /// registry.register("store", Probe::Liveness, config, from_fn(|| true)).unwrap();
+    /// registry.run_all().await;
+    /// let checks = registry.clone();
+    /// let dashboard = HealthDashboard::new(PerformanceStats::default())
+    ///     .with_findings(move |_| checks.findings());
+    /// assert_eq!(dashboard.report(Duration::ZERO).findings[0].name, "store");
+    /// # }
+    /// ```
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         self.get_all().into_iter().map(CheckReport::finding).collect()

@@ -6,6 +6,8 @@ use super::state::{CheckState, CheckStatus, Probe};
 use crate::monitor::{Finding, HealthStatus};
 
 /// A check as it was when asked for.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
     /// Its name.
@@ -56,6 +58,8 @@ impl CheckReport {
 }
 
 /// Several checks as they were when asked for.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthReport {
     /// What was asked: whether to restart, or whether to send work.

@@ -7,6 +7,8 @@ use core::time::Duration;
 pub const LONGEST_OUTPUT: usize = 256;
 
 /// What a failed check means.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// Only a restart helps. Checks of this kind should look at this process alone: else one lost
@@ -17,6 +19,8 @@ pub enum Probe {
 }
 
 /// How often a check runs, and when it has failed.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckConfig {
     /// From the start of one run to the start of the next.
@@ -40,6 +44,13 @@ impl Default for CheckConfig {
 
 impl CheckConfig {
     /// Every 10 seconds, for development.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::health::CheckConfig;
+    ///
+    /// assert_eq!(CheckConfig::development().interval, Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub fn development() -> Self {
         Self { interval: Duration::from_secs(10), ..Self::default() }
@@ -47,6 +58,13 @@ impl CheckConfig {
 }
 
 /// How a check is, seen over its last runs. The order is from good to bad.
+///
+/// ```
+/// use ironlight_hardening::health::{CheckStatus, Observation};
+///
+/// assert_eq!(Observation::from(Ok::<(), &str>(())).status, CheckStatus::Pass);
+/// assert_eq!(Observation::warn("slow").status.name(), "warn");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckStatus {
     /// All well.
@@ -72,6 +90,13 @@ impl CheckStatus {
 }
 
 /// What one run of a check saw.
+///
+/// ```
+/// use ironlight_hardening::health::Observation;
+///
+/// let seen = Observation::fail("no peers").with_value(0, "peers");
+/// assert_eq!((seen.output.as_str(), seen.value), ("no peers", Some((0, "peers"))));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// [`CheckStatus::Pending`] counts as a failure here.

@@ -16,6 +16,16 @@ use crate::stamp::Stamped;
 
 /// What second requests are charged to: the same budget as retries, best (who makes the requests
 /// fills it, as the retry layer does). Closures are one too.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::hedge::HedgeBudget;
+/// use ironlight_hardening::retry::RetryBudget;
+///
+/// let budget = RetryBudget::new(20, 1);
+/// assert!(budget.take(Duration::ZERO));
+/// assert!(!budget.take(Duration::ZERO), "retries and hedges share it");
+/// ```
 pub trait HedgeBudget {
     /// Whether there may be one more request now; then it is spent.
     fn take(&self, now: Duration) -> bool;
@@ -37,6 +47,30 @@ impl HedgeBudget for RetryBudget {
 ///
 /// An error of one while the other is under way waits for the other. Before there is a second one,
 /// an error is passed on: to try again is the concern of a retry.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::hedge::HedgeLayer;
+/// use ironlight_hardening::retry::RetryBudget;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let after = || Duration::from_secs(1);
+/// let hedge = HedgeLayer::new(timer, after, |n: &u32| Some(*n), RetryBudget::default());
+/// let status = hedge.status().clone();
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(hedge)
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// assert_eq!(status.hedged(), 0, "the first one answered in time");
+/// # }
+/// ```
 pub struct HedgeLayer<T, D, A, B> {
     timer: T,
     delay: D,
@@ -46,6 +80,8 @@ pub struct HedgeLayer<T, D, A, B> {
 }
 
 /// How often it was asked a second time; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct HedgeStatus {
     counts: Arc<Counts>,
@@ -132,6 +168,8 @@ impl<S, T: Clone, D: Clone, A: Clone, B: Clone> Layer<S> for HedgeLayer<T, D, A,
 }
 
 /// The service of [`HedgeLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Hedge<S, T, D, A, B> {
     inner: S,

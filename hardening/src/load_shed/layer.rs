@@ -14,12 +14,35 @@ use crate::stamp::Stamped;
 
 /// Is always ready; refuses requests while the service is not, with
 /// [`Rejected::Overloaded`]. The limit in it is the number of requests that are being done.
+///
+/// ```
+/// use ironlight_hardening::load_shed::LoadShedLayer;
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let shed = LoadShedLayer::default();
+/// let status = shed.status().clone();
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(shed)
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// assert_eq!((status.running(), status.refused()), (0, 0));
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct LoadShedLayer {
     status: LoadShedStatus,
 }
 
 /// How many are being done and how many were refused; clones show the same.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
 pub struct LoadShedStatus {
     counts: Arc<Counts>,
@@ -62,6 +85,8 @@ impl<S> Layer<S> for LoadShedLayer {
 }
 
 /// The service of [`LoadShedLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Debug)]
 pub struct LoadShed<S> {
     inner: S,

@@ -8,6 +8,18 @@ use super::performance::{OperationReport, PerformanceStats};
 use super::status::HealthStatus;
 
 /// Something besides error rates that says how well we do: a failed check, a value too old.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::monitor::{Finding, HealthDashboard, HealthStatus, PerformanceStats};
+///
+/// let tip = |_now: Duration| {
+///     let (name, detail) = ("tip".into(), "an hour old".into());
+///     vec![Finding { name, status: HealthStatus::Unhealthy, score: 0, detail }]
+/// };
+/// let report = HealthDashboard::new(PerformanceStats::default()).with_findings(tip);
+/// assert_eq!(report.report(Duration::ZERO).status, HealthStatus::Unhealthy);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What was looked at.
@@ -52,6 +64,8 @@ impl fmt::Debug for HealthDashboard {
 }
 
 /// The page as it was when asked for.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DashboardReport {
     /// The worst status of all.

@@ -29,6 +29,8 @@ const fn place(class: ErrorClass) -> usize {
 }
 
 /// How many errors of each class. How long a rate limit lasts makes no class of its own.
+///
+/// See [`ErrorReport`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErrorsByClass([u64; CLASSES.len()]);
 
@@ -102,6 +104,8 @@ impl Slot for Counts {
 }
 
 /// The last thing that failed.
+///
+/// See [`ErrorReport`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastError {
     /// How.
@@ -134,6 +138,21 @@ pub struct ErrorRates {
 }
 
 /// Calls and errors as they were when asked for.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::ErrorClass;
+/// use ironlight_hardening::monitor::{ErrorRates, Window};
+///
+/// let (mut rates, now) = (ErrorRates::new(Window::default()), Duration::from_secs(9));
+/// rates.record(Ok(()), now);
+/// rates.record(Err(ErrorClass::Timeout), now);
+/// let report = rates.report(now);
+/// assert_eq!((report.calls, report.total(), report.rate()), (2, 1, 0.5));
+/// assert_eq!(report.most_common(), Some(ErrorClass::Timeout));
+/// assert_eq!(report.by_class.of(ErrorClass::Timeout), 1);
+/// assert_eq!(report.last.unwrap().at, now);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ErrorReport {
     /// Calls since the start or the last reset, those that failed too.

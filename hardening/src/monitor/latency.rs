@@ -101,6 +101,19 @@ pub struct Latencies {
 }
 
 /// Latencies as they were when asked for. All are zero where nothing was recorded.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::monitor::{Latencies, Window};
+///
+/// let mut latencies = Latencies::new(Window::default());
+/// for millis in 1..=100 {
+///     latencies.record(Duration::from_millis(millis), Duration::ZERO);
+/// }
+/// let report = latencies.report(Duration::ZERO);
+/// assert_eq!((report.count, report.overall_max), (100, Duration::from_millis(100)));
+/// assert!(report.p50 < report.p99 && report.p99 <= report.p999);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LatencyReport {
     /// How many in the window.

@@ -23,6 +23,18 @@ pub(crate) fn isolated(listener: impl FnOnce()) {
 }
 
 /// A call that took long.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::monitor::{MonitorLayer, PerformanceStats};
+/// use ironlight_hardening::MonotonicClock;
+///
+/// let operation = PerformanceStats::default().operation("fetch");
+/// let layer = MonitorLayer::new(operation, MonotonicClock::new())
+///     .slow_from(Duration::from_secs(1))
+///     .on_slow(|call| eprintln!("{} took {:?}", call.name, call.took));
+/// assert_eq!(layer.operation().name(), "fetch");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SlowCall<'a> {
     /// The operation.
@@ -149,6 +161,8 @@ impl<S, C: Clone> Layer<S> for MonitorLayer<C> {
 }
 
 /// The service of [`MonitorLayer`].
+///
+/// See [`MonitorLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct Monitor<S, C> {
     inner: S,

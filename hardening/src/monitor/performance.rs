@@ -17,6 +17,16 @@ use crate::error::ErrorClass;
 const OTHER: &str = "other";
 
 /// How operations are measured and judged.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::monitor::{PerformanceConfig, PerformanceStats};
+///
+/// let stats = PerformanceStats::new(PerformanceConfig { max_names: 1, ..Default::default() });
+/// stats.operation("fetch");
+/// stats.operation("one name too many");
+/// assert_eq!(stats.shared_names(), 1);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PerformanceConfig {
     /// How far latencies and errors look back.
@@ -66,10 +76,14 @@ struct Inner {
 }
 
 /// The figures of one operation. Clones share them; hold one instead of looking it up each time.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Operation(Arc<Inner>);
 
 /// An operation as it was when asked for.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationReport {
     /// Its name.

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use crate::clock::nanos;
 
 /// How far back a window looks, and in how many pieces it slides.
+///
+/// See [`LatencyReport`](super::LatencyReport) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The time it covers. The piece that is being filled counts in full, so it covers between

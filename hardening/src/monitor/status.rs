@@ -3,6 +3,14 @@
 use crate::error::ErrorClass;
 
 /// How well something does. The order is from good to bad.
+///
+/// ```
+/// use ironlight_hardening::monitor::HealthStatus;
+///
+/// assert_eq!(HealthStatus::from_error_rate(0.01), HealthStatus::Healthy);
+/// assert_eq!(HealthStatus::from_error_rate(0.07), HealthStatus::Degraded);
+/// assert_eq!(HealthStatus::from_error_rate(0.2).name(), "unhealthy");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HealthStatus {
     /// Fewer than 5 % of the calls fail.
@@ -48,6 +56,14 @@ impl HealthStatus {
 }
 
 /// How errors are judged.
+///
+/// ```
+/// use ironlight_hardening::monitor::{HealthPolicy, HealthStatus};
+///
+/// let policy = HealthPolicy { minimum_calls: 10, ..HealthPolicy::default() };
+/// assert_eq!(policy.status(1, 2), HealthStatus::Healthy, "two calls say little");
+/// assert_eq!(policy.status(10, 20), HealthStatus::Unhealthy);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HealthPolicy {
     /// Degraded from this part on, in thousandths.
@@ -75,6 +91,14 @@ impl Default for HealthPolicy {
 
 impl HealthPolicy {
     /// The same with every error counted.
+    ///
+    /// ```
+    /// use ironlight_hardening::ErrorClass;
+    /// use ironlight_hardening::monitor::HealthPolicy;
+    ///
+    /// assert!(!(HealthPolicy::default().counts)(ErrorClass::Permanent));
+    /// assert!((HealthPolicy::default().every_error().counts)(ErrorClass::Permanent));
+    /// ```
     #[must_use]
     pub fn every_error(self) -> Self {
         Self { counts: |_| true, ..self }

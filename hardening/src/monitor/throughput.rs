@@ -39,6 +39,16 @@ pub struct Throughput {
 }
 
 /// Throughput as it was when asked for.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::monitor::Throughput;
+///
+/// let mut throughput = Throughput::new(10, Duration::ZERO);
+/// throughput.record(50, Duration::from_secs(1));
+/// let report = throughput.report(Duration::from_secs(100));
+/// assert_eq!((report.total, report.recent_total, report.overall), (50, 0, 0.5));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ThroughputReport {
     /// What was done since the start.

@@ -43,6 +43,8 @@ pub use ranges::Special;
 pub const MAX_ADDRESSES: usize = 16;
 
 /// A network such as `10.1.0.0/16`; an address alone is a network of one.
+///
+/// The [module](self) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
     address: IpAddr,
@@ -58,6 +60,14 @@ impl Network {
     }
 
     /// Whether the address lies in it. IPv4 inside IPv6 is IPv6 here.
+    ///
+    /// ```
+    /// use ironlight_hardening::net_guard::Network;
+    ///
+    /// let network = Network::new([10, 1, 0, 0].into(), 16).unwrap();
+    /// assert!(network.contains([10, 1, 2, 3].into()));
+    /// assert!(!network.contains([10, 2, 0, 0].into()));
+    /// ```
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
@@ -73,6 +83,13 @@ impl Network {
 }
 
 /// Not a network: `address` or `address/prefix` was expected.
+///
+/// ```
+/// use ironlight_hardening::net_guard::Network;
+///
+/// assert!("10.1.0.0/16".parse::<Network>().is_ok());
+/// assert!("10.1.0.0/33".parse::<Network>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotANetwork;
 
@@ -103,6 +120,8 @@ impl fmt::Display for Network {
 }
 
 /// An address that must not be connected to.
+///
+/// The [module](self) has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRefused {
     /// The address.
@@ -120,6 +139,14 @@ impl fmt::Display for AddressRefused {
 impl core::error::Error for AddressRefused {}
 
 /// Why there is nothing to connect to.
+///
+/// ```
+/// use ironlight_hardening::net_guard::{AddressGuard, GuardError};
+///
+/// let guard = AddressGuard::public_only();
+/// let refused = guard.filter([([127, 0, 0, 1], 443).into()]).unwrap_err();
+/// assert!(matches!(refused, GuardError::Refused(_)));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum GuardError {
@@ -144,6 +171,14 @@ impl fmt::Display for GuardError {
 impl core::error::Error for GuardError {}
 
 /// Decides which addresses may be connected to. Cheap to clone where little is allowed.
+///
+/// ```
+/// use ironlight_hardening::net_guard::AddressGuard;
+///
+/// let guard = AddressGuard::public_only().allow("10.1.0.0/16".parse().unwrap());
+/// assert!(guard.check("10.1.2.3".parse().unwrap()).is_ok());
+/// assert!(guard.check("127.0.0.1".parse().unwrap()).is_err());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct AddressGuard {
     allowed: Vec<Network>,

@@ -12,6 +12,15 @@ use super::table::{Ask, RateLimiterStats, Table};
 use crate::clock::nanos;
 
 /// Sizes of a [`RateLimiter`].
+///
+/// ```
+/// use ironlight_hardening::rate_limit::{Quota, RateLimiter, RateLimiterConfig};
+///
+/// let small = RateLimiterConfig { max_keys: 100, shards: 3, shared: 1 };
+/// let limiter = RateLimiter::<u64>::with_config(Quota::per_minute(60), small);
+/// assert_eq!(limiter.config(), RateLimiterConfig { max_keys: 100, shards: 2, shared: 2 });
+/// assert!(limiter.memory_bound() < 20_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimiterConfig {
     /// Keys with a bucket of their own, at most, in all shards together.
@@ -109,6 +118,20 @@ impl<K: Hash + Eq + Clone, H: BuildHasher> RateLimiter<K, H> {
     /// Takes tokens that may come later, but within `patience`, and says how long to wait for
     /// them. Those who wait are served in the order in which they asked.
     ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::rate_limit::{Quota, RateLimiter, RetryAfter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_minute(1));
+    /// let (now, minute) = (Duration::ZERO, Duration::from_secs(60));
+    /// assert_eq!(limiter.reserve(&"alice", 1, now, minute), Ok(Duration::ZERO));
+    /// assert_eq!(limiter.reserve(&"alice", 1, now, minute), Ok(minute), "it comes in a minute");
+    /// assert_eq!(limiter.reserve(&"alice", 1, now, minute), Err(RetryAfter(2 * minute)));
+    /// // The one who waits goes away:
+    /// limiter.give_back(&"alice", 1);
+    /// assert_eq!(limiter.reserve(&"alice", 1, now, minute), Ok(minute));
+    /// ```
+    ///
     /// # Errors
     /// [`RetryAfter`] when it would take longer; none is taken then.
     pub fn reserve(
@@ -148,6 +171,16 @@ impl<K: Hash + Eq + Clone, H: BuildHasher> RateLimiter<K, H> {
 
     /// Fills the key's bucket. Says whether it has one of its own: a shared one is not touched,
     /// for others would be let loose with it.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_minute(60));
+    /// limiter.check(&"alice", 60, Duration::ZERO).unwrap();
+    /// assert!(limiter.reset(&"alice"));
+    /// assert_eq!(limiter.remaining(&"alice", Duration::ZERO), 60);
+    /// ```
     pub fn reset(&self, key: &K) -> bool {
         let (hash, mut table) = self.table(key);
         table.reset(hash, key)
@@ -181,6 +214,17 @@ impl<K: Hash + Eq + Clone, H: BuildHasher> RateLimiter<K, H> {
     /// Another limit for all keys without one of their own, from now on. Each owes as many tokens
     /// as before, up to a full bucket of the new limit; windows are matched by their place.
     /// Goes through all keys, a shard at a time.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_minute(60));
+    /// limiter.check(&"alice", 50, Duration::ZERO).unwrap();
+    /// limiter.set_limit(Quota::per_minute(100), Duration::ZERO);
+    /// assert_eq!(limiter.remaining(&"alice", Duration::ZERO), 50, "what she took stays taken");
+    /// assert_eq!(limiter.remaining(&"bob", Duration::ZERO), 100);
+    /// ```
     pub fn set_limit(&self, limit: impl Into<Limit>, now: Duration) {
         let limit = limit.into();
         self.tables().for_each(|mut table| table.set_limit(limit, nanos(now)));
@@ -201,6 +245,16 @@ impl<K: Hash + Eq + Clone, H: BuildHasher> RateLimiter<K, H> {
 
     /// Forgets the keys whose buckets are full, and says how many; this also happens by itself as
     /// new keys come.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_minute(60));
+    /// limiter.check(&"alice", 1, Duration::ZERO).unwrap();
+    /// assert_eq!(limiter.clean(Duration::ZERO), 0);
+    /// assert_eq!(limiter.clean(Duration::from_secs(60)), 1, "her bucket is full again");
+    /// ```
     pub fn clean(&self, now: Duration) -> usize {
         self.tables().map(|mut table| table.clean(nanos(now))).sum()
     }

@@ -57,6 +57,28 @@ impl<K, X, H> RateLimitLayer<K, X, OneToken, H> {
 
 impl<K, X, C, H> RateLimitLayer<K, X, C, H> {
     /// Tokens by request: `Fn(&R) -> u32`. What costs none is always granted.
+    ///
+    /// ```
+    /// use ironlight_hardening::rate_limit::{Quota, RateLimitLayer, RateLimiter};
+    /// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+    /// use ironlight_hardening::ManualClock;
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let limiter = RateLimiter::new(Quota::per_minute(10));
+    /// let layer = RateLimitLayer::new(limiter, |_: &u32| Some(()))
+    ///     .with_cost(|blocks: &u32| *blocks)
+    ///     .on_refused(|_, retry| eprintln!("refused for {:?}", retry.0));
+    /// let service = ServiceBuilder::new()
+    ///     .layer(StampLayer::new(ManualClock::default()))
+    ///     .layer(layer)
+    ///     .layer(BareLayer)
+    ///     .service(service_fn(async |blocks: u32| Ok::<_, std::io::Error>(blocks)));
+    /// assert!(service.clone().oneshot(8).await.is_ok());
+    /// assert!(service.oneshot(3).await.is_err());
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_cost<D>(self, cost: D) -> RateLimitLayer<K, X, D, H> {
         RateLimitLayer { rule: self.rule.with_cost(cost) }
@@ -104,6 +126,8 @@ impl<K, X, C, H> fmt::Debug for RateLimitLayer<K, X, C, H> {
 }
 
 /// The service of [`RateLimitLayer`].
+///
+/// See [`RateLimitLayer`] for an example.
 pub struct RateLimit<S, K, X, C = OneToken, H = RandomState> {
     inner: S,
     rule: Arc<Rule<K, X, C, H>>,

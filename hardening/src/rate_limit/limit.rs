@@ -103,6 +103,16 @@ macro_rules! from_quotas {
 from_quotas!(1 2 3 4);
 
 /// What a key has left in the window that is tightest for it: what a `RateLimit` header says.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new([Quota::per_minute(60), Quota::per_hour(100)]);
+/// limiter.check(&"alice", 50, Duration::ZERO).unwrap();
+/// let left = limiter.left(&"alice", Duration::ZERO);
+/// assert_eq!((left.quota, left.remaining), (Quota::per_minute(60), 10));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
     /// The quota with the fewest tokens left.

@@ -12,12 +12,22 @@ use super::state::RetryAfter;
 use crate::stamp::Stamped;
 
 /// The tokens that a request costs. Any `Fn(&R) -> u32` says so.
+///
+/// ```
+/// use ironlight_hardening::rate_limit::{Cost, OneToken};
+///
+/// let by_length = |request: &&str| request.len() as u32;
+/// assert_eq!(by_length.tokens(&"proof"), 5);
+/// assert_eq!(OneToken.tokens(&"proof"), 1);
+/// ```
 pub trait Cost<R> {
     /// Its tokens.
     fn tokens(&self, request: &R) -> u32;
 }
 
 /// Each request costs one token.
+///
+/// See [`Cost`] for an example.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OneToken;
 

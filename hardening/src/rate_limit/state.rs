@@ -17,6 +17,14 @@ use core::time::Duration;
 use crate::clock::nanos;
 
 /// How much is allowed.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::rate_limit::Quota;
+///
+/// let calm = Quota { burst: 10, per: Duration::from_secs(1) };
+/// assert_eq!(Quota::per_minute(60), Quota { burst: 60, ..calm });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// The tokens in a full bucket. With none, everything is refused.
@@ -65,6 +73,16 @@ impl Quota {
 
 /// Not now: the same request is granted after this time, if nothing else is until then.
 /// [`Duration::MAX`] means never: it asks for more than a full bucket.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::rate_limit::{Quota, RateLimiter, RetryAfter};
+///
+/// let limiter = RateLimiter::new(Quota::per_minute(1));
+/// limiter.check(&"alice", 1, Duration::ZERO).unwrap();
+/// let refused = limiter.check(&"alice", 1, Duration::from_secs(20)).unwrap_err();
+/// assert_eq!(refused, RetryAfter(Duration::from_secs(40)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter(pub Duration);
 
@@ -130,6 +148,15 @@ impl Gcra {
     }
 
     /// Takes as many tokens as there are, up to `wanted`, and says how many.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::rate_limit::{Gcra, Quota};
+    ///
+    /// let mut bucket = Gcra::new(Quota::per_minute(60));
+    /// assert_eq!(bucket.take_up_to(100, Duration::ZERO), 60);
+    /// assert_eq!(bucket.take_up_to(100, Duration::from_secs(2)), 2);
+    /// ```
     pub fn take_up_to(&mut self, wanted: u32, now: Duration) -> u32 {
         let granted = wanted.min(self.remaining(now));
         match self.check(granted, now) {

@@ -18,6 +18,8 @@ const SWEEP_EVERY: u64 = 1_000_000_000;
 const SWEEP_FROM: usize = 256;
 
 /// What a [`RateLimiter`](super::RateLimiter) counted since it was made.
+///
+/// See [`RateLimitLayer`](super::RateLimitLayer) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimiterStats {
     /// Checks that were granted.

@@ -26,6 +26,28 @@ use crate::stamp::Stamped;
 ///
 /// A request that waits holds the inner service's readiness: place limits on concurrency that are
 /// taken in `poll_ready` outside of it.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::rate_limit::{Quota, RateLimitLayer, RateLimiter};
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::{Clock, TokioTimer};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let (timer, minute) = (TokioTimer::new(), Duration::from_secs(60));
+/// let limiter = RateLimiter::new(Quota::per_minute(1));
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(RateLimitLayer::new(limiter, |_: &u32| Some(())).waiting(timer, minute))
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.clone().oneshot(1).await.unwrap(), 2);
+/// assert_eq!(service.oneshot(2).await.unwrap(), 3);
+/// assert!(timer.now() >= minute, "the second one waited");
+/// # }
+/// ```
 pub struct RateLimitWaitLayer<K, X, C, H, T> {
     rule: Rule<K, X, C, H>,
     timer: T,
@@ -61,6 +83,8 @@ impl<K, X, C, H, T> fmt::Debug for RateLimitWaitLayer<K, X, C, H, T> {
 }
 
 /// The service of [`RateLimitWaitLayer`].
+///
+/// See [`RateLimitWaitLayer`] for an example.
 pub struct RateLimitWait<S, K, X, C, H, T> {
     inner: S,
     rule: Arc<Rule<K, X, C, H>>,

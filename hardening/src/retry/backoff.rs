@@ -14,6 +14,8 @@ use core::time::Duration;
 use crate::chance::Chance;
 
 /// How fast pauses grow.
+///
+/// See [`Backoff`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackoffConfig {
     /// The first pause at its longest.

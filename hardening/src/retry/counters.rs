@@ -8,6 +8,8 @@ use super::policy::RetryPolicy;
 use super::state::GaveUp;
 
 /// What was counted since the layer was made.
+///
+/// See [`RetryLayer`](super::RetryLayer) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetryStats {
     /// Requests, each counted once.
@@ -58,6 +60,8 @@ impl Counters {
 }
 
 /// The status of a retry layer and all its services; clones are cheap.
+///
+/// See [`RetryLayer`](super::RetryLayer) for an example.
 #[derive(Clone)]
 pub struct RetryHandle {
     pub(super) policy: Arc<RetryPolicy>,

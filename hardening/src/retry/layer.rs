@@ -56,33 +56,76 @@ type Listener = Arc<dyn Fn(GaveUp, &RecoveryContext) + Send + Sync>;
 #[derive(Clone)]
 pub struct RetryLayer<T, A> {
     timer: T,
-    policy: Arc<RetryPolicy>,
     again: A,
-    counters: Arc<Counters>,
-    listeners: Vec<Listener>,
+    shared: Arc<Shared>,
 }
 
 impl<T: Timer, A> RetryLayer<T, A> {
     /// `again` is a `FnMut(&R) -> Option<R>`.
     pub fn new(timer: T, policy: RetryPolicy, again: A) -> Self {
-        let (policy, counters) = (Arc::new(policy), Arc::default());
-        Self { timer, policy, again, counters, listeners: Vec::new() }
+        RetryLayer::unbound(policy).bound(timer, again)
+    }
+}
+
+impl RetryLayer<(), ()> {
+    /// What does not depend on timer and request yet.
+    pub(crate) fn unbound(policy: RetryPolicy) -> Self {
+        let shared =
+            Shared { policy: Arc::new(policy), counters: Arc::default(), listeners: Vec::new() };
+        Self { timer: (), again: (), shared: Arc::new(shared) }
     }
 
+    /// Another policy; what was counted stays.
+    pub(crate) fn set_policy(&mut self, policy: RetryPolicy) {
+        Arc::make_mut(&mut self.shared).policy = Arc::new(policy);
+    }
+
+    /// The layer for a timer and a kind of request.
+    pub(crate) fn bound<T, A>(&self, timer: T, again: A) -> RetryLayer<T, A> {
+        RetryLayer { timer, again, shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T, A> RetryLayer<T, A> {
     /// Calls the listener when a request failed for good. It must not block. If it panics, the
     /// request still ends with its error.
+    ///
+    /// ```
+    /// use ironlight_hardening::TokioTimer;
+    /// use ironlight_hardening::retry::{GaveUp, RetryLayer, RetryPolicy};
+    /// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+    /// use std::io::{Error, ErrorKind};
+    /// use std::sync::{Arc, Mutex};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let (timer, heard) = (TokioTimer::new(), Arc::new(Mutex::new(Vec::new())));
+    /// let list = Arc::clone(&heard);
+    /// let retry = RetryLayer::new(timer, RetryPolicy::QUICK, |(): &()| Some(()))
+    ///     .on_gave_up(move |why, context| list.lock().unwrap().push((why, context.attempts)));
+    /// let service = ServiceBuilder::new()
+    ///     .layer(StampLayer::new(timer))
+    ///     .layer(retry)
+    ///     .layer(BareLayer)
+    ///     .service(service_fn(async |()| Err::<(), _>(Error::from(ErrorKind::TimedOut))));
+    /// assert!(service.oneshot(()).await.is_err());
+    /// assert_eq!(*heard.lock().unwrap(), [(GaveUp::Attempts, 2)]);
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_gave_up(
         mut self,
         listener: impl Fn(GaveUp, &RecoveryContext) + Send + Sync + 'static,
     ) -> Self {
-        self.listeners.push(Arc::new(listener));
+        Arc::make_mut(&mut self.shared).listeners.push(Arc::new(listener));
         self
     }
 
     /// What is counted, to read from outside.
     pub fn handle(&self) -> RetryHandle {
-        RetryHandle { policy: Arc::clone(&self.policy), counters: Arc::clone(&self.counters) }
+        let Shared { policy, counters, .. } = &*self.shared;
+        RetryHandle { policy: Arc::clone(policy), counters: Arc::clone(counters) }
     }
 }
 
@@ -90,21 +133,18 @@ impl<S, T: Clone, A: Clone> Layer<S> for RetryLayer<T, A> {
     type Service = Retry<S, T, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let shared = Arc::new(Shared {
-            policy: Arc::clone(&self.policy),
-            counters: Arc::clone(&self.counters),
-            listeners: self.listeners.clone(),
-        });
+        let shared = Arc::clone(&self.shared);
         Retry { inner, timer: self.timer.clone(), again: self.again.clone(), shared }
     }
 }
 
 impl<T, A> fmt::Debug for RetryLayer<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryLayer").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("RetryLayer").field("policy", &self.shared.policy).finish_non_exhaustive()
     }
 }
 
+#[derive(Clone)]
 struct Shared {
     policy: Arc<RetryPolicy>,
     counters: Arc<Counters>,
@@ -121,6 +161,8 @@ impl Shared {
 }
 
 /// The service of [`RetryLayer`].
+///
+/// See [`RetryLayer`] for an example.
 #[derive(Clone)]
 pub struct Retry<S, T, A> {
     inner: S,

@@ -11,6 +11,17 @@ use crate::error::ErrorClass;
 
 /// How much of a pause is left to chance, so that those who fail together do not return together
 /// ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::ErrorClass;
+/// use ironlight_hardening::retry::{Jitter, RetryPolicy, RetryState};
+///
+/// let policy = RetryPolicy { jitter: Jitter::None, ..RetryPolicy::CONSERVATIVE };
+/// let mut state = RetryState::new(&policy, Duration::ZERO, None);
+/// let mut pause = || state.failed(&policy, ErrorClass::Timeout, Duration::ZERO).unwrap();
+/// assert_eq!((pause(), pause()), (Duration::from_secs(1), Duration::from_secs(2)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Jitter {
     /// Nothing. For tests, and where only one can fail.
@@ -24,6 +35,8 @@ pub enum Jitter {
 }
 
 /// One retry that is about to be waited for.
+///
+/// See [`RetryPolicy`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryEvent {
     /// The attempt that failed, from 1 on.

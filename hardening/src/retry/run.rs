@@ -12,6 +12,17 @@ use crate::clock::{Clock, ManualClock, MonotonicClock, Timer};
 use crate::error::{Classify, ErrorClass};
 
 /// The last error, and what came before it.
+///
+/// ```
+/// use ironlight_hardening::retry::{GaveUp, RetryPolicy, retry_blocking};
+/// use ironlight_hardening::{ErrorClass, ManualClock};
+///
+/// let down = || Err::<(), _>(std::io::Error::from(std::io::ErrorKind::TimedOut));
+/// let failed = retry_blocking(&ManualClock::default(), &RetryPolicy::QUICK, down).unwrap_err();
+/// assert_eq!((failed.gave_up, failed.context.attempts), (GaveUp::Attempts, 2));
+/// assert_eq!(failed.context.errors[0].class, ErrorClass::Timeout);
+/// assert_eq!(failed.to_string(), "timed out (gave up at attempt 2: no attempts left)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryError<E> {
     /// The last error.
@@ -42,14 +53,34 @@ impl<E: core::error::Error + 'static> core::error::Error for RetryError<E> {
 }
 
 /// A clock whose thread can stand still: the blocking form of [`Timer`].
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::retry::BlockingSleep;
+/// use ironlight_hardening::{Clock, ManualClock};
+///
+/// let clock = ManualClock::default();
+/// clock.sleep_blocking(Duration::from_secs(60));
+/// assert_eq!(clock.now(), Duration::from_secs(60));
+/// ```
 pub trait BlockingSleep: Clock {
     /// Returns when the time has passed.
     fn sleep_blocking(&self, time: Duration);
+
+    /// Returns when the time has passed, or earlier if somebody [unparks](std::thread::Thread::unpark)
+    /// the thread. A clock that cannot be interrupted sleeps for all of it.
+    fn park_blocking(&self, time: Duration) {
+        self.sleep_blocking(time);
+    }
 }
 
 impl BlockingSleep for MonotonicClock {
     fn sleep_blocking(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn park_blocking(&self, time: Duration) {
+        std::thread::park_timeout(time);
     }
 }
 

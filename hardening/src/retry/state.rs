@@ -12,6 +12,18 @@ use crate::error::ErrorClass;
 pub const KEPT_ERRORS: usize = 10;
 
 /// Why it is not tried again.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::ErrorClass;
+/// use ironlight_hardening::retry::{GaveUp, RetryPolicy, RetryState};
+///
+/// let policy = RetryPolicy { deadline: Some(Duration::from_secs(1)), ..RetryPolicy::AGGRESSIVE };
+/// let mut state = RetryState::new(&policy, Duration::ZERO, None);
+/// let late = state.failed(&policy, ErrorClass::Timeout, Duration::from_secs(1));
+/// assert_eq!(late, Err(GaveUp::Deadline));
+/// assert_eq!(GaveUp::Deadline.to_string(), "no time left");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GaveUp {
@@ -43,6 +55,8 @@ impl fmt::Display for GaveUp {
 }
 
 /// One failed attempt.
+///
+/// See [`RetryError`](super::RetryError) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailedAttempt {
     /// Which attempt it was, from 1 on.
@@ -54,6 +68,8 @@ pub struct FailedAttempt {
 }
 
 /// What happened to a request so far.
+///
+/// See [`RetryError`](super::RetryError) for an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryContext {
     /// Failed attempts.

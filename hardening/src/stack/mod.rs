@@ -3,18 +3,23 @@
 //! **Outbound**, from the caller to the network:
 //!
 //! 1. [`StampLayer`]: reads the clock, sets the request's deadline.
-//! 2. [`RetryLayer`]: all that follows is one attempt, so that each attempt is limited and judged.
-//! 3. [`RateLimitLayer`]: what we may ask of this peer. Before the places below, so that one that is
+//! 2. [`FallbackLayer`](crate::fallback::FallbackLayer), of a [`Guard`](crate::guard::Guard) that has
+//!    one: another answer, once nothing is tried any more.
+//! 3. [`RetryLayer`]: all that follows is one attempt, so that each attempt is limited and judged.
+//! 4. [`RateLimitLayer`]: what we may ask of this peer. Before the places below, so that one that is
 //!    over its limit takes none.
-//! 4. [`BulkheadLayer`]: how much goes on at once. Around the breaker, so that a place that is not
+//! 5. [`BulkheadLayer`]: how much goes on at once. Around the breaker, so that a place that is not
 //!    free does not count against the peer, and waiting for one holds none of its probes.
-//! 5. [`BreakerLayer`]: whether the peer is to be asked at all.
-//! 6. [`DeadlineLayer`]: an attempt takes so long at most. Inside the breaker, which so hears of an
+//! 6. [`BreakerLayer`]: whether the peer is to be asked at all.
+//! 7. [`DeadlineLayer`]: an attempt takes so long at most. Inside the breaker, which so hears of an
 //!    answer that never comes.
-//! 7. [`BareLayer`]: the service and its own errors.
+//! 8. [`BareLayer`](crate::stamp::BareLayer): the service and its own errors.
 //!
 //! **Inbound**, from the network to the service: stamp, rate limit by who asks, bulkhead,
 //! deadline, service. There is no retry (the caller's business) and no breaker (nobody to spare).
+//!
+//! A [`Guard`](crate::guard::Guard) is the outbound order around a closure, a future or a service, with
+//! the layers that it was given.
 //!
 //! ```
 //! use core::time::Duration;
@@ -36,8 +41,9 @@
 use core::hash::Hash;
 use core::time::Duration;
 
-use tower_layer::Layer;
+use tower_layer::{Identity, Layer};
 
+use self::order::Order;
 use crate::bulkhead::{Bulkhead, BulkheadLayer, BulkheadLimits, Bulkheaded};
 use crate::chance::fresh_seed;
 use crate::circuit_breaker::{Breaker, BreakerConfig, BreakerLayer, CircuitBreaker};
@@ -45,10 +51,34 @@ use crate::clock::Timer;
 use crate::deadline::{Deadline, DeadlineLayer};
 use crate::rate_limit::{OneToken, Quota, RateLimit, RateLimitLayer, RateLimiter};
 use crate::retry::{Retry, RetryLayer, RetryPolicy};
-use crate::stamp::{Bare, BareLayer, Stamp, StampLayer};
+use crate::stamp::{Bare, Stamp, StampLayer};
+
+mod optional;
+pub(crate) mod order;
+
+pub use optional::{Optional, OptionalFuture, OptionalLayer};
 
 /// What surrounds requests to one peer. Its parts are handles that can be shared: the limiter and
 /// the bulkhead with other peers, the policy's budget with all.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::retry::RetryPolicy;
+/// use ironlight_hardening::stack::Outbound;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timeout = Some(Duration::from_secs(5));
+/// let retry = RetryPolicy::QUICK;
+/// let outbound = Outbound { timeout, retry, ..Outbound::new(TokioTimer::new()) };
+/// let layer = outbound.layer(|peer: &&'static str| Some(*peer), |peer: &&'static str| Some(*peer));
+/// let hangs = service_fn(|_: &str| core::future::pending::<Result<(), std::io::Error>>());
+/// assert!(layer.layer(hangs).oneshot("bob").await.is_err());
+/// assert_eq!(outbound.breaker.status(Duration::ZERO).consecutive_failures, 1);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Outbound<K, T> {
     /// The clock of all layers.
@@ -97,11 +127,12 @@ impl<K: Hash + Eq + Clone, T: Timer> Outbound<K, T> {
     /// it a second time (none: it cannot be retried).
     pub fn layer<X, A>(&self, key: X, again: A) -> OutboundLayer<K, X, A, T> {
         let stamp = StampLayer::new(self.timer.clone());
-        OutboundLayer {
+        let order = Order {
             stamp: match self.timeout {
                 Some(timeout) => stamp.with_timeout(timeout),
                 None => stamp,
             },
+            fallback: Identity::new(),
             retry: RetryLayer::new(self.timer.clone(), self.retry.clone(), again),
             limit: RateLimitLayer::new(self.limiter.clone(), key),
             bulkhead: BulkheadLayer::new(
@@ -112,33 +143,56 @@ impl<K: Hash + Eq + Clone, T: Timer> Outbound<K, T> {
             breaker: BreakerLayer::new(self.breaker.clone(), self.timer.clone()),
             deadline: DeadlineLayer::new(self.timer.clone())
                 .with_attempt_timeout(self.attempt_timeout),
-        }
+        };
+        OutboundLayer { order }
     }
 }
 
 /// All outbound layers in their order. See the [module](self).
+///
+/// The [module](self) has an example.
 #[derive(Clone, Debug)]
 pub struct OutboundLayer<K, X, A, T> {
-    stamp: StampLayer<T>,
-    retry: RetryLayer<T, A>,
-    limit: RateLimitLayer<K, X>,
-    bulkhead: BulkheadLayer<T>,
-    breaker: BreakerLayer<T>,
-    deadline: DeadlineLayer<T>,
+    order: OutboundOrder<K, X, A, T>,
 }
+
+type OutboundOrder<K, X, A, T> = Order<
+    StampLayer<T>,
+    Identity,
+    RetryLayer<T, A>,
+    RateLimitLayer<K, X>,
+    BulkheadLayer<T>,
+    BreakerLayer<T>,
+    DeadlineLayer<T>,
+>;
 
 impl<S, K, X: Clone, A: Clone, T: Timer> Layer<S> for OutboundLayer<K, X, A, T> {
     type Service = OutboundService<S, K, X, A, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let attempt = self.breaker.layer(self.deadline.layer(BareLayer.layer(inner)));
-        let limited = self.limit.layer(self.bulkhead.layer(attempt));
-        self.stamp.layer(self.retry.layer(limited))
+        self.order.layer(inner)
     }
 }
 
 /// What surrounds a service that strangers call. Its parts are handles that can be shared, and keep
 /// their state when the layer is applied more than once.
+///
+/// ```
+/// use ironlight_hardening::stack::Inbound;
+/// use ironlight_hardening::rate_limit::{Quota, RateLimiter};
+/// use ironlight_hardening::{Classify, TokioTimer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let limiter = RateLimiter::new(Quota::per_minute(1));
+/// let inbound = Inbound { limiter, ..Inbound::new(TokioTimer::new()) };
+/// let layer = inbound.layer(|client: &&'static str| Some(*client));
+/// let service = layer.layer(service_fn(async |_: &str| Ok::<_, std::io::Error>("answer")));
+/// assert_eq!(service.clone().oneshot("alice").await.unwrap(), "answer");
+/// assert_eq!(service.oneshot("alice").await.unwrap_err().class().name(), "rate_limited");
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Inbound<K, T> {
     /// The clock of all layers.
@@ -196,34 +250,46 @@ impl<K: Hash + Eq + Clone, T: Timer> Inbound<K, T> {
     /// # }
     /// ```
     pub fn layer_by_cost<X, C>(&self, key: X, cost: C) -> InboundLayer<K, X, T, C> {
-        InboundLayer {
+        let order = Order {
             stamp: StampLayer::new(self.timer.clone()).with_timeout(self.timeout),
+            fallback: Identity::new(),
+            retry: Identity::new(),
             limit: RateLimitLayer::new(self.limiter.clone(), key).with_cost(cost),
             bulkhead: BulkheadLayer::new(
                 self.bulkhead.clone(),
                 self.queue_time,
                 self.timer.clone(),
             ),
+            breaker: Identity::new(),
             deadline: DeadlineLayer::new(self.timer.clone()),
-        }
+        };
+        InboundLayer { order }
     }
 }
 
 /// All inbound layers in their order. See the [module](self).
+///
+/// See [`Inbound`] for an example.
 #[derive(Clone, Debug)]
 pub struct InboundLayer<K, X, T, C = OneToken> {
-    stamp: StampLayer<T>,
-    limit: RateLimitLayer<K, X, C>,
-    bulkhead: BulkheadLayer<T>,
-    deadline: DeadlineLayer<T>,
+    order: InboundOrder<K, X, T, C>,
 }
+
+type InboundOrder<K, X, T, C> = Order<
+    StampLayer<T>,
+    Identity,
+    Identity,
+    RateLimitLayer<K, X, C>,
+    BulkheadLayer<T>,
+    Identity,
+    DeadlineLayer<T>,
+>;
 
 impl<S, K, X: Clone, T: Timer, C: Clone> Layer<S> for InboundLayer<K, X, T, C> {
     type Service = InboundService<S, K, X, T, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let timed = self.deadline.layer(BareLayer.layer(inner));
-        self.stamp.layer(self.limit.layer(self.bulkhead.layer(timed)))
+        self.order.layer(inner)
     }
 }
 

@@ -6,6 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why a metric is not registered.
+///
+/// ```
+/// use ironlight_hardening::telemetry::{MetricError, Metrics};
+///
+/// let metrics = Metrics::new(10, 10);
+/// metrics.counter("calls_total", "Calls.", &[]).unwrap();
+/// let conflict = metrics.gauge("calls_total", "Calls.", &[]);
+/// assert_eq!(conflict.unwrap_err(), MetricError::Conflict);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricError {
@@ -30,6 +39,16 @@ impl fmt::Display for MetricError {
 impl core::error::Error for MetricError {}
 
 /// Goes up only.
+///
+/// ```
+/// use ironlight_hardening::telemetry::Metrics;
+///
+/// let metrics = Metrics::new(10, 10);
+/// let calls = metrics.counter("calls_total", "Calls.", &[("peer", "alice")]).unwrap();
+/// calls.add(2);
+/// assert_eq!(calls.get(), 2);
+/// assert!(metrics.render().contains("calls_total{peer=\"alice\"} 2"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Counter(Arc<AtomicU64>);
 
@@ -47,6 +66,15 @@ impl Counter {
 }
 
 /// Goes up and down.
+///
+/// ```
+/// use ironlight_hardening::telemetry::Metrics;
+///
+/// let peers = Metrics::new(10, 10).gauge("peers", "Peers.", &[]).unwrap();
+/// peers.set(3.0);
+/// peers.add(-1.0);
+/// assert_eq!(peers.get(), 2.0);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
@@ -75,6 +103,15 @@ fn add_to(bits: &AtomicU64, value: f64) {
 }
 
 /// Counts values by size. A scrape during [`Self::observe`] may see it in part.
+///
+/// ```
+/// use ironlight_hardening::telemetry::Metrics;
+///
+/// let metrics = Metrics::new(10, 10);
+/// let took = metrics.histogram("took_seconds", "Time.", &[], &[0.1, 1.0]).unwrap();
+/// took.observe(0.5);
+/// assert_eq!(took.count(), 1);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Buckets>);
 

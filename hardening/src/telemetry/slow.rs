@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const MAX_LOGGED: usize = 256;
 
 /// An operation that ended.
+///
+/// See [`SlowLog`] for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation<'a> {
     /// Its name in the logs.

@@ -67,6 +67,27 @@ impl ClientThrottle {
 /// request. All times are those of the stamps. What is refused here is
 /// [`Rejected::Overloaded`]; the limit in it is the number of requests that the other side
 /// accepted within the window.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::throttle::{ClientThrottle, ThrottleConfig, ThrottleLayer};
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use ironlight_hardening::TokioTimer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let timer = TokioTimer::new();
+/// let throttle = ClientThrottle::new(ThrottleConfig::default(), 1);
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(timer))
+///     .layer(ThrottleLayer::new(throttle.clone()))
+///     .layer(BareLayer)
+///     .service(service_fn(async |n: u32| Ok::<_, std::io::Error>(n + 1)));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// assert_eq!(throttle.status(Duration::ZERO).refusal, 0.0);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ThrottleLayer {
     throttle: ClientThrottle,
@@ -89,6 +110,8 @@ impl<S> Layer<S> for ThrottleLayer {
 }
 
 /// The service of [`ThrottleLayer`].
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug)]
 pub struct Throttle<S> {
     inner: S,

@@ -12,6 +12,22 @@ use crate::circuit_breaker::TimeWindow;
 use crate::clock::nanos;
 
 /// How much may be asked.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::throttle::{ThrottleConfig, ThrottleState};
+///
+/// let config = ThrottleConfig { k: 2.0, ..ThrottleConfig::default() };
+/// let mut state = ThrottleState::new(config, 1);
+/// for _ in 0..99 {
+///     if state.admits(Duration::ZERO) {
+///         state.record(false, Duration::ZERO);
+///     }
+/// }
+/// let status = state.status(Duration::ZERO);
+/// assert_eq!(status.accepts, 0);
+/// assert!(status.refusal > 0.9, "nothing was accepted");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThrottleConfig {
     /// So many times as many requests as are accepted. The less, the fewer are sent in vain, and
@@ -31,6 +47,8 @@ impl Default for ThrottleConfig {
 }
 
 /// What was asked and accepted within the window.
+///
+/// See [`ThrottleConfig`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThrottleStatus {
     /// Requests that ended or were refused here.

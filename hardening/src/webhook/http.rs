@@ -16,6 +16,21 @@ use super::url::HookUrl;
 /// The client must connect to [`Self::address`] and to nothing else: it was checked. It must not
 /// resolve the name, not follow redirects and not use a proxy. TLS, where asked for, is with
 /// [`HookUrl::host`] as the server's name.
+///
+/// ```
+/// use ironlight_hardening::webhook::HttpRequest;
+///
+/// // What a client writes, to `request.address` and nowhere else:
+/// fn head(request: &HttpRequest) -> String {
+///     let mut head = format!("POST {} HTTP/1.1\r\n", request.url.path());
+///     head += &format!("host: {}\r\n", request.url.authority());
+///     for (name, value) in &request.headers {
+///         head += &format!("{name}: {value}\r\n");
+///     }
+///     head + &format!("content-length: {}\r\n\r\n", request.body().len())
+/// }
+/// # let _ = head;
+/// ```
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
     /// Where to connect to.
@@ -50,6 +65,8 @@ impl HttpRequest {
 }
 
 /// The head of an answer; nobody needs its body, so do not read much of it.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     /// The status code.
@@ -62,6 +79,14 @@ pub struct HttpResponse {
 
 /// Reads a `Retry-After` header of seconds. The other form, a date, is not understood: it needs
 /// two clocks that agree.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::webhook::parse_retry_after;
+///
+/// assert_eq!(parse_retry_after("120"), Some(Duration::from_secs(120)));
+/// assert_eq!(parse_retry_after("soon"), None);
+/// ```
 #[must_use]
 pub fn parse_retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
@@ -70,6 +95,8 @@ pub fn parse_retry_after(value: &str) -> Option<Duration> {
 }
 
 /// An HTTP client. Dropping the future must end the request.
+///
+/// Any function of a request that gives such a future is one: the [module](super) has an example.
 pub trait HttpSend: Send + Sync {
     /// The request under way.
     type Future: Future<Output = Result<HttpResponse, Self::Error>> + Send;
@@ -96,6 +123,8 @@ where
 
 /// Finds the addresses of a name, as `tokio::net::lookup_host` does. Any
 /// `Fn(String, u16) -> Future` is one.
+///
+/// Any function of host and port that gives such a future is one: the [module](super) has an example.
 pub trait Resolve: Send + Sync {
     /// The question under way.
     type Future: Future<Output = io::Result<Vec<SocketAddr>>> + Send;

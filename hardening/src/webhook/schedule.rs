@@ -23,6 +23,15 @@ pub const STANDARD_PAUSES: [Duration; 9] = [
 
 /// The pauses between attempts. The default: three retries within seconds (about 0.5, 1 and 2
 /// seconds), then [`STANDARD_PAUSES`]; 13 attempts in a little over three days.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::webhook::Schedule;
+///
+/// let schedule = Schedule { jitter_percent: 0, ..Schedule::default() };
+/// assert_eq!(schedule.pause(1, None, &mut 7), Some(schedule.pauses[0]));
+/// assert_eq!(schedule.pause(1 + schedule.pauses.len() as u32, None, &mut 7), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// The pause after the first attempt, after the second, and so on; at most 64 count.
@@ -67,6 +76,14 @@ pub(super) fn jittered(time: Duration, percent: u32, random: &mut u64) -> Durati
 }
 
 /// When an endpoint that fails again and again is left alone, and for how long.
+///
+/// ```
+/// use ironlight_hardening::webhook::{BreakerConfig, WebhookConfig};
+///
+/// let breaker = BreakerConfig { failures: 3, ..BreakerConfig::default() };
+/// let config = WebhookConfig { breaker, ..WebhookConfig::default() };
+/// assert_eq!(config.breaker.failures, 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerConfig {
     /// Failures in a row, of any messages, that open it. Zero counts as one.

@@ -24,6 +24,12 @@ pub struct Secret(Vec<u8>);
 
 /// Not a secret: `whsec_` and the base64 of 24 to 64 bytes were expected. It does not repeat what
 /// it was given.
+///
+/// ```
+/// use ironlight_hardening::webhook::{BadSecret, Secret};
+///
+/// assert_eq!(Secret::from_bytes(b"too short").unwrap_err(), BadSecret);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadSecret;
 

@@ -25,6 +25,15 @@ use crate::net_guard::AddressGuard;
 type Listener = Arc<dyn Fn(&LogEntry) + Send + Sync>;
 
 /// How attempts are made.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::webhook::SendConfig;
+///
+/// let config = SendConfig { max_redirects: 0, ..SendConfig::default() };
+/// assert_eq!(config.timeout, Duration::from_secs(10));
+/// assert!(config.guard.check("127.0.0.1".parse().unwrap()).is_err());
+/// ```
 #[derive(Clone, Debug)]
 pub struct SendConfig {
     /// An attempt with all its redirects ends after this time.
@@ -46,6 +55,8 @@ impl Default for SendConfig {
 
 /// The webhooks of a program: register endpoints, publish, and let some [`Self::work`] futures
 /// run, as many as attempts may be under way at once. Clones share all.
+///
+/// The [module](super) has an example.
 pub struct Webhooks<H, R, T> {
     shared: Arc<Shared<H, R, T>>,
 }

@@ -28,6 +28,13 @@ const SIGNATURE_LEN: usize = 47;
 ///
 /// Visible ASCII without a dot, for with dots the same signed bytes could be read as another id
 /// and another timestamp.
+///
+/// ```
+/// use ironlight_hardening::webhook::MessageId;
+///
+/// assert_eq!(MessageId::new("msg_1").unwrap().as_str(), "msg_1");
+/// assert!(MessageId::new("").is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(String);
 
@@ -107,6 +114,8 @@ impl Signer {
 }
 
 /// Why a request is not believed.
+///
+/// See [`Signer`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -137,6 +146,8 @@ impl fmt::Display for VerifyError {
 impl core::error::Error for VerifyError {}
 
 /// The receivers' side. Five minutes of tolerance, in both directions.
+///
+/// See [`Signer`] for an example.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     signer: Signer,
@@ -153,6 +164,16 @@ impl Verifier {
     }
 
     /// Another tolerance for the timestamp, in seconds.
+    ///
+    /// ```
+    /// use ironlight_hardening::webhook::{MessageId, Signer, Verifier, VerifyError};
+    ///
+    /// let secret = || "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse();
+    /// let signature = Signer::new(secret()).unwrap().sign(&MessageId::new("msg_1").unwrap(), 100, b"{}");
+    /// let strict = Verifier::new(secret()).unwrap().with_tolerance(10);
+    /// let late = strict.verify("msg_1", "100", &signature, b"{}", 111);
+    /// assert_eq!(late, Err(VerifyError::TooOld));
+    /// ```
     #[must_use]
     pub fn with_tolerance(self, seconds: u64) -> Self {
         Self { tolerance: seconds, ..self }

@@ -91,6 +91,23 @@ impl Dispatcher {
     /// Changes an endpoint, as for another secret; what waits goes there too. Says whether it was
     /// there.
     ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ironlight_hardening::webhook::{Dispatcher, Endpoint, Signer, WebhookConfig};
+    ///
+    /// let endpoint = |secret: &str| Endpoint {
+    ///     url: "https://example.com/hook".parse().unwrap(),
+    ///     events: vec!["block.new".into()],
+    ///     signer: Signer::new([secret.parse().unwrap()]).unwrap(),
+    /// };
+    /// let mut hooks = Dispatcher::new(WebhookConfig::default());
+    /// let id = hooks.register(endpoint("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")).unwrap();
+    /// assert_eq!(hooks.update(id, endpoint("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")), Ok(true));
+    /// assert!(hooks.disable(id, Duration::ZERO) && hooks.enable(id));
+    /// assert!(hooks.remove(id, Duration::ZERO));
+    /// assert_eq!(hooks.endpoints().count(), 0);
+    /// ```
+    ///
     /// # Errors
     /// [`RegisterError`], and it stays as it was.
     pub fn update(&mut self, id: EndpointId, endpoint: Endpoint) -> Result<bool, RegisterError> {

@@ -12,6 +12,19 @@ use super::url::HookUrl;
 pub const MAX_EVENT_NAME: usize = 128;
 
 /// An endpoint's number; never used again.
+///
+/// ```
+/// use ironlight_hardening::webhook::{Dispatcher, Endpoint, Signer, WebhookConfig};
+///
+/// let mut hooks = Dispatcher::new(WebhookConfig::default());
+/// let endpoint = Endpoint {
+///     url: "https://example.com/hook".parse().unwrap(),
+///     events: vec!["block.new".into()],
+///     signer: Signer::new(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap()]).unwrap(),
+/// };
+/// let (first, second) = (hooks.register(endpoint.clone()), hooks.register(endpoint));
+/// assert_ne!(first.unwrap(), second.unwrap());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointId(pub(super) u64);
 
@@ -22,6 +35,8 @@ impl fmt::Display for EndpointId {
 }
 
 /// Who is told, of what, and signed with what.
+///
+/// See [`EndpointId`] for an example.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Where to.
@@ -33,6 +48,13 @@ pub struct Endpoint {
 }
 
 /// Sizes and times.
+///
+/// ```
+/// use ironlight_hardening::webhook::WebhookConfig;
+///
+/// let config = WebhookConfig { max_endpoints: 10, ..WebhookConfig::default() };
+/// assert!(!config.allow_http);
+/// ```
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
     /// When attempts follow each other.
@@ -84,6 +106,18 @@ impl Default for WebhookConfig {
 }
 
 /// Why an endpoint is not registered.
+///
+/// ```
+/// use ironlight_hardening::webhook::{Dispatcher, Endpoint, RegisterError, Signer, WebhookConfig};
+///
+/// let plain = Endpoint {
+///     url: "http://example.com/hook".parse().unwrap(),
+///     events: vec!["block.new".into()],
+///     signer: Signer::new(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap()]).unwrap(),
+/// };
+/// let refused = Dispatcher::new(WebhookConfig::default()).register(plain);
+/// assert_eq!(refused.unwrap_err(), RegisterError::NotTls);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -111,6 +145,8 @@ impl fmt::Display for RegisterError {
 impl core::error::Error for RegisterError {}
 
 /// Why a message is not published; nobody is told then.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -138,6 +174,8 @@ impl fmt::Display for PublishError {
 impl core::error::Error for PublishError {}
 
 /// What is told.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Its name, the same in all attempts and for all endpoints.
@@ -149,6 +187,8 @@ pub struct Message {
 }
 
 /// An attempt that is to be made. Give it back to `finish` or `abandon`.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Debug)]
 pub struct Job {
     pub(super) delivery: u64,
@@ -171,6 +211,8 @@ impl Job {
 }
 
 /// What to do now.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Debug)]
 pub enum Next {
     /// This attempt.
@@ -182,6 +224,8 @@ pub enum Next {
 }
 
 /// How an attempt ended.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -209,6 +253,8 @@ impl Outcome {
 }
 
 /// What became of a delivery.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -228,6 +274,8 @@ pub enum Fate {
 }
 
 /// One line of the delivery log.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
     /// When, since the clock's start.
@@ -245,6 +293,8 @@ pub struct LogEntry {
 }
 
 /// What was counted.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WebhookStats {
     /// Deliveries that were begun.
@@ -270,6 +320,8 @@ pub struct WebhookStats {
 }
 
 /// How an endpoint is doing.
+///
+/// See [`Dispatcher`](super::Dispatcher) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointStatus {
     /// Whether it is told anything.

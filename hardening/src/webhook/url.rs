@@ -10,6 +10,14 @@ pub const MAX_URL: usize = 2048;
 
 /// `http` or `https`, a host, perhaps a port, a path. No user, no fragment, no other characters
 /// than visible ASCII without backslash.
+///
+/// ```
+/// use ironlight_hardening::webhook::HookUrl;
+///
+/// let url: HookUrl = "https://example.com:8443/hook?from=us".parse().unwrap();
+/// assert_eq!((url.host(), url.port(), url.is_tls()), ("example.com", 8443, true));
+/// assert_eq!(url.path(), "/hook?from=us");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookUrl {
     tls: bool,
@@ -19,6 +27,12 @@ pub struct HookUrl {
 }
 
 /// Not a URL for a webhook.
+///
+/// ```
+/// use ironlight_hardening::webhook::{BadUrl, HookUrl};
+///
+/// assert_eq!("ftp://example.com".parse::<HookUrl>().unwrap_err(), BadUrl);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadUrl;
 

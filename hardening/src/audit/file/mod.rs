@@ -41,6 +41,8 @@ use super::sink::{Sink, SinkError};
 use super::verify::Verifier;
 
 /// Where a log's files are, and how large they become.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileConfig {
     /// The folder, for this log alone. It is made if it is not there.

@@ -14,6 +14,8 @@ use crate::audit::kind::{EventKind, LogKind};
 use crate::audit::sink::{Sink, SinkError};
 
 /// What a repair did.
+///
+/// See [`repair`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
     /// What was wrong first.
@@ -36,6 +38,18 @@ impl fmt::Display for Repaired {
 /// wrong. `at` is the time in milliseconds since 1970; the name stands in the log's new segments.
 ///
 /// Afterwards checkpoints of what was set aside contradict the log, as they must.
+///
+/// ```
+/// use ironlight_hardening::audit::{AuditConfig, AuditLog, Event, EventKind, FileConfig, FileSink, repair};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let sink = FileSink::new(FileConfig::new(dir.path()));
+/// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink)]).unwrap();
+/// log.emit(Event::new(EventKind::Start)).unwrap();
+/// log.shutdown();
+///
+/// assert!(repair(dir.path(), "audit", 0).unwrap().is_none(), "there is nothing to repair");
+/// ```
 ///
 /// # Errors
 /// [`SinkError::InUse`] while a writer has the log; [`SinkError::Io`] from the operating system: it

@@ -27,6 +27,19 @@ pub(super) struct Whole {
 /// Without a checkpoint that was kept elsewhere, a cut at the end is not seen, nor is a log that
 /// was written anew.
 ///
+/// ```
+/// use ironlight_hardening::audit::{AuditConfig, AuditLog, Event, EventKind, FileConfig, FileSink, verify_dir};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let sink = FileSink::new(FileConfig::new(dir.path()));
+/// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink)]).unwrap();
+/// log.emit(Event::new(EventKind::Start)).unwrap();
+/// log.shutdown();
+///
+/// let report = verify_dir(dir.path(), &[]).unwrap();
+/// assert_eq!(report.tampering, None);
+/// ```
+///
 /// # Errors
 /// The operating system's.
 pub fn verify_dir(dir: &Path, checkpoints: &[Checkpoint]) -> io::Result<Report> {
@@ -35,6 +48,19 @@ pub fn verify_dir(dir: &Path, checkpoints: &[Checkpoint]) -> io::Result<Report> 
 
 /// The tree over a log that begins at 0, to make proofs from; it takes 64 bytes a record. It ends
 /// where the log is wrong.
+///
+/// ```
+/// use ironlight_hardening::audit::{AuditConfig, AuditLog, Event, EventKind, FileConfig, FileSink, tree_of_dir};
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let sink = FileSink::new(FileConfig::new(dir.path()));
+/// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink)]).unwrap();
+/// log.emit(Event::new(EventKind::Start)).unwrap();
+/// log.shutdown();
+///
+/// let (tree, report) = tree_of_dir(dir.path()).unwrap();
+/// assert_eq!((tree.size(), tree.root_at(report.size)), (report.size, Some(report.root)));
+/// ```
 ///
 /// # Errors
 /// The operating system's; [`io::ErrorKind::Unsupported`] if older segments were taken away.
@@ -50,6 +76,8 @@ pub fn tree_of_dir(dir: &Path) -> io::Result<(Tree, Report)> {
 /// The checkpoints that were kept beside the log, oldest first, for
 /// [`verify_checkpoints`](crate::audit::verify_checkpoints). Whoever can change the log can take
 /// these away too.
+///
+/// The [module](super::super) has an example.
 ///
 /// # Errors
 /// The operating system's.
