@@ -100,6 +100,15 @@ struct State {
     counts: AuditStatus,
 }
 
+impl State {
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && !self.closing && !self.flush_wanted
+    }
+}
+
+/// So many times the writer looks for events before it sleeps until it is woken.
+const LOOKS: u32 = 50;
+
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -169,18 +178,27 @@ impl Shared {
     }
 
     /// Waits for something to do, at most so long; then gathers a little longer.
+    ///
+    /// To wake a thread costs the emitter microseconds, and its processor if there are few. So for
+    /// a while after the last event the writer looks by itself, as often as it would write.
     pub(super) fn work(&self, most: usize, wait: Duration, gather: Duration) -> Work {
         let mut state = self.lock();
-        let idle = |state: &State| state.queue.is_empty() && !state.closing && !state.flush_wanted;
-        if idle(&state) {
-            state.writer = Writer::Sleeps;
-            state = self.wait_while(state, wait, |state| idle(state));
+        let (mut left, mut gathered) = (wait, false);
+        for _ in 0..LOOKS {
+            if !state.is_idle() || left.is_zero() {
+                break;
+            }
+            let look = gather.min(left);
+            state = self.gather(state, look);
+            (left, gathered) = (left.saturating_sub(look), true);
         }
-        if !state.queue.is_empty() && state.queue.len() < most {
-            state.writer = Writer::Gathers;
-            state = self.wait_while(state, gather, |state| {
-                !state.closing && !state.flush_wanted && state.writer == Writer::Gathers
-            });
+        if state.is_idle() {
+            state.writer = Writer::Sleeps;
+            state = self.wait_while(state, left, |state| state.is_idle());
+            gathered = false;
+        }
+        if !gathered && !state.queue.is_empty() && state.queue.len() < most {
+            state = self.gather(state, gather);
         }
         state.writer = Writer::Busy;
         let entries = state.queue.take(most);
@@ -189,6 +207,18 @@ impl Shared {
         let flush = core::mem::take(&mut state.flush_wanted);
         let (waiting, closing, through) = (state.queue.len(), state.closing, state.taken);
         Work { entries, waiting, flush, closing, through }
+    }
+
+    /// Lets events come in, without being woken by them unless they are many.
+    fn gather<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        time: Duration,
+    ) -> MutexGuard<'a, State> {
+        state.writer = Writer::Gathers;
+        self.wait_while(state, time, |state| {
+            !state.closing && !state.flush_wanted && state.writer == Writer::Gathers
+        })
     }
 
     fn wait_while<'a>(
