@@ -11,6 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::error::{Classify, ErrorClass};
+use crate::listeners::Listeners;
 use crate::stamp::Stamped;
 
 /// Gives another answer for errors of chosen classes.
@@ -27,13 +28,25 @@ pub struct FallbackLayer<K, A> {
 
 /// How often the other answer was asked for; clones show the same.
 #[derive(Clone, Debug, Default)]
-pub struct FallbackStatus(Arc<AtomicU64>);
+pub struct FallbackStatus(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    used: AtomicU64,
+    listeners: Listeners<ErrorClass>,
+}
 
 impl FallbackStatus {
     /// How often, in all.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Has each use told, with the class of the error that it stands in for. One that panics harms
+    /// nothing.
+    pub fn on_used(&self, listener: impl Fn(ErrorClass) + Send + Sync + 'static) {
+        self.0.listeners.add(Arc::new(move |class: &ErrorClass| listener(*class)));
     }
 }
 
@@ -159,7 +172,8 @@ where
             let Some((answer, kept)) = this.answer.take() else {
                 return Poll::Ready(Err(error));
             };
-            this.status.0.fetch_add(1, Ordering::Relaxed);
+            this.status.0.used.fetch_add(1, Ordering::Relaxed);
+            this.status.0.listeners.tell(&error.class());
             this.other.set(Some(answer(kept, error)));
         }
     }
