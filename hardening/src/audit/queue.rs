@@ -242,7 +242,8 @@ mod tests {
             assert_eq!(size.get(), now);
             seen[doublings as usize] += 1;
             let taken = numbers.below(now as u64 + 1) as usize;
-            let waiting = numbers.below(3) as usize * numbers.below(2_200) as usize;
+            let busy = usize::from(numbers.below(3) == 0);
+            let waiting = busy * numbers.below(4_400) as usize;
             size.adapt(taken, waiting);
             doublings = match (waiting > now, taken < now / 2) {
                 (true, _) => (doublings + 1).min(7),
