@@ -45,6 +45,10 @@ pub mod webhook;
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod drop_tests;
+#[cfg(test)]
+mod listener_tests;
+#[cfg(test)]
 mod testing;
 
 #[cfg(feature = "tokio")]

@@ -174,3 +174,46 @@ impl Traces {
         self.by_index.insert(index, trace);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Numbers;
+
+    /// The trace that was written to last stands at the end.
+    #[derive(Default)]
+    struct Naive(Vec<(TraceId, Hash)>);
+
+    impl Naive {
+        fn last(&self, trace: TraceId) -> Hash {
+            let found = self.0.iter().rev().find(|(known, _)| *known == trace);
+            found.map_or(Hash::ZERO, |(_, hash)| *hash)
+        }
+
+        fn set(&mut self, trace: TraceId, hash: Hash) {
+            self.0.retain(|(known, _)| *known != trace);
+            self.0.push((trace, hash));
+            if self.0.len() > MAX_TRACES {
+                self.0.remove(0);
+            }
+        }
+    }
+
+    #[test]
+    fn traces_are_a_list_in_the_order_of_their_last_records() {
+        let (mut traces, mut naive) = (Traces::default(), Naive::default());
+        let (mut numbers, mut unknown) = (Numbers(1), 0_u32);
+        for index in 0..100_000 {
+            // A few are written to often, many seldom; more than there is room for.
+            let end = [40, 9_000][usize::from(numbers.below(3) > 0)];
+            let trace = TraceId(u128::from(numbers.below(end)).to_be_bytes());
+            assert_eq!(traces.last(trace), naive.last(trace), "record {index}");
+            unknown += u32::from(naive.last(trace) == Hash::ZERO);
+            let hash = Hash::of(&[&u64::to_be_bytes(index)]);
+            traces.set(trace, hash, index);
+            naive.set(trace, hash);
+            assert_eq!((traces.last.len(), traces.by_index.len()), (naive.0.len(), naive.0.len()));
+        }
+        assert!(unknown > 20_000, "{unknown} were new, or had fallen out");
+    }
+}

@@ -69,8 +69,11 @@ const fn nibble(digit: u8) -> Option<u8> {
 }
 
 pub(crate) fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        out.extend_from_slice(&[digit(byte >> 4), digit(*byte)]);
+    let start = out.len();
+    out.resize(start + 2 * bytes.len(), b'0');
+    let (pairs, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(*byte)];
     }
 }
 

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use super::*;
+use crate::ManualClock;
+use crate::circuit_breaker::{BreakerConfig, CircuitBreaker};
 use crate::retry::BackoffConfig;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -84,4 +86,38 @@ fn a_log_is_posted_over_http_and_posted_again_until_it_is_confirmed() {
     assert!(log.shutdown());
     assert_eq!((log.status().handed_over, log.status().lost), (1, 0));
     assert_eq!(verify_chain(fallback.lines().as_bytes(), &[]).unwrap().size, 3);
+}
+
+/// Answers in turn.
+struct Script(Vec<u16>);
+
+impl HttpPost for Script {
+    fn post(&mut self, _lines: &[u8]) -> io::Result<u16> {
+        Ok(self.0.pop().unwrap())
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_left_alone_and_tried_again_later() {
+    let clock = ManualClock::default();
+    let config = BreakerConfig { jitter_percent: 0, successes_to_close: 1, ..Default::default() };
+    let breaker = CircuitBreaker::new(config, 1);
+    // From the end: refused for good says nothing against it; five times busy does.
+    let script = Script(vec![200, 503, 503, 503, 503, 503, 404]);
+    let mut sink = HttpSink::new("http", script).with_breaker(breaker, clock.clone());
+    let (mut chain, mut lines) = (sink.open().unwrap(), Vec::new());
+    chain.append(0, &Event::new(EventKind::Start), &mut lines);
+    for status in [404, 503, 503, 503, 503, 503] {
+        assert!(sink.open().is_ok());
+        let refused = sink.write(&lines).unwrap_err();
+        assert!(matches!(refused, SinkError::Refused { status: now } if now == status));
+    }
+    assert!(!sink.breaker().is_closed());
+    clock.advance(Duration::from_secs(59));
+    for _ in 0..3 {
+        assert!(sink.open().is_err() && sink.write(&lines).is_err(), "nothing is posted");
+    }
+    clock.advance(Duration::from_secs(1));
+    assert!(sink.open().is_ok() && sink.write(&lines).is_ok());
+    assert!(sink.breaker().is_closed());
 }

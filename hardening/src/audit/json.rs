@@ -9,20 +9,35 @@ use super::event::Value;
 /// lower-case digits), so that a record is safe to show on a terminal.
 pub(super) fn push_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for c in text.chars() {
-        match c {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            ' '..='~' => out.extend(u8::try_from(c)),
-            other => {
-                for unit in other.encode_utf16(&mut [0; 2]) {
-                    out.extend_from_slice(b"\\u");
-                    super::hash::push_hex(&unit.to_be_bytes(), out);
-                }
+    let mut rest = text;
+    loop {
+        // Most texts are one such run.
+        let end = rest.bytes().position(|byte| !is_unescaped(byte)).unwrap_or(rest.len());
+        let (plain, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        out.extend_from_slice(plain.as_bytes());
+        let mut others = after.chars();
+        let Some(other) = others.next() else { break };
+        push_escaped(other, out);
+        rest = others.as_str();
+    }
+    out.push(b'"');
+}
+
+const fn is_unescaped(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+fn push_escaped(c: char, out: &mut Vec<u8>) {
+    match c {
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        other => {
+            for unit in other.encode_utf16(&mut [0; 2]) {
+                out.extend_from_slice(b"\\u");
+                super::hash::push_hex(&unit.to_be_bytes(), out);
             }
         }
     }
-    out.push(b'"');
 }
 
 /// A whole number in decimal digits, without leading zeros.
@@ -35,17 +50,16 @@ pub(super) fn push_number(number: i64, out: &mut Vec<u8>) {
 
 /// As [`push_number`], without a sign.
 pub(super) fn push_natural(mut number: u64, out: &mut Vec<u8>) {
-    let start = out.len();
-    loop {
-        out.extend(u8::try_from(number % 10).map(|digit| b'0' + digit));
+    let (mut digits, mut start) = ([b'0'; 20], 20);
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(number % 10).unwrap_or(0);
         number /= 10;
+        start -= 1;
         if number == 0 {
             break;
         }
     }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 pub(super) fn push_value(value: &Value, out: &mut Vec<u8>) {

@@ -128,6 +128,49 @@ fn what_is_too_much_is_counted_in_gaps_at_its_place_and_bans_have_places_of_thei
 }
 
 #[test]
+fn of_ten_threads_each_event_is_written_in_order_or_counted_in_a_gap() {
+    let memory = MemorySink::default();
+    let (gate, waiting, permit) = Gate::new(&memory);
+    let queue = QueueConfig { capacity: 1_000, reserved: 100, bytes: 8 << 20 };
+    let log = AuditLog::start(AuditConfig { queue, ..config() }, vec![Box::new(gate)]).unwrap();
+    log.emit(event(0)).unwrap();
+    waiting.recv().unwrap();
+    let kinds = [EventKind::Ban, EventKind::Repair, EventKind::AuthFailure];
+    thread::scope(|scope| {
+        for thread in 0..10_u64 {
+            let (log, kinds) = (log.clone(), kinds.clone());
+            scope.spawn(move || {
+                for i in 0..500_u64 {
+                    let kind = kinds.iter().cycle().nth(usize::try_from(i).unwrap()).unwrap();
+                    let kind = if i % 10 == 9 { kind.clone() } else { EventKind::TipChange };
+                    let event = Event::new(kind).with("i", i).with("thread", thread);
+                    let _counted = log.emit(event);
+                }
+            });
+        }
+    });
+    drop((permit, waiting));
+    assert!(log.shutdown());
+    let records = records(&memory);
+    let is_gap = |record: &&Record| *record.event.kind() == EventKind::Log(LogKind::Gap);
+    let lost: u64 = records.iter().filter(is_gap).map(|gap| number(&gap.event, "lost")).sum();
+    let reserved: u64 =
+        records.iter().filter(is_gap).map(|gap| number(&gap.event, "reserved")).sum();
+    let written: Vec<&Record> =
+        records.iter().filter(|record| record.event.value("thread").is_some()).collect();
+    assert_eq!((written.len() as u64, lost), (1_000, 4_000));
+    assert_eq!(log.status().lost, lost);
+    for thread in 0..10 {
+        let of_thread = written.iter().filter(|record| number(&record.event, "thread") == thread);
+        let order: Vec<u64> = of_thread.map(|record| number(&record.event, "i")).collect();
+        assert!(order.is_sorted(), "{order:?}");
+    }
+    let important = written.iter().filter(|record| record.event.kind().is_reserved()).count();
+    assert!(important >= 100, "their places are nobody else's: {important}");
+    assert_eq!(important as u64 + reserved, 500);
+}
+
+#[test]
 fn a_flush_waits_until_all_before_it_is_written() {
     let (log, sink) = start(config());
     for i in 0..10 {

@@ -242,6 +242,27 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_pieces_is_that_of_a_number_of_doublings() {
+        let (mut numbers, mut size, mut doublings) = (Numbers(1), BatchSize::new(), 0_u32);
+        let mut seen = [0_u32; 8];
+        for _ in 0..100_000 {
+            let now = 16_usize << doublings;
+            assert_eq!(size.get(), now);
+            seen[doublings as usize] += 1;
+            let taken = numbers.below(now as u64 + 1) as usize;
+            let busy = usize::from(numbers.below(3) == 0);
+            let waiting = busy * numbers.below(4_400) as usize;
+            size.adapt(taken, waiting);
+            doublings = match (waiting > now, taken < now / 2) {
+                (true, _) => (doublings + 1).min(7),
+                (false, true) => doublings.saturating_sub(1),
+                (false, false) => doublings,
+            };
+        }
+        assert!(seen.iter().all(|times| *times > 500), "{seen:?}");
+    }
+
+    #[test]
     fn a_busy_log_is_written_in_larger_pieces_and_a_calm_one_in_small_ones() {
         let mut size = BatchSize::new();
         for _ in 0..20 {

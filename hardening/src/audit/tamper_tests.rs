@@ -84,7 +84,7 @@ fn every_record_deleted_doubled_or_exchanged_is_found_with_its_index() {
     }
     // The last one deleted is a cut: see below.
     let mut numbers = Numbers(5);
-    for _ in 0..30 {
+    for _ in 0..100 {
         let (a, b) = (numbers.below(1_000) as usize, numbers.below(1_000) as usize);
         if a == b {
             continue;
@@ -93,6 +93,34 @@ fn every_record_deleted_doubled_or_exchanged_is_found_with_its_index() {
         changed.swap(a, b);
         assert_eq!(first_bad(&changed.concat()), Some(a.min(b) as u64));
     }
+}
+
+/// All that exchanging two records, moving one or putting a copy in comes down to: some record
+/// stands where another should.
+#[test]
+fn no_record_is_taken_at_the_place_of_any_other() {
+    let records: Vec<Record> =
+        log().iter().map(|line| verify_event(line.trim_ascii_end()).unwrap()).collect();
+    let mut chain = Chain::new();
+    for (index, record) in records.iter().enumerate() {
+        for other in records.iter().filter(|other| other.index != record.index) {
+            let found = chain.accept(other);
+            assert_eq!(found, Err(Damage::WrongIndex { expected: index as u64 }));
+        }
+        chain.accept(record).unwrap();
+    }
+    assert_eq!(chain.size(), 1_000);
+}
+
+#[test]
+fn a_later_segment_put_first_is_seen_where_it_does_not_go_on() {
+    let lines = log();
+    let changed = [lines[400].clone(), lines.concat()].concat();
+    let report = detect_tampering(&changed[..], &[]).unwrap();
+    // The segment's word is taken that older ones were removed; what follows it is wrong.
+    assert_eq!(report.first, 400);
+    let what = Damage::WrongIndex { expected: 401 };
+    assert_eq!(report.tampering, Some(Tampering { index: 401, what }));
 }
 
 #[test]

@@ -10,6 +10,8 @@ struct Naive {
     gone: usize,
     flushed: usize,
     closed: bool,
+    /// How each batch went: its items, how long it took, whether well.
+    done: Vec<(usize, Duration, bool)>,
 }
 
 impl Naive {
@@ -19,6 +21,20 @@ impl Naive {
 
     fn bytes(&self) -> usize {
         self.waiting().iter().map(|item| item.1).sum()
+    }
+
+    /// The size after all batches, gone through from the first one.
+    fn size(&self, config: &BatchConfig) -> usize {
+        let Some(adaptive) = config.adaptive else { return config.max_items };
+        let least = adaptive.min_items.clamp(1, config.max_items);
+        self.done.iter().fold(least, |size, (items, took, well)| {
+            let next = match (*well && *took <= adaptive.target, *items >= size) {
+                (false, _) => size / 2,
+                (true, true) => size + (size / 8).max(1),
+                (true, false) => size,
+            };
+            next.clamp(least, config.max_items)
+        })
     }
 
     fn push(
@@ -69,7 +85,8 @@ fn some_config(numbers: &mut Numbers) -> BatchConfig {
         max_age: Duration::from_secs(some(10) as u64),
         queue_items: some(20),
         queue_bytes: some(200),
-        adaptive: None,
+        adaptive: (some(2) == 2)
+            .then(|| Adaptive { min_items: some(4), target: Duration::from_millis(100) }),
     }
 }
 
@@ -85,6 +102,7 @@ fn which<T>(refused: &PushError<T>) -> usize {
 fn batches_are_cut_off_a_list_of_all() {
     let mut reasons = [0; 4];
     let mut refusals = [0; 3];
+    let mut sizes = std::collections::BTreeSet::new();
     for seed in 0..200 {
         let mut numbers = Numbers(seed);
         let config = some_config(&mut numbers);
@@ -108,13 +126,17 @@ fn batches_are_cut_off_a_list_of_all() {
                     let ready = batcher.ready(at);
                     let due = batcher.due_at();
                     let batch = batcher.take(at);
-                    let expected = naive.take(&config, config.max_items, now);
+                    let expected = naive.take(&config, naive.size(&config), now);
                     assert_eq!(due.is_some_and(|due| due <= at), expected.is_some());
                     assert_eq!(ready, expected.as_ref().map(|batch| batch.1));
                     let batch = batch.map(|batch| (batch.items, batch.reason));
                     assert_eq!(batch, expected, "seed {seed} step {step}");
-                    if let Some((_, reason)) = batch {
+                    if let Some((items, reason)) = batch {
                         reasons[reason as usize] += 1;
+                        let took = Duration::from_millis(numbers.below(120));
+                        let well = numbers.below(20) > 0;
+                        batcher.done(items.len(), took, well);
+                        naive.done.push((items.len(), took, well));
                     }
                 }
                 97..99 => {
@@ -128,6 +150,8 @@ fn batches_are_cut_off_a_list_of_all() {
                 _ => {}
             }
             let stats = batcher.stats();
+            sizes.insert(stats.batch_size);
+            assert_eq!(stats.batch_size, naive.size(&config), "seed {seed} step {step}");
             assert_eq!(
                 (stats.items_waiting, stats.bytes_waiting),
                 (naive.waiting().len(), naive.bytes())
@@ -137,12 +161,13 @@ fn batches_are_cut_off_a_list_of_all() {
         batcher.close();
         naive.closed = true;
         while let Some(batch) = batcher.take(Duration::from_secs(now)) {
-            assert_eq!(batch.items, naive.take(&config, config.max_items, now).unwrap().0);
+            assert_eq!(batch.items, naive.take(&config, naive.size(&config), now).unwrap().0);
         }
         assert!(batcher.is_empty() && naive.waiting().is_empty(), "nothing is left behind");
     }
     assert!(reasons.iter().all(|times| *times > 100), "{reasons:?}");
     assert!(refusals.iter().all(|times| *times > 10), "{refusals:?}");
+    assert_eq!(sizes.into_iter().collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::state::{BulkheadLimits, BulkheadState, Entry, Ticket};
 use crate::error::Rejected;
+use crate::listeners::Listeners;
 
 /// Lets only so many in at once; the others wait in a bounded queue. Clones share it.
 ///
@@ -27,7 +28,13 @@ use crate::error::Rejected;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Bulkhead {
-    state: Arc<Mutex<BulkheadState<Waker>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<BulkheadState<Waker>>,
+    listeners: Listeners<u32>,
 }
 
 /// What can be said about a bulkhead.
@@ -50,7 +57,8 @@ impl Bulkhead {
     /// Nobody is there yet.
     #[must_use]
     pub fn new(limits: BulkheadLimits) -> Self {
-        Self { state: Arc::new(Mutex::new(BulkheadState::new(limits))) }
+        let state = Mutex::new(BulkheadState::new(limits));
+        Self { shared: Arc::new(Shared { state, listeners: Listeners::default() }) }
     }
 
     /// Goes in, or waits.
@@ -68,7 +76,20 @@ impl Bulkhead {
             return Ok(Place { bulkhead: self.clone() });
         }
         state.count_refusal();
-        Err(Rejected::Overloaded { limit: state.limits().concurrent })
+        let limit = state.limits().concurrent;
+        drop(state);
+        Err(self.refused(limit))
+    }
+
+    /// Has each refusal told, with how many may be inside; also of those who waited for too long. One
+    /// that panics harms nothing.
+    pub fn on_refused(&self, listener: impl Fn(u32) + Send + Sync + 'static) {
+        self.shared.listeners.add(Arc::new(move |limit: &u32| listener(*limit)));
+    }
+
+    fn refused(&self, limit: u32) -> Rejected {
+        self.shared.listeners.tell(&limit);
+        Rejected::Overloaded { limit }
     }
 
     /// Other limits from now on. Nobody is thrown out, neither of the queue.
@@ -98,7 +119,7 @@ impl Bulkhead {
     }
 
     fn lock(&self) -> MutexGuard<'_, BulkheadState<Waker>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes those who were let in, outside of the lock: a waker may run anything.
@@ -160,7 +181,8 @@ impl Future for Enter {
                 }
                 Entry::Refused => {
                     let limit = state.limits().concurrent;
-                    Poll::Ready(Err(Rejected::Overloaded { limit }))
+                    drop(state);
+                    Poll::Ready(Err(this.bulkhead.refused(limit)))
                 }
             };
         };
@@ -195,7 +217,9 @@ impl Enter {
         self.give_up();
         let mut state = self.bulkhead.lock();
         state.count_refusal();
-        Rejected::Overloaded { limit: state.limits().concurrent }
+        let limit = state.limits().concurrent;
+        drop(state);
+        self.bulkhead.refused(limit)
     }
 }
 

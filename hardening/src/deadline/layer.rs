@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::state::tightened;
 use crate::clock::Timer;
 use crate::error::Rejected;
+use crate::listeners::Listeners;
 use crate::stamp::Stamped;
 
 /// Gives up on requests whose deadline has passed, and on attempts that take too long.
@@ -58,6 +59,7 @@ pub struct DeadlineStatus {
 struct Counts {
     unbegun: AtomicU64,
     given_up: AtomicU64,
+    listeners: Listeners<Duration>,
 }
 
 impl DeadlineStatus {
@@ -71,6 +73,12 @@ impl DeadlineStatus {
     #[must_use]
     pub fn given_up(&self) -> u64 {
         self.counts.given_up.load(Ordering::Relaxed)
+    }
+
+    /// Has each request that is given up told, with how long was waited for it: not at all for one
+    /// that came too late. One that panics harms nothing.
+    pub fn on_given_up(&self, listener: impl Fn(Duration) + Send + Sync + 'static) {
+        self.counts.listeners.add(Arc::new(move |after: &Duration| listener(*after)));
     }
 }
 
@@ -195,6 +203,7 @@ where
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             this.status.counts.unbegun.fetch_add(1, Ordering::Relaxed);
+            this.status.counts.listeners.tell(&Duration::ZERO);
             return Poll::Ready(Err(Rejected::Timeout { after: Duration::ZERO }.into()));
         };
         if let Poll::Ready(done) = inner.poll(context) {
@@ -212,6 +221,7 @@ where
         // What is given up is dropped now, not when its caller gets to it.
         this.inner.set(None);
         let after = deadline.saturating_sub(*this.began);
+        this.status.counts.listeners.tell(&after);
         Poll::Ready(Err(Rejected::Timeout { after }.into()))
     }
 }

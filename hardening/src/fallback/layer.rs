@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use super::answer::Answer;
 use crate::error::{Classify, ErrorClass};
+use crate::listeners::Listeners;
 use crate::stamp::Stamped;
 
 /// Gives another answer for errors of chosen classes.
@@ -52,13 +53,25 @@ pub struct FallbackLayer<K, A> {
 ///
 /// The [module](super) has an example.
 #[derive(Clone, Debug, Default)]
-pub struct FallbackStatus(Arc<AtomicU64>);
+pub struct FallbackStatus(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    used: AtomicU64,
+    listeners: Listeners<ErrorClass>,
+}
 
 impl FallbackStatus {
     /// How often, in all.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Has each use told, with the class of the error that it stands in for. One that panics harms
+    /// nothing.
+    pub fn on_used(&self, listener: impl Fn(ErrorClass) + Send + Sync + 'static) {
+        self.0.listeners.add(Arc::new(move |class: &ErrorClass| listener(*class)));
     }
 }
 
@@ -212,7 +225,8 @@ where
             let Some((answer, kept)) = this.answer.take() else {
                 return Poll::Ready(Err(error));
             };
-            this.status.0.fetch_add(1, Ordering::Relaxed);
+            this.status.0.used.fetch_add(1, Ordering::Relaxed);
+            this.status.0.listeners.tell(&error.class());
             this.other.set(Some(answer.answer(kept, error)));
         }
     }

@@ -7,6 +7,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use super::*;
 use crate::by_hand::poll_now;
 use crate::stamp::{BareLayer, Stamped};
+use crate::testing::Numbers;
 use crate::{Clock, Error, TokioTimer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +39,39 @@ fn the_shares_are_met_and_delays_are_spread_over_their_range() {
         let counted = state.status();
         assert_eq!(counted.delays, delays.len() as u64);
         assert_eq!(counted.requests, 40_000);
+    }
+}
+
+/// The same numbers, drawn again from the seed, and a list of all that was decided.
+#[test]
+fn decides_as_one_that_keeps_a_list() {
+    for seed in 0..100 {
+        let mut numbers = Numbers(seed ^ 0xff);
+        let mut drawn = Numbers(seed);
+        let mut ours = FaultState::new(FaultConfig::default(), seed);
+        let (mut config, mut list) = (FaultConfig::default(), Vec::new());
+        for _ in 0..1_000 {
+            if numbers.below(20) == 0 {
+                let mut share = || numbers.below(11) as f64 / 10.0;
+                let (error_share, delay_share) = (share(), share());
+                let mut time = || Duration::from_nanos(numbers.below(2_000));
+                let (delay_from, delay_to) = (time(), time());
+                config = FaultConfig { error_share, delay_share, delay_from, delay_to };
+                ours.set_config(config);
+            }
+            let mut share = || (drawn.below(u64::MAX) >> 11) as f64 / 2.0_f64.powi(53);
+            let (fails, late) = (share() < config.error_share, share() < config.delay_share);
+            let (from, to) = (config.delay_from.as_nanos(), config.delay_to.as_nanos());
+            let part = (u128::from(drawn.below(u64::MAX)) * to.saturating_sub(from)) >> 64;
+            let delay = Duration::from_nanos(u64::try_from(from + part).unwrap());
+            let fault = Fault { delay: late.then_some(delay), fails };
+            assert_eq!(ours.draw(), fault, "seed {seed}");
+            list.push(fault);
+            let counted = |of: fn(&&Fault) -> bool| list.iter().filter(of).count() as u64;
+            let (errors, delays) = (counted(|one| one.fails), counted(|one| one.delay.is_some()));
+            let requests = list.len() as u64;
+            assert_eq!(ours.status(), FaultStatus { requests, errors, delays });
+        }
     }
 }
 

@@ -119,7 +119,7 @@ where
         };
         let spare = this.spare.take().filter(|_| allowed);
         let Some((mut service, stamped)) = spare else { return Poll::Pending };
-        this.status.count_hedged();
+        this.status.count_hedged(now);
         this.second.set(Some(service.call(Stamped { at: now, ..stamped })));
         Poll::Ready(())
     }

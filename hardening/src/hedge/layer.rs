@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use super::future::HedgeFuture;
 use crate::clock::Timer;
+use crate::listeners::Listeners;
 use crate::retry::RetryBudget;
 use crate::stamp::Stamped;
 
@@ -92,6 +93,7 @@ struct Counts {
     hedged: AtomicU64,
     won: AtomicU64,
     over_budget: AtomicU64,
+    listeners: Listeners<Duration>,
 }
 
 impl HedgeStatus {
@@ -113,8 +115,14 @@ impl HedgeStatus {
         self.counts.over_budget.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_hedged(&self) {
+    /// Has each second request told, with the time at which it begins. One that panics harms nothing.
+    pub fn on_hedged(&self, listener: impl Fn(Duration) + Send + Sync + 'static) {
+        self.counts.listeners.add(Arc::new(move |at: &Duration| listener(*at)));
+    }
+
+    pub(super) fn count_hedged(&self, at: Duration) {
         self.counts.hedged.fetch_add(1, Ordering::Relaxed);
+        self.counts.listeners.tell(&at);
     }
 
     pub(super) fn count_won(&self) {

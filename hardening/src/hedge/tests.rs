@@ -10,6 +10,7 @@ use super::*;
 use crate::by_hand::poll_now;
 use crate::retry::RetryBudget;
 use crate::stamp::{BareLayer, Stamped};
+use crate::testing::Numbers;
 use crate::{Clock, Error, TokioTimer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -152,4 +153,57 @@ async fn hedges_are_paid_from_the_budget_of_retries() {
         assert_eq!(budget.balance(), left);
     }
     assert_eq!((layer.status().hedged(), layer.status().over_budget()), (2, 1));
+}
+
+/// Which answer it should be, and after how long: written down from both answers, without waiting.
+fn expected(
+    first: Answer,
+    second: Answer,
+    hedges_at: Option<u32>,
+) -> (Result<u32, ErrorKind>, u32) {
+    let Some(at) = hedges_at.filter(|at| *at < first.0) else { return (first.1, first.0) };
+    let mut ends = [first, (at + second.0, second.1)];
+    ends.sort_unstable_by_key(|end| end.0);
+    let good = ends.iter().find(|end| end.1.is_ok());
+    let (when, answer) = *good.unwrap_or(&ends[1]);
+    (answer, when)
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_as_one_does_who_knows_both_answers_before() {
+    let timer = TokioTimer::new();
+    let mut numbers = Numbers(1);
+    let (mut seen, mut hedged, mut over_budget) = ([0_u32; 4], 0, 0);
+    for _ in 0..100_000 {
+        // No two of them end at once: their remainders by three differ.
+        let mut time = |rest: u64| u32::try_from(3 * (1 + numbers.below(30)) + rest).unwrap();
+        let (takes, delay, again_takes, deadline) = (time(0), time(1), time(1), time(0));
+        let mut answer =
+            |number| if numbers.below(3) == 0 { Err(ErrorKind::TimedOut) } else { Ok(number) };
+        let (first, second) = ((takes, answer(1)), (again_takes, answer(2)));
+        let (repeatable, paid) = (numbers.below(8) > 0, numbers.below(8) > 0);
+        let script = Script::new(&[first, second]);
+        let layer =
+            HedgeLayer::new(timer, || delay * SECOND, |(): &()| repeatable.then_some(()), |_| paid);
+        let mut service = layer.layer(BareLayer.layer(service_fn(|()| script.answer())));
+        let at = timer.now();
+        let request = Stamped { request: (), at, deadline: Some(at + deadline * SECOND) };
+        let answer = service.call(request).await.map_err(|error| match error {
+            Error::Inner(error) => error.kind(),
+            Error::Rejected(rejected) => panic!("{rejected}"),
+        });
+        let wants = repeatable && delay < deadline && delay < takes;
+        let hedges_at = (wants && paid).then_some(delay);
+        let (expected, after) = expected(first, second, hedges_at);
+        assert_eq!((answer, timer.now() - at), (expected, after * SECOND), "{first:?} {second:?}");
+        let status = layer.status();
+        let won = hedges_at.is_some() && expected == Ok(2);
+        let counts = [status.hedged(), status.over_budget(), status.won()];
+        assert_eq!(counts, [hedges_at.is_some(), wants && !paid, won].map(u64::from));
+        assert_eq!(script.running.load(Ordering::SeqCst), 0);
+        seen[answer.map_or(3, |number| number as usize)] += 1;
+        (hedged, over_budget) = (hedged + status.hedged(), over_budget + status.over_budget());
+    }
+    assert!(seen[1..].iter().all(|times| *times > 2_000) && hedged > 10_000, "{seen:?} {hedged}");
+    assert!(over_budget > 1_000, "{over_budget}");
 }

@@ -10,6 +10,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::error::Rejected;
+use crate::listeners::Listeners;
 use crate::stamp::Stamped;
 
 /// Is always ready; refuses requests while the service is not, with
@@ -52,6 +53,7 @@ pub struct LoadShedStatus {
 struct Counts {
     running: AtomicU32,
     refused: AtomicU64,
+    listeners: Listeners<u32>,
 }
 
 impl LoadShedStatus {
@@ -65,6 +67,11 @@ impl LoadShedStatus {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.counts.refused.load(Ordering::Relaxed)
+    }
+
+    /// Has each refusal told, with how many are being done. One that panics harms nothing.
+    pub fn on_refused(&self, listener: impl Fn(u32) + Send + Sync + 'static) {
+        self.counts.listeners.add(Arc::new(move |running: &u32| listener(*running)));
     }
 }
 
@@ -174,6 +181,8 @@ where
         }
         let status = &this.running.0;
         status.counts.refused.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(Err(Rejected::Overloaded { limit: status.running() }.into()))
+        let limit = status.running();
+        status.counts.listeners.tell(&limit);
+        Poll::Ready(Err(Rejected::Overloaded { limit }.into()))
     }
 }

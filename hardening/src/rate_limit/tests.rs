@@ -329,6 +329,35 @@ async fn what_is_dropped_while_it_waits_gives_its_tokens_back_and_later_does_not
     }
 }
 
+/// Wakes at once, long before its time.
+#[derive(Clone)]
+struct Early;
+
+impl Clock for Early {
+    fn now(&self) -> Duration {
+        SECOND
+    }
+}
+
+impl crate::Timer for Early {
+    type Sleep = core::future::Ready<()>;
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        core::future::ready(())
+    }
+}
+
+#[tokio::test]
+async fn what_goes_on_has_used_its_tokens_though_the_timer_is_early() {
+    let limiter = RateLimiter::new(one_a_second());
+    let layer = RateLimitLayer::new(limiter.clone(), same_for_all).waiting(Early, 9 * SECOND);
+    let mut service = layer.layer(Slow(Arc::default(), false));
+    limiter.check(&(), 1, SECOND).unwrap();
+    let asked = service.ready().await.unwrap().call(Stamped::new(7, SECOND));
+    assert!(asked.await.is_ok());
+    assert_eq!(limiter.left(&(), SECOND).full_in, 2 * SECOND);
+}
+
 /// Polls once.
 async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await

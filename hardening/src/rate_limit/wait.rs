@@ -255,9 +255,14 @@ where
             match state.as_mut().project() {
                 StateProjection::Waiting { sleep, waiting } => {
                     ready!(sleep.poll(context));
-                    let Some(Waiting { reserved, mut service, request }) = waiting.take() else {
+                    let Some(Waiting { mut reserved, mut service, request }) = waiting.take()
+                    else {
                         return Poll::Pending;
                     };
+                    // Used from now on, also where the timer woke us a little early.
+                    if let Some(reserved) = &mut reserved {
+                        reserved.due = Duration::ZERO;
+                    }
                     drop(reserved);
                     state.set(State::Asked { inner: service.call(request) });
                 }

@@ -86,7 +86,7 @@ impl Gauge {
 
     /// Changes it by so much.
     pub fn add(&self, value: f64) {
-        add_to(&self.0, value);
+        add_to(&*self.0, value);
     }
 
     /// How much it is.
@@ -96,10 +96,28 @@ impl Gauge {
     }
 }
 
-fn add_to(bits: &AtomicU64, value: f64) {
-    let add = |bits| Some((f64::from_bits(bits) + value).to_bits());
-    // The closure always gives a value, so that this cannot fail.
-    let _ = bits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+/// What is asked of an atomic word, so that loom's can take its place in tests.
+/// Nothing else is published by a sum, so no order is needed.
+trait Word {
+    fn load(&self) -> u64;
+    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64>;
+}
+
+impl Word for AtomicU64 {
+    fn load(&self) -> u64 {
+        self.load(Ordering::Relaxed)
+    }
+
+    fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
+        self.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed)
+    }
+}
+
+fn add_to(bits: &impl Word, value: f64) {
+    let mut now = bits.load();
+    while let Err(other) = bits.compare_exchange(now, (f64::from_bits(now) + value).to_bits()) {
+        now = other;
+    }
 }
 
 /// Counts values by size. A scrape during [`Self::observe`] may see it in part.
@@ -352,4 +370,34 @@ fn write_labels(labels: &Labels<'_>) -> String {
 fn escape(text: &str, quotes: bool) -> String {
     let text = text.replace('\\', "\\\\").replace('\n', "\\n");
     if quotes { text.replace('"', "\\\"") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loom::sync::atomic::AtomicU64 as Loom;
+
+    impl Word for Loom {
+        fn load(&self) -> u64 {
+            self.load(Ordering::Relaxed)
+        }
+
+        fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
+            self.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_sum_is_lost_in_any_interleaving() {
+        loom::model(|| {
+            let sum = loom::sync::Arc::new(Loom::new(0.0_f64.to_bits()));
+            let others = [0.5, 4.0].map(|value| {
+                let sum = loom::sync::Arc::clone(&sum);
+                loom::thread::spawn(move || add_to(&*sum, value))
+            });
+            add_to(&*sum, 1.0);
+            others.into_iter().for_each(|other| other.join().unwrap());
+            assert_eq!(sum.load(Ordering::Relaxed), 5.5_f64.to_bits());
+        });
+    }
 }

@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use super::state::{ThrottleConfig, ThrottleState, ThrottleStatus};
 use crate::error::{Classify, ErrorClass, Rejected};
+use crate::listeners::Listeners;
 use crate::stamp::Stamped;
 
 /// A throttle that many share: one for each other side. Clones share it.
@@ -29,20 +30,39 @@ use crate::stamp::Stamped;
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClientThrottle {
-    state: Arc<Mutex<ThrottleState>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<ThrottleState>,
+    listeners: Listeners<ThrottleStatus>,
 }
 
 impl ClientThrottle {
     /// Nothing was asked yet. The seed decides which requests are refused.
     #[must_use]
     pub fn new(config: ThrottleConfig, seed: u64) -> Self {
-        Self { state: Arc::new(Mutex::new(ThrottleState::new(config, seed))) }
+        let state = Mutex::new(ThrottleState::new(config, seed));
+        Self { shared: Arc::new(Shared { state, listeners: Listeners::default() }) }
     }
 
     /// Whether to send a request. One that is not sent counts as a request.
     #[must_use]
     pub fn admits(&self, now: Duration) -> bool {
-        self.lock().admits(now)
+        let mut state = self.lock();
+        if state.admits(now) {
+            return true;
+        }
+        let status = state.status(now);
+        drop(state);
+        self.shared.listeners.tell(&status);
+        false
+    }
+
+    /// Has each refusal told. One that panics harms nothing.
+    pub fn on_refused(&self, listener: impl Fn(&ThrottleStatus) + Send + Sync + 'static) {
+        self.shared.listeners.add(Arc::new(listener));
     }
 
     /// Counts a request that was sent, and whether the other side accepted it.
@@ -57,7 +77,7 @@ impl ClientThrottle {
     }
 
     fn lock(&self) -> MutexGuard<'_, ThrottleState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
