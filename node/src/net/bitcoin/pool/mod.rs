@@ -32,6 +32,7 @@ use super::events::PeerEvent;
 use super::handshake::HandshakeConfig;
 use super::seeds::Resolve;
 use super::transport::Connect;
+use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::net::PeerNumbers;
 pub use task::Pool;
@@ -56,6 +57,8 @@ pub struct PoolConfig {
     pub start_height: BlockHeight,
     /// Where peers' numbers come from.
     pub numbers: PeerNumbers,
+    /// Hears of peers that are shut out.
+    pub(crate) audit: NodeAudit,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -73,6 +76,7 @@ impl PoolConfig {
             events: 32,
             start_height: BlockHeight::GENESIS,
             numbers: PeerNumbers::default(),
+            audit: NodeAudit::default(),
             seed,
         }
     }
@@ -218,5 +222,7 @@ impl PoolHandle {
 
 #[cfg(test)]
 mod abuse_tests;
+#[cfg(all(test, feature = "audit"))]
+mod audit_tests;
 #[cfg(test)]
 mod tests;

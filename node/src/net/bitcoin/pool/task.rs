@@ -38,7 +38,7 @@ const AT_LATEST: Duration = Duration::from_secs(60 * 60);
 /// Dials, drops and keeps books; see the [module](super).
 #[derive(Debug)]
 pub struct Pool<C, R> {
-    config: PoolConfig,
+    pub(super) config: PoolConfig,
     pub(super) policy: PeerPolicy,
     connector: Arc<C>,
     resolver: Arc<R>,
@@ -257,6 +257,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             Verdict::Keep => debug!(%peer, ?offence, "noted"),
             Verdict::Drop | Verdict::Ban { .. } => {
                 warn!(%peer, ?offence, ?verdict, "a peer misbehaved");
+                self.write_down(peer, offence, verdict);
                 self.close(peer, WhyClose::Misbehaved(offence));
             }
         }
