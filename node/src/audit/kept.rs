@@ -28,7 +28,7 @@ pub(crate) const FALLBACK: &str = "audit.fallback";
 const ORDINARY_REORG: usize = 2;
 /// Records that strangers can cause, of one kind; the module's bound rests on it.
 const BY_STRANGERS: Quota = Quota { burst: 1_000, per: Duration::from_secs(15) };
-/// A checkpoint at least so often: 2.3 MB a year.
+/// A checkpoint at least so often: 1.8 MB a year.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// And one after so many records.
 const CHECKPOINT_RECORDS: u64 = 1_000;

@@ -200,7 +200,7 @@ fn print(place: &Place, report: &Report) -> Result<(), Failure> {
     if report.first > 0 {
         say!("             the first is {}: those before it are not here", report.first);
     }
-    say!("on disk      {bytes} bytes, {} files", files.len());
+    say!("files        {}, {bytes} bytes", files.len());
     say!("root         {}", report.root);
     say!("last hash    {}", report.head);
     Ok(())
