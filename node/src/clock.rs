@@ -39,6 +39,13 @@ pub fn unix_now() -> UnixTime {
     UnixTime(u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX))
 }
 
+/// The wall clock in milliseconds since 1970.
+#[cfg(feature = "daemon")]
+pub(crate) fn unix_millis() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Later than any node runs.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

@@ -17,11 +17,12 @@
 //! ```
 //!
 //! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
-//! `libp2p` the network of light nodes; `daemon` what the program `ironlight` needs, control socket and
-//! command line.
+//! `libp2p` the network of light nodes; `audit` a log of what matters later, beside a store on disk;
+//! `daemon` what the program `ironlight` needs, control socket and command line.
 
 #[cfg(feature = "daemon")]
 pub mod api;
+mod audit;
 mod bridge;
 pub mod chain;
 #[cfg(feature = "daemon")]
@@ -33,6 +34,9 @@ pub mod flags;
 mod health;
 pub mod net;
 mod node;
+mod opened;
+#[cfg(any(feature = "audit", feature = "libp2p"))]
+mod secret_file;
 pub mod store;
 
 pub use ironlight_hardening as hardening;

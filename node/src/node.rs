@@ -7,27 +7,28 @@ use std::sync::Arc;
 use ironlight_hardening::TokioTimer;
 use ironlight_hardening::health::{HealthRegistry, HealthReport};
 use ironlight_spv::chain::HeaderError;
-use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::audit::NodeAudit;
 #[cfg(feature = "libp2p")]
 use crate::bridge::LightPeers;
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
 use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
-use crate::clock::{Clock, unix_now};
+use crate::clock::Clock;
 use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
-use crate::store::{self, Backend, MemoryStore, Note, Opened, Store, StoreError, bans, headers};
+use crate::opened::{self, OpenedChain};
+use crate::store::{Backend, Store, StoreError, headers};
 
 /// Where the chain is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +158,8 @@ pub enum NodeError {
 /// safely: what was published is committed.
 #[derive(Debug)]
 pub struct Node {
+    /// The first to be given up: see its module.
+    audit: NodeAudit,
     chain: ChainHandle,
     networks: NetworksHandle,
     health: HealthRegistry<TokioTimer>,
@@ -180,8 +183,22 @@ impl Node {
     /// [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
         config.check()?;
-        let opened = open(config.storage.clone(), &config.params).await?;
         let clock = Clock::start();
+        let opened = opened::open(config.storage.clone(), &config.params, clock).await?;
+        let audit = opened.audit.clone();
+        let started = Self::start_on(config, opened, clock).await;
+        if let Err(error) = &started {
+            audit.failed(error);
+            audit.stop().await;
+        }
+        started
+    }
+
+    async fn start_on(
+        config: NodeConfig,
+        opened: OpenedChain,
+        clock: Clock,
+    ) -> Result<Self, NodeError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
         let mut network = join(&config, &opened, clock, &stop)?;
@@ -203,11 +220,14 @@ impl Node {
         }
         let sync = HeaderSync::new(sync, random_seed());
         let (of, store) = (chain.params().network, Arc::clone(&opened.store));
-        let (writer, chain) = Writer::new(chain, opened.store, sync, network, clock, joined);
+        let audit = opened.audit;
+        let (writer, chain) =
+            Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
         #[cfg(feature = "libp2p")]
         networks.serve(chain.clone()).await;
         guard.disarm();
         Ok(Self {
+            audit,
             health: crate::health::checks(&chain, &networks, &store, of),
             chain,
             networks,
@@ -237,7 +257,8 @@ impl Node {
         self.health.readiness()
     }
 
-    /// What the store had to say when it was opened: damage found and mended.
+    /// What store, flags and audit log had to say when they were opened: damage found and mended,
+    /// and what is done without.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -276,16 +297,20 @@ impl Node {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         let outcome = writer.await;
         self.writer = None;
-        match outcome {
+        let ended = match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(WriterError::Store(error))) => Err(error.into()),
             Ok(Err(WriterError::Network(reason))) => Err(NodeError::Task { reason }),
             Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+        };
+        if let Err(error) = &ended {
+            self.audit.failed(error);
         }
+        ended
     }
 
-    /// Stops the node in order: control socket, peers, and the writer once its last batch is
-    /// committed.
+    /// Stops the node in order: control socket, peers, the writer once its last batch is
+    /// committed, and the audit log once all is on the disk.
     ///
     /// # Errors
     /// What went wrong on the way out.
@@ -297,7 +322,9 @@ impl Node {
         {
             warn!(%error, "control socket");
         }
-        self.failed().await
+        let ended = self.failed().await;
+        self.audit.stop().await;
+        ended
     }
 }
 
@@ -348,7 +375,7 @@ fn join(
     let numbers = PeerNumbers::default();
     let switches = opened.flags.switches()?;
     let guarded = Some(switches.hardening.clone());
-    let requests = Requests::new(config.requests, guarded, random_seed());
+    let requests = Requests::new(config.requests, guarded, opened.audit.clone(), random_seed());
     let mut networks = Networks::default();
     if config.in_bitcoin() {
         let peers = BitcoinPeersConfig {
@@ -358,6 +385,7 @@ fn join(
             bans: opened.bans.clone(),
             numbers: numbers.clone(),
             requests: &requests,
+            audit: opened.audit.clone(),
             seed: random_seed(),
         };
         networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));
@@ -365,9 +393,19 @@ fn join(
     #[cfg(feature = "libp2p")]
     if let Some(libp2p) = config.libp2p.clone().filter(|_| config.in_libp2p()) {
         let (params, bans, seed) = (&config.params, opened.bans.clone(), random_seed());
+        let audit = opened.audit.clone();
         let requests = requests.network(PeerNetwork::LibP2p.name());
-        let start =
-            SwarmStart { params, config: libp2p, bans, numbers, clock, seed, switches, requests };
+        let start = SwarmStart {
+            params,
+            config: libp2p,
+            bans,
+            numbers,
+            clock,
+            seed,
+            switches,
+            requests,
+            audit,
+        };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }
     Ok(networks)
@@ -382,86 +420,6 @@ fn check_start(chain: HeaderChain, point: Option<StartPoint>) -> Result<HeaderCh
         }
         Some(_) | None => Ok(chain),
     }
-}
-
-/// An open store and what it holds.
-struct OpenedChain {
-    store: Arc<dyn Store>,
-    chain: Option<HeaderChain>,
-    bans: Vec<BanEntry>,
-    notes: Vec<String>,
-    flags: NodeFlags,
-}
-
-impl OpenedChain {
-    fn new(
-        store: Arc<dyn Store>,
-        chain: Option<HeaderChain>,
-        notes: Vec<String>,
-    ) -> Result<Self, NodeError> {
-        let bans = bans::load(store.as_ref());
-        let (flags, unread) = NodeFlags::open(&store)?;
-        let notes = notes.into_iter().chain(unread).collect();
-        Ok(Self { store, chain, bans, notes, flags })
-    }
-}
-
-/// Opens the store and loads its chain, off the async threads.
-async fn open(storage: Storage, params: &Params) -> Result<OpenedChain, NodeError> {
-    let Storage::Disk { data_dir, backend } = storage else {
-        return OpenedChain::new(Arc::new(MemoryStore::new()), None, Vec::new());
-    };
-    let dir = data_dir.join(params.network.name());
-    let options = store::Options { dir, backend, now: unix_now().0 };
-    let params = params.clone();
-    let task = tokio::task::spawn_blocking(move || open_and_mend(&options, &params));
-    task.await.map_err(|error| NodeError::Task { reason: error.to_string() })?
-}
-
-/// Opens a directory's store. Where what it holds cannot be read at all, it is set aside and a
-/// new one begun: the headers are fetched again, and nobody has to delete anything.
-fn open_and_mend(options: &store::Options, params: &Params) -> Result<OpenedChain, NodeError> {
-    let opened = store::open(options.clone())?;
-    match headers::load(opened.store.as_ref(), params) {
-        Ok(loaded) => with_chain(opened, loaded),
-        Err(error) if error.is_damage() => {
-            let backend = opened.store.backend();
-            let mut notes = opened.notes;
-            drop(opened.store);
-            let reason = error.to_string();
-            notes.extend(store::quarantine(&options.dir, backend, options.now, &reason)?);
-            let mut opened = store::open(options.clone())?;
-            opened.notes.splice(0..0, notes);
-            warn!("a chain that had a trusted start needs it again: give --start-point or import");
-            let loaded = headers::load(opened.store.as_ref(), params)?;
-            with_chain(opened, loaded)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn with_chain(opened: Opened, loaded: Option<headers::Loaded>) -> Result<OpenedChain, NodeError> {
-    let mut notes = Vec::new();
-    for note in &opened.notes {
-        match note {
-            Note::Created { .. } | Note::Migrated { .. } => info!("{note}"),
-            Note::Quarantined { .. }
-            | Note::FormatRebuilt { .. }
-            | Note::Repaired { .. }
-            | Note::RowsLost { .. }
-            | Note::WentBack { .. }
-            | Note::Rebuilt { .. } => warn!("{note}"),
-        }
-        notes.push(note.to_string());
-    }
-    let chain = loaded.map(|loaded| {
-        if let Some(cut) = loaded.cut {
-            warn!("{cut}");
-            notes.push(cut.to_string());
-        }
-        loaded.chain
-    });
-    OpenedChain::new(opened.store, chain, notes)
 }
 
 /// Records in a store where a new chain begins.

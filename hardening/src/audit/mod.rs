@@ -91,7 +91,9 @@ pub use checkpoint::{
 pub use config::{AuditConfig, CheckpointConfig, Export, SaveSeed};
 pub use damage::{Damage, Tampering, VerifyError};
 pub use event::{Event, MAX_FIELDS, MAX_NAME_TEXT, MAX_TEXT, TraceId, Value};
-pub use file::{FileConfig, FileSink, Repaired, read_notes, repair, tree_of_dir, verify_dir};
+pub use file::{
+    FileConfig, FileSink, Repaired, read_log, read_notes, repair, tree_of_dir, verify_dir,
+};
 pub use hash::Hash;
 pub use http::{HttpPost, HttpSink};
 pub use kind::{EventKind, KindName, LogKind, MAX_KEY};

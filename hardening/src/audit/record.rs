@@ -82,6 +82,32 @@ pub struct Record {
     pub hash: Hash,
 }
 
+impl Record {
+    /// The line that it stands in, without the line feed.
+    ///
+    /// ```
+    /// use ironlight_hardening::audit::{Chain, Event, EventKind, verify_event};
+    ///
+    /// let mut line = Vec::new();
+    /// Chain::new().append(1_767_225_600_000, &Event::new(EventKind::Start), &mut line);
+    /// let line = line.trim_ascii_end();
+    /// assert_eq!(verify_event(line).unwrap().line().as_bytes(), line);
+    /// ```
+    #[must_use]
+    pub fn line(&self) -> String {
+        let place = Place {
+            index: self.index,
+            at: self.at,
+            trace_previous: self.trace_previous,
+            previous: self.previous,
+        };
+        let mut line = Vec::new();
+        encode(&self.event, &place, &mut line);
+        // Nothing but ASCII is written.
+        String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
+    }
+}
+
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")

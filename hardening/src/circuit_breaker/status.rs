@@ -18,6 +18,18 @@ pub enum CircuitState {
     HalfOpen,
 }
 
+impl CircuitState {
+    /// A short fixed name, for metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 /// How a call ended, as far as the breaker cares.
 ///
 /// ```
@@ -66,6 +78,23 @@ pub enum Cause {
     ProbesTimedOut,
     /// By hand.
     Manual,
+}
+
+impl Cause {
+    /// A short fixed name, for metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::FailureRate => "failure_rate",
+            Self::SlowCalls => "slow_calls",
+            Self::OpenTimeOver => "open_time_over",
+            Self::ProbesSucceeded => "probes_succeeded",
+            Self::ProbeFailed => "probe_failed",
+            Self::ProbesTimedOut => "probes_timed_out",
+            Self::Manual => "manual",
+        }
+    }
 }
 
 /// A change of state.

@@ -1,7 +1,6 @@
 //! What the control interface answers with: hashes in display order, work in hexadecimal.
 
 use ironlight_hardening::TokioTimer;
-use ironlight_hardening::circuit_breaker::CircuitState;
 use ironlight_hardening::health::{CheckReport, HealthRegistry};
 use ironlight_spv::chain::Position;
 use ironlight_spv::{ChainTip, IndexedHeader, lanes};
@@ -107,7 +106,7 @@ pub struct PeerRequestsDto {
     pub failed: u64,
     /// Not put on the line.
     pub refused: u64,
-    /// Its circuit breaker: `closed`, `open` or `half-open`.
+    /// Its circuit breaker: `closed`, `open` or `half_open`.
     pub breaker: String,
 }
 
@@ -307,12 +306,7 @@ impl ServedDto {
 impl PeerRequestsDto {
     fn of(report: &PeerRequestReport) -> Self {
         let PeerRequestReport { sent, failed, refused, breaker } = *report;
-        let breaker = match breaker {
-            CircuitState::Closed => "closed",
-            CircuitState::Open => "open",
-            CircuitState::HalfOpen => "half-open",
-        };
-        Self { sent, failed, refused, breaker: breaker.to_owned() }
+        Self { sent, failed, refused, breaker: breaker.name().to_owned() }
     }
 }
 

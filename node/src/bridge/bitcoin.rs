@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::bans_at_the_end;
+use crate::audit::NodeAudit;
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
 use crate::net::bitcoin::pool::SessionInfo;
@@ -42,6 +43,7 @@ pub(crate) struct BitcoinPeersConfig<'a> {
     pub(crate) bans: Vec<BanEntry>,
     pub(crate) numbers: PeerNumbers,
     pub(crate) requests: &'a Requests,
+    pub(crate) audit: NodeAudit,
     pub(crate) seed: u64,
 }
 
@@ -52,7 +54,8 @@ impl BitcoinPeers {
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
-        let BitcoinPeersConfig { params, connect, seeds, bans, numbers, requests, seed } = config;
+        let BitcoinPeersConfig { params, connect, seeds, bans, numbers, requests, audit, seed } =
+            config;
         let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
         policy.import_bans(bans, clock.now());
         for address in connect {
@@ -63,6 +66,7 @@ impl BitcoinPeers {
         let mut config = PoolConfig::new(params.default_port, seed.rotate_left(32));
         config.numbers = numbers;
         config.requests = requests.network(PeerNetwork::Bitcoin.name());
+        config.audit = audit;
         config.dns_seeds = seeds.iter().map(|&name| name.to_owned()).collect();
         let connector = TcpConnector::new(params.magic);
         let (task, pool, events) = pool::pool(config, policy, connector, SystemResolver, clock);

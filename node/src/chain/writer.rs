@@ -23,6 +23,7 @@ use tracing::{debug, error, info, warn};
 use super::events::{ChainEvent, EventBus};
 use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
 use super::start::Joined;
+use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::net::{Direction, PeerNetwork, Question};
 use crate::store::{Store, StoreError, WriteBatch, bans, headers};
@@ -88,6 +89,8 @@ pub(crate) enum WriterError {
 /// The writer and all that it owns.
 pub(crate) struct Writer<N> {
     chain: Arc<RwLock<HeaderChain>>,
+    /// Before the store, so that it is given up first.
+    audit: NodeAudit,
     store: Arc<dyn Store>,
     sync: HeaderSync,
     network: N,
@@ -107,6 +110,7 @@ impl<N: HeaderNetwork> Writer<N> {
         sync: HeaderSync,
         network: N,
         clock: Clock,
+        audit: NodeAudit,
         joined: Joined,
     ) -> (Self, ChainHandle) {
         let status = watch::Sender::new(ChainStatus {
@@ -126,7 +130,7 @@ impl<N: HeaderNetwork> Writer<N> {
         let peers = Vec::new();
         let announced = handle.tip().hash;
         let mut writer =
-            Self { chain, store, sync, network, clock, peers, announced, events, status };
+            Self { chain, audit, store, sync, network, clock, peers, announced, events, status };
         joined.into_iter().for_each(|input| writer.handle(input));
         (writer, handle)
     }
@@ -301,6 +305,7 @@ impl<N: HeaderNetwork> Writer<N> {
                 self.events.publish(ChainEvent::TipExtended { tip, connected });
             }
             TipChange::Reorg { fork_point, disconnected, connected } => {
+                self.audit.reorg(fork_point, disconnected, &tip);
                 let (disconnected, connected) = (count(disconnected), count(connected));
                 info!(
                     height = tip.height.0, hash = %tip.hash, connected, disconnected,

@@ -82,6 +82,7 @@ fn bench() -> Bench {
         HeaderSync::new(SyncConfig::default(), 1),
         Scripted(script),
         Clock::start(),
+        NodeAudit::default(),
         Joined::new(),
     );
     *store.readers.lock().unwrap() = Some(handle.clone());

@@ -12,6 +12,7 @@ macro_rules! note {
     ($($part:tt)*) => { $crate::cli::note_line(format_args!($($part)*)) };
 }
 
+mod audit;
 mod config;
 mod demo;
 mod devnet;
@@ -65,6 +66,9 @@ enum Command {
     /// Turn parts of a running node off and on.
     #[command(subcommand)]
     Flags(flags::FlagsCommand),
+    /// Verify, show or repair an audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Verify, import or export files of headers.
     #[command(subcommand)]
     Headers(headers::HeadersCommand),
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Health(args) => query::health(&args),
         Command::Header(args) => query::header(&args),
         Command::Flags(command) => flags::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Headers(command) => headers::run(command),
         Command::Store(command) => store::run(command),
         Command::Devnet(args) => devnet::run(args),

@@ -76,6 +76,20 @@ pub enum Note {
 }
 
 impl Note {
+    /// A short name of what was mended; none where nothing was damaged.
+    #[must_use]
+    pub const fn repair(&self) -> Option<&'static str> {
+        match self {
+            Note::Created { .. } | Note::Migrated { .. } => None,
+            Note::Quarantined { .. } => Some("quarantined"),
+            Note::FormatRebuilt { .. } => Some("format rebuilt"),
+            Note::Repaired { .. } => Some("repaired"),
+            Note::RowsLost { .. } => Some("rows lost"),
+            Note::WentBack { .. } => Some("went back"),
+            Note::Rebuilt { .. } => Some("rebuilt"),
+        }
+    }
+
     /// Whether committed rows may be missing or old, so that the schema must check all of them.
     #[must_use]
     pub fn loses_rows(&self) -> bool {

@@ -27,7 +27,7 @@ mod tests;
 mod whole;
 
 pub use repair::{Repaired, repair};
-pub use whole::{read_notes, tree_of_dir, verify_dir};
+pub use whole::{read_log, read_notes, tree_of_dir, verify_dir};
 
 use self::segments::{Forms, notes_name, packed_name, raw_name};
 use super::chain::Chain;

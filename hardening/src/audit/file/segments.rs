@@ -123,11 +123,16 @@ pub(super) fn pack(dir: &Path, first: u64) -> io::Result<(Hash, u64)> {
 /// A segment's lines, from whichever form there is; the original where both are.
 pub(super) fn read(dir: &Path, first: u64, forms: Forms) -> io::Result<Box<dyn BufRead>> {
     let name = if forms.raw { raw_name(first) } else { packed_name(first) };
-    let file = BufReader::with_capacity(1 << 16, File::open(dir.join(name))?);
-    if forms.raw {
-        return Ok(Box::new(file));
+    Ok(read_path(&dir.join(name))?.0)
+}
+
+/// The lines of a file, and whether it is a compressed one, which its name says.
+pub(super) fn read_path(path: &Path) -> io::Result<(Box<dyn BufRead>, bool)> {
+    let file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    if path.extension().is_none_or(|ending| ending != "gz") {
+        return Ok((Box::new(file), false));
     }
-    Ok(Box::new(BufReader::with_capacity(1 << 16, GzDecoder::new(file))))
+    Ok((Box::new(BufReader::with_capacity(1 << 16, GzDecoder::new(file))), true))
 }
 
 /// Writes a segment's file so that it is there as a whole or not at all.

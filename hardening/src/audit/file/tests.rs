@@ -332,3 +332,47 @@ fn a_failed_write_leaves_nothing_behind() {
     assert_eq!(verify_dir(dir.path(), &[]).unwrap().size, 2);
     assert_eq!(first_bad(dir.path()), None);
 }
+
+#[test]
+fn a_log_is_read_from_its_folder_and_from_each_of_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 50);
+    let (mut all, mut parts) = (Vec::new(), Vec::new());
+    let report = read_log(dir.path(), &[], |record| all.push(record.line())).unwrap();
+    assert_eq!((report.tampering, report.size), (None, all.len() as u64));
+    let names = files(dir.path()).into_iter().filter(|name| name.starts_with("audit-"));
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 2 && names[0].ends_with(".jsonl.gz"), "{names:?}");
+    for name in &names {
+        let seen = |record: &Record| parts.push(record.line());
+        let report = read_log(&dir.path().join(name), &[], seen).unwrap();
+        assert_eq!(report.tampering, None, "{name}");
+    }
+    assert_eq!(all, parts);
+    let last = dir.path().join(names.last().unwrap());
+    assert!(fs::read_to_string(last).unwrap().ends_with(&format!("{}\n", all.last().unwrap())));
+}
+
+#[test]
+fn of_one_file_that_is_damaged_the_right_records_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 50);
+    let names = files(dir.path());
+    let packed = dir.path().join(names.iter().find(|name| name.ends_with(".gz")).unwrap());
+    let bytes = fs::read(&packed).unwrap();
+    fs::write(&packed, &bytes[..bytes.len() / 2]).unwrap();
+    let mut shown = 0;
+    let report = read_log(&packed, &[], |record| {
+        assert_eq!(record.index, shown);
+        shown += 1;
+    });
+    let wrong = report.unwrap().tampering.unwrap();
+    assert_eq!((wrong.index, wrong.what), (shown, Damage::Undecodable));
+    let raw = dir.path().join(names.iter().rfind(|name| name.ends_with(".jsonl")).unwrap());
+    let text = fs::read_to_string(&raw).unwrap();
+    fs::write(&raw, text.replacen("peer", "pear", 1)).unwrap();
+    let wrong = read_log(&raw, &[], |_| ()).unwrap().tampering.unwrap();
+    assert_eq!(wrong.what, Damage::WrongHash);
+    let missing = read_log(&dir.path().join("none"), &[], |_| ()).unwrap_err();
+    assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+}

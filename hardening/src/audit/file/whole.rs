@@ -1,7 +1,8 @@
 //! A whole log in its files: verified from the first to the last.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::fs;
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use super::seal_of;
@@ -46,6 +47,47 @@ pub fn verify_dir(dir: &Path, checkpoints: &[Checkpoint]) -> io::Result<Report> 
     Ok(read_whole(dir, checkpoints, |_| ())?.report)
 }
 
+/// Reads a log from its folder, or from one of its files, verifies it as [`verify_dir`] does, and
+/// shows every right record, up to the first wrong one.
+///
+/// Of one file: it is taken for all of the log from its first record on, so a checkpoint from later
+/// than its end shows a cut; and a compressed one is compared with no seal, which stands in a later file.
+///
+/// # Errors
+/// The operating system's.
+///
+/// ```
+/// use ironlight_hardening::audit::{
+///     AuditConfig, AuditLog, Event, EventKind, FileConfig, FileSink, read_log,
+/// };
+///
+/// let dir = tempfile::tempdir().unwrap();
+/// let sink = FileSink::new(FileConfig::new(dir.path()));
+/// let log = AuditLog::start(AuditConfig::default(), vec![Box::new(sink)]).unwrap();
+/// log.emit(Event::new(EventKind::Start)).unwrap();
+/// log.shutdown();
+///
+/// let mut kinds = Vec::new();
+/// let report = read_log(dir.path(), &[], |record| {
+///     kinds.push(record.event.kind().name().to_owned());
+/// });
+/// assert_eq!((report.unwrap().size, kinds), (2, vec!["log_segment".into(), "start".into()]));
+/// ```
+pub fn read_log(
+    path: &Path,
+    checkpoints: &[Checkpoint],
+    see: impl FnMut(&Record),
+) -> io::Result<Report> {
+    if fs::metadata(path)?.is_dir() {
+        return Ok(read_whole(path, checkpoints, see)?.report);
+    }
+    let mut verifier = Verifier::new().with_checkpoints(checkpoints);
+    let (lines, packed) = segments::read_path(path)?;
+    let found = judge_lines(lines, packed, &mut verifier, see)?;
+    let wrong = found.and_then(|()| verifier.finish()).err();
+    Ok(verifier.report(wrong))
+}
+
 /// The tree over a log that begins at 0, to make proofs from; it takes 64 bytes a record. It ends
 /// where the log is wrong.
 ///
@@ -84,7 +126,7 @@ pub fn tree_of_dir(dir: &Path) -> io::Result<(Tree, Report)> {
 pub fn read_notes(dir: &Path) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
     for first in segments::list_notes(dir)? {
-        let bytes = std::fs::read(dir.join(segments::notes_name(first)))?;
+        let bytes = fs::read(dir.join(segments::notes_name(first)))?;
         notes.extend(split_notes(&String::from_utf8_lossy(&bytes)).map(str::to_owned));
     }
     Ok(notes)
@@ -133,19 +175,28 @@ fn read_segment(
         return Ok(Err(Tampering { index: expected, what }));
     }
     let lines = segments::read(dir, first, forms)?;
-    let found = match verifier.feed_all(lines, see) {
-        Ok(found) => found,
-        Err(error) if !forms.raw && is_of_the_data(&error) => {
-            let index = verifier.chain().size();
-            Err(Tampering { index, what: Damage::Undecodable })
-        }
-        Err(error) => return Err(error),
-    };
+    let found = judge_lines(lines, !forms.raw, verifier, see)?;
     if found.is_ok() && oldest && verifier.first() != first {
         let what = Damage::WrongSegment;
         return Ok(Err(Tampering { index: verifier.first().min(first), what }));
     }
     Ok(found)
+}
+
+/// Judges the lines of a file. What cannot be decompressed is damage, and no error of the reader.
+fn judge_lines(
+    lines: impl BufRead,
+    packed: bool,
+    verifier: &mut Verifier,
+    see: impl FnMut(&Record),
+) -> io::Result<Result<(), Tampering>> {
+    match verifier.feed_all(lines, see) {
+        Err(error) if packed && is_of_the_data(&error) => {
+            let index = verifier.chain().size();
+            Ok(Err(Tampering { index, what: Damage::Undecodable }))
+        }
+        read => read,
+    }
 }
 
 /// Compares every compressed file with its seal. `all` says whether all records could be read: if
@@ -183,7 +234,6 @@ pub(super) fn lines_before(
     (first, forms): (u64, Forms),
     index: u64,
 ) -> io::Result<Vec<u8>> {
-    use io::BufRead;
     let mut lines = segments::read(dir, first, forms)?;
     let mut kept = Vec::new();
     for _ in first..index {

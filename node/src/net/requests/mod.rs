@@ -51,6 +51,8 @@ use ironlight_spv::peers::{NetworkGroup, SplitMix64};
 use tower_service::Service;
 use tracing::{info, warn};
 
+use crate::audit::NodeAudit;
+
 pub use config::RequestConfig;
 pub(crate) use peer::{Asked, NoAnswer, PeerRequests};
 pub use report::{PeerRequestReport, RequestReport};
@@ -88,15 +90,21 @@ struct Connected {
 
 impl Requests {
     /// The seed is for the breakers' jitter and the pauses before retries.
-    pub(crate) fn new(config: RequestConfig, guarded: Option<Switch>, seed: u64) -> Self {
+    pub(crate) fn new(
+        config: RequestConfig,
+        guarded: Option<Switch>,
+        audit: NodeAudit,
+        seed: u64,
+    ) -> Self {
         let breakers = BreakerPool::new(config.breaker, ADDRESSES, seed);
-        breakers.on_transition(|address, change| {
-            let (to, cause) = (change.to, change.cause);
-            if to == CircuitState::Open {
-                warn!(%address, ?cause, "a peer is not asked for a while");
+        breakers.on_transition(move |address, change| {
+            let (to, cause) = (change.to.name(), change.cause.name());
+            if change.to == CircuitState::Open {
+                warn!(%address, cause, "a peer is not asked for a while");
             } else {
-                info!(%address, ?to, ?cause, "a peer's circuit breaker");
+                info!(%address, to, cause, "a peer's circuit breaker");
             }
+            audit.breaker(*address, change);
         });
         let timer = TokioTimer::new();
         let keys = RateLimiterConfig { max_keys: ADDRESSES, shards: 1, shared: 64 };

@@ -86,7 +86,7 @@ fn network(others: u8) -> (NetworkRequests, Vec<PeerRequests>) {
 }
 
 fn network_with(config: RequestConfig, others: u8) -> (NetworkRequests, Vec<PeerRequests>) {
-    let network = Requests::new(config, None, 7).network("test");
+    let network = Requests::new(config, None, NodeAudit::default(), 7).network("test");
     let others = (0..others).map(|other| network.peer(address(100 + other), other.into()));
     let others = others.collect();
     (network, others)

@@ -1,11 +1,10 @@
 //! The key that a node is known by among light nodes.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use libp2p::identity::Keypair;
+
+use crate::secret_file::{self, Refused};
 
 /// The file's name in a network's directory.
 pub const FILE_NAME: &str = "node_key";
@@ -53,52 +52,27 @@ pub enum IdentityError {
 pub fn load_or_create(directory: &Path) -> Result<Keypair, IdentityError> {
     let path = directory.join(FILE_NAME);
     let failed = |source| IdentityError::File { path: path.clone(), source };
-    match File::open(&path) {
-        Ok(file) => load(&path, file),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    let unreadable = |reason: String| IdentityError::Unreadable { path: path.clone(), reason };
+    match secret_file::read(&path, LONGEST) {
+        Ok(Some(bytes)) => {
+            Keypair::from_protobuf_encoding(&bytes).map_err(|error| unreadable(error.to_string()))
+        }
+        Ok(None) => {
             let key = Keypair::generate_ed25519();
-            let unreadable =
-                |reason: String| IdentityError::Unreadable { path: path.clone(), reason };
             let bytes =
                 key.to_protobuf_encoding().map_err(|error| unreadable(error.to_string()))?;
-            create(directory, &path, &bytes).map_err(failed)?;
+            secret_file::create(directory, &path, &bytes).map_err(failed)?;
             Ok(key)
         }
-        Err(source) => Err(failed(source)),
+        Err(Refused::File(source)) => Err(failed(source)),
+        Err(Refused::Exposed { mode }) => Err(IdentityError::Exposed { path, mode }),
     }
-}
-
-fn load(path: &Path, mut file: File) -> Result<Keypair, IdentityError> {
-    let failed = |source| IdentityError::File { path: path.to_owned(), source };
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(IdentityError::Exposed { path: path.to_owned(), mode });
-    }
-    let mut bytes = Vec::new();
-    std::io::Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut bytes).map_err(failed)?;
-    Keypair::from_protobuf_encoding(&bytes).map_err(|error| IdentityError::Unreadable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
-}
-
-/// Written whole under another name first: a crash leaves no half of a key.
-fn create(directory: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let draft = path.with_extension("new");
-    match std::fs::remove_file(&draft) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)?;
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -54,7 +54,7 @@ pub(in crate::cli::demo) async fn flipped_bit(stage: &mut Stage) -> Result<(), F
 fn noticed(node: &LightNode) -> Result<Vec<String>, Failure> {
     let entries = node.log.entries()?;
     let warnings = entries.iter().filter(|entry| {
-        let place = ["ironlight::node", "ironlight::store"];
+        let place = ["ironlight::node", "ironlight::opened", "ironlight::store"];
         entry.level == "WARN" && place.iter().any(|place| entry.target.starts_with(place))
     });
     Ok(warnings.map(|entry| format!("WARN {}", entry.message())).collect())

@@ -32,6 +32,7 @@ use super::events::PeerEvent;
 use super::handshake::HandshakeConfig;
 use super::seeds::Resolve;
 use super::transport::Connect;
+use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::net::requests::{Asked, NetworkRequests, Requests};
 use crate::net::{PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
@@ -59,6 +60,8 @@ pub struct PoolConfig {
     pub numbers: PeerNumbers,
     /// What requests go through.
     pub(crate) requests: NetworkRequests,
+    /// Hears of peers that are shut out.
+    pub(crate) audit: NodeAudit,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -76,7 +79,9 @@ impl PoolConfig {
             events: 32,
             start_height: BlockHeight::GENESIS,
             numbers: PeerNumbers::default(),
-            requests: Requests::new(RequestConfig::default(), None, seed).network("bitcoin"),
+            requests: Requests::new(RequestConfig::default(), None, NodeAudit::default(), seed)
+                .network("bitcoin"),
+            audit: NodeAudit::default(),
             seed,
         }
     }
@@ -228,5 +233,7 @@ impl PoolHandle {
 
 #[cfg(test)]
 mod abuse_tests;
+#[cfg(all(test, feature = "audit"))]
+mod audit_tests;
 #[cfg(test)]
 mod tests;

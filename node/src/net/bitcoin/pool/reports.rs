@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use bitcoin::p2p::ServiceFlags;
-use ironlight_spv::peers::{AddressRecord, AddressSource, DialFailure, DisconnectCause, PeerId};
+use ironlight_spv::peers::{
+    AddressRecord, AddressSource, DialFailure, DisconnectCause, Offence, PeerId, Verdict,
+};
 use tokio::task::{Id, JoinError};
 use tracing::{debug, error, info, warn};
 
 use super::peer_task::{End, crash_goodbye};
 use super::task::{Peer, Pool, Session};
+use crate::net::PeerNetwork;
 use crate::net::bitcoin::events::Notice;
 use crate::net::bitcoin::message::Version;
 use crate::net::bitcoin::seeds::Resolve;
@@ -86,6 +89,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 if let Some(offence) = *offence {
                     let verdict = self.policy.handle_misbehaviour(peer, offence, now);
                     warn!(%peer, %addr, ?offence, ?verdict, "a peer misbehaved");
+                    let audit = &self.config.audit;
+                    audit.misbehaved(PeerNetwork::Bitcoin, &addr, offence, verdict.into());
                 }
                 self.policy.handle_disconnected(peer, *cause, now);
             }
@@ -98,6 +103,14 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         }
         if let Some(failure) = end.failure() {
             self.policy.handle_failed(addr, failure, now);
+        }
+    }
+
+    /// A peer is let go for what it did.
+    pub(super) fn write_down(&self, peer: PeerId, offence: Offence, verdict: Verdict) {
+        if let Some(Peer { addr, .. }) = self.peers.get(&peer) {
+            let audit = &self.config.audit;
+            audit.misbehaved(PeerNetwork::Bitcoin, addr, offence, verdict.into());
         }
     }
 

@@ -297,6 +297,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             Verdict::Keep => debug!(%peer, ?offence, "noted"),
             Verdict::Drop | Verdict::Ban { .. } => {
                 warn!(%peer, ?offence, ?verdict, "a peer misbehaved");
+                self.write_down(peer, offence, verdict);
                 self.close(peer, WhyClose::Misbehaved(offence));
             }
         }

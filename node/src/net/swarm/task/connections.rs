@@ -12,6 +12,8 @@ use tracing::{debug, info, warn};
 
 use super::neighbour::{Neighbour, Role, Standing};
 use super::{MAX_BLOCKED, Swarm};
+use crate::audit::Penalty;
+use crate::net::PeerNetwork;
 use crate::net::swarm::address::{socket_address, with_identity};
 use crate::net::swarm::handle::LightEvent;
 use crate::net::swarm::transport::far_end;
@@ -211,9 +213,16 @@ impl Swarm {
             Verdict::Keep if neighbour.role != Role::Errand => debug!(%id, ?offence, "noted"),
             verdict @ (Verdict::Keep | Verdict::Drop | Verdict::Ban { .. }) => {
                 warn!(%id, %socket, ?offence, ?verdict, "a light node misbehaved");
-                if provable && !self.policy.is_manual(socket) {
+                let blocked = provable && !self.policy.is_manual(socket);
+                let address = with_identity(&neighbour.address, id);
+                if blocked {
                     self.block(id);
                 }
+                let penalty = match Penalty::from(verdict) {
+                    Penalty::Dropped if blocked => Penalty::Blocked,
+                    other => other,
+                };
+                self.audit.misbehaved(PeerNetwork::LibP2p, &address, offence, penalty);
                 self.enforce_bans();
                 self.hang_up(id, DisconnectCause::Misbehaved, &format!("misbehaved: {offence:?}"));
             }

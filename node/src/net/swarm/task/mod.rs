@@ -36,6 +36,7 @@ use super::serve::Server;
 use super::source::ChainSource;
 use super::traffic::Traffic;
 use super::{LightNetConfig, SwarmError, transport};
+use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::flags::Switches;
 use crate::net::PeerNumbers;
@@ -66,6 +67,7 @@ pub(crate) struct SwarmStart<'a> {
     pub(crate) seed: u64,
     pub(crate) switches: Switches,
     pub(crate) requests: NetworkRequests,
+    pub(crate) audit: NodeAudit,
 }
 
 /// The swarm; see the [module](super::super).
@@ -86,6 +88,8 @@ pub(crate) struct Swarm {
     announces: bool,
     /// What an operator may have turned off.
     switches: Switches,
+    /// Hears of peers that are shut out.
+    audit: NodeAudit,
     source: Option<Arc<dyn ChainSource>>,
     /// Dials of the policy's choice that are under way.
     dials: HashMap<ConnectionId, SocketAddr>,
@@ -127,7 +131,8 @@ impl Swarm {
     pub(crate) fn new(
         start: SwarmStart<'_>,
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
-        let SwarmStart { params, config, bans, numbers, clock, seed, switches, requests } = start;
+        let SwarmStart { params, config, bans, numbers, clock, seed, switches, requests, audit } =
+            start;
         let key = config.key()?;
         let rules = Rules::new(config.allow_private);
         let traffic = Traffic::default();
@@ -163,6 +168,7 @@ impl Swarm {
             allow_private: config.allow_private,
             announces: config.serve,
             switches,
+            audit,
             source: None,
             dials: HashMap::new(),
             neighbours: HashMap::new(),
