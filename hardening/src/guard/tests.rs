@@ -166,9 +166,10 @@ async fn a_service_is_guarded_like_a_closure() {
 
 #[tokio::test(start_paused = true)]
 async fn types_can_be_named() {
+    type Reply = Ready<Result<u32, IoError>>;
     struct Waiting {
-        call: Calling<fn() -> Ready<Result<u32, IoError>>, TokioTimer, NoAnswer>,
-        once: CallingOnce<Ready<Result<u32, IoError>>, TokioTimer, NoAnswer>,
+        call: Calling<fn() -> Reply, TokioTimer, NoAnswer>,
+        once: CallingOnce<Reply, TokioTimer, NoAnswer>,
     }
     let get: Guard<TokioTimer> = Guard::new("price");
     let waiting = Waiting { call: get.call(|| ready(Ok(1))), once: get.once(ready(Ok(2))) };
