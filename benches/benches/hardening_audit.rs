@@ -6,13 +6,14 @@
 #[allow(dead_code, reason = "not every bench has a use for all of it")]
 mod figures;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
 use std::io::{self, BufWriter, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -224,6 +225,7 @@ fn print(steady: &Steady) {
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| took.value_at_quantile(share));
     let goal = match p99 {
         _ if !steady.name.starts_with("ironlight") => "",
+        _ if lost > 0 => "",
         ..=GOAL => "1000: met",
         _ => "1000: missed",
     };
@@ -231,7 +233,8 @@ fn print(steady: &Steady) {
     println!("    {name:<44} {a_second:>8} {p50:>7} {p99:>7} {p999:>7} {lost:>6}  {goal}");
 }
 
-/// Each case for a second. The two readings of the clock around an emit are in all figures.
+/// Each case for a second. The two readings of the clock around an emit are in all figures. The
+/// first lines are what the machine itself does to a thread that makes an event now and then.
 fn singles() {
     println!(
         "\n{:<48} {:>8} {:>7} {:>7} {:>7} {:>6}  goal at p99",
@@ -240,7 +243,16 @@ fn singles() {
     let steady = |name, a_second, threads, emit: Box<dyn Fn(u64) -> bool + Sync>| {
         print(&Steady { name, a_second, threads, emit });
     };
-    steady("nothing, the clock alone", 100_000, 1, Box::new(|_| true));
+    for a_second in [1_000, 10_000] {
+        steady("the clock alone", a_second, 1, Box::new(|_| true));
+        let queue = Mutex::new(VecDeque::with_capacity(16_384));
+        let push = move |number| {
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.push_back(event(number));
+            true
+        };
+        steady("a queue that nobody empties", a_second, 1, Box::new(push));
+    }
     for a_second in [1_000, 10_000, 50_000] {
         let dir = folder();
         let log = start(vec![file(dir.path())]);

@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "not every bench has a use for all of it")]
 mod figures;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Ready, ready};
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
@@ -53,6 +53,12 @@ fn after(failures: &Cell<u32>) -> Result<u64, IoError> {
 /// A clock that notes what it is to wait for, and does not.
 #[derive(Clone, Default)]
 struct Noting(std::sync::Arc<std::sync::Mutex<Vec<Duration>>>);
+
+impl Noting {
+    fn pauses(&self) -> Vec<Duration> {
+        self.0.lock().map(|pauses| pauses.clone()).unwrap_or_default()
+    }
+}
 
 impl Clock for Noting {
     fn now(&self) -> Duration {
@@ -117,14 +123,15 @@ fn assert_equal_pauses() {
             let (noting, left) = (Noting::default(), Cell::new(failures));
             let ours = retry_blocking(&noting, &policy(attempts), || after(&left)).ok();
             let ours_left = left.get();
-            let (pauses, left) = (RefCell::new(Vec::new()), Cell::new(failures));
+            let (noted, left) = (Noting::default(), Cell::new(failures));
+            let theirs_noting = noted.clone();
             let theirs = (|| after(&left))
                 .retry(exponential(attempts))
-                .sleep(|pause| pauses.borrow_mut().push(pause))
+                .sleep(move |pause| theirs_noting.sleep_blocking(pause))
                 .call()
                 .ok();
             assert_eq!((ours, ours_left), (theirs, left.get()), "{attempts}, {failures}");
-            assert_eq!(noting.0.lock().map(|it| it.clone()).ok(), Some(pauses.into_inner()));
+            assert_eq!(noting.pauses(), noted.pauses(), "{attempts}, {failures}");
             assert_eq!((ours, ours_left), tower_retries(attempts, failures));
         }
     }

@@ -82,6 +82,7 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`Rejected::CircuitOpen`].
+    #[inline]
     pub fn permit(&self, now: Duration) -> Result<Permit<&Self>, Rejected> {
         self.pass(now).map(|pass| Permit { breaker: self, pass, finished: false })
     }
@@ -100,6 +101,7 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`Rejected::CircuitOpen`].
+    #[inline]
     pub fn permit_owned(&self, now: Duration) -> Result<Permit<Self>, Rejected> {
         let pass = self.pass(now)?;
         Ok(Permit { breaker: self.clone(), pass, finished: false })
@@ -203,6 +205,7 @@ impl CircuitBreaker {
         self.shared.slow_from != u64::MAX
     }
 
+    #[inline]
     fn pass(&self, now: Duration) -> Result<Pass, Rejected> {
         if let Some(generation) = self.shared.word.closed() {
             return Ok(Pass { generation, at: nanos(now), probe: false });
@@ -211,6 +214,7 @@ impl CircuitBreaker {
             .map_err(|retry_after| Rejected::CircuitOpen { retry_after })
     }
 
+    #[inline]
     fn record(&self, pass: Pass, outcome: Outcome, now: Duration) {
         if outcome == Outcome::Success {
             let at = nanos(now);
@@ -265,6 +269,7 @@ pub struct Permit<B: Borrow<CircuitBreaker>> {
 
 impl<B: Borrow<CircuitBreaker>> Permit<B> {
     /// Says how the call ended.
+    #[inline]
     pub fn finish(mut self, outcome: Outcome, now: Duration) {
         self.finished = true;
         self.breaker.borrow().record(self.pass, outcome, now);
