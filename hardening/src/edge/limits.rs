@@ -13,6 +13,17 @@ use super::rejection::{Rejection, whole_seconds};
 use crate::rate_limit::{Left, Limit, MAX_WINDOWS, Quota, RateLimiter, RetryAfter};
 
 /// What a request costs us, and so which limit holds for it.
+///
+/// ```
+/// use http::Request;
+/// use ironlight_hardening::edge::{CostClass, Head};
+///
+/// let read = Request::get("/tip").body(()).unwrap();
+/// assert_eq!(CostClass::by_method(&Head::of(&read)), CostClass::Light);
+/// let write = Request::post("/notes").body(()).unwrap();
+/// assert_eq!(CostClass::by_method(&Head::of(&write)), CostClass::Write);
+/// assert_eq!(CostClass::Write.name(), "write");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CostClass {
     /// An answer that is at hand.
@@ -137,6 +148,18 @@ pub const POLICY_HEADER: HeaderName = HeaderName::from_static("ratelimit-policy"
 pub const LIMIT_HEADER: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What a caller is told of its limit: the `RateLimit` and `RateLimit-Policy` headers.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::edge::{ClientKey, CostClass, EdgeLimits};
+///
+/// let limits = EdgeLimits::default();
+/// let taken = limits.take(CostClass::Write, &ClientKey::Unknown, Duration::ZERO);
+/// let report = taken.unwrap().unwrap();
+/// assert_eq!(report.policy(), r#""write-minute";q=60;w=60, "write-hour";q=1000;w=3600"#);
+/// assert_eq!(report.left(), r#""write-minute";r=59;t=1"#);
+/// assert_eq!(report.remaining(), 59);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitReport {
     class: CostClass,
