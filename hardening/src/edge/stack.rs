@@ -130,7 +130,7 @@ impl<T: Timer> Edge<T> {
 /// # async fn main() {
 /// let layer = Edge::new(TokioTimer::new(), 7).layer();
 /// // Applied to two routes, it counts both.
-/// for left in [r#""light-minute";r=59;t=1"#, r#""light-minute";r=58;t=2"#] {
+/// for left in [r#""light-minute";r=59;t=1"#, r#""light-minute";r=58;t=1"#] {
 ///     let route = service_fn(async |_: Request<CappedBody<Empty<Bytes>>>| {
 ///         Ok::<_, core::convert::Infallible>(Response::new(Full::<Bytes>::from("tip")))
 ///     });
