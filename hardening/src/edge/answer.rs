@@ -14,6 +14,28 @@ use super::rejection::{Failure, Rejection};
 use crate::stamp::Stamped;
 
 /// Makes answers of refusals: outside of all layers that refuse.
+///
+/// ```
+/// use core::convert::Infallible;
+/// use core::time::Duration;
+/// use http::{Request, Response};
+/// use ironlight_hardening::Rejected;
+/// use ironlight_hardening::edge::{AnswerLayer, Failure};
+/// use ironlight_hardening::stamp::Stamped;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let full = service_fn(async |_: Stamped<Request<()>>| {
+///     let rejected = Rejected::Overloaded { limit: 64 };
+///     Err::<Response<()>, Failure<Infallible>>(rejected.into())
+/// });
+/// let asked = Stamped::new(Request::new(()), Duration::ZERO);
+/// let answer = AnswerLayer.layer(full).oneshot(asked).await.unwrap();
+/// assert_eq!(answer.status(), 503);
+/// assert_eq!(answer.headers()["retry-after"], "1");
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnswerLayer;
 
@@ -26,6 +48,8 @@ impl<S> Layer<S> for AnswerLayer {
 }
 
 /// The service of [`AnswerLayer`].
+///
+/// See [`AnswerLayer`] for an example.
 #[derive(Debug)]
 pub struct Answer<S> {
     inner: S,
@@ -65,6 +89,8 @@ where
 }
 
 /// What [`Answer`] does with an answer.
+///
+/// See [`AnswerLayer`] for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Answering;
 
@@ -82,6 +108,26 @@ impl<D, E> Finish<Result<Response<D>, Failure<E>>> for Answering {
 
 /// Gives the handler its own requests, on the inside of the layers, and makes its error one that
 /// layers can add their refusals to.
+///
+/// ```
+/// use core::time::Duration;
+/// use http::{Request, Response};
+/// use ironlight_hardening::edge::{Failure, HandlerLayer};
+/// use ironlight_hardening::stamp::Stamped;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let handler = service_fn(async |request: Request<u32>| match request.into_body() {
+///     0 => Err("nothing is not enough"),
+///     n => Ok(Response::new(n)),
+/// });
+/// let at = Duration::ZERO;
+/// let ask = |n| HandlerLayer.layer(handler).oneshot(Stamped::new(Request::new(n), at));
+/// assert_eq!(ask(7).await.unwrap().into_body(), 7);
+/// assert_eq!(ask(0).await.unwrap_err(), Failure::Inner("nothing is not enough"));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HandlerLayer;
 
@@ -94,6 +140,8 @@ impl<S> Layer<S> for HandlerLayer {
 }
 
 /// The service of [`HandlerLayer`].
+///
+/// See [`HandlerLayer`] for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Handler<S> {
     inner: S,

@@ -22,6 +22,32 @@ use crate::stamp::Stamped;
 ///
 /// Whatever the handler answers after that becomes [`Rejection::BodyTooLarge`], unless its answer
 /// has begun before.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::edge::{AnswerLayer, BodyCapLayer, CappedBody, HandlerLayer};
+/// use ironlight_hardening::stamp::StampLayer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(ManualClock::default()))
+///     .layer(AnswerLayer)
+///     .layer(BodyCapLayer::new(10))
+///     .layer(HandlerLayer)
+///     .service(service_fn(async |_: Request<CappedBody<Full<Bytes>>>| {
+///         Ok::<_, std::io::Error>(Response::new(()))
+///     }));
+/// for (body, status) in [("0123456789", 200), ("0123456789+", 413)] {
+///     let answer = service.clone().oneshot(Request::new(body.into())).await.unwrap();
+///     assert_eq!(answer.status(), status);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BodyCapLayer {
     limit: u64,
@@ -44,6 +70,8 @@ impl<S> Layer<S> for BodyCapLayer {
 }
 
 /// The service of [`BodyCapLayer`].
+///
+/// See [`BodyCapLayer`] for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyCap<S> {
     inner: S,
@@ -86,6 +114,8 @@ where
 }
 
 /// What [`BodyCap`] does with an answer.
+///
+/// See [`BodyCapLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct Capping {
     over: Option<Arc<AtomicBool>>,
@@ -167,6 +197,31 @@ where
 type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// Why a [`CappedBody`] ended.
+///
+/// ```
+/// use bytes::Bytes;
+/// use core::time::Duration;
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
+/// use ironlight_hardening::edge::{BodyCapLayer, BodyError, CappedBody, Failure, HandlerLayer};
+/// use ironlight_hardening::stamp::Stamped;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let service = ServiceBuilder::new().layer(BodyCapLayer::new(10)).layer(HandlerLayer);
+/// let service = service.service(service_fn(async |request: Request<CappedBody<_>>| {
+///     let error = request.into_body().collect().await.unwrap_err();
+///     assert!(matches!(error, BodyError::TooLarge { limit: 10 }));
+///     assert_eq!(error.to_string(), "the body is larger than 10 bytes");
+///     Ok::<_, std::io::Error>(Response::new(()))
+/// }));
+/// // A body that does not say before how long it is.
+/// let body = Full::<Bytes>::from("0123456789+").map_frame(|frame| frame);
+/// let refused = service.oneshot(Stamped::new(Request::new(body), Duration::ZERO)).await;
+/// assert!(matches!(refused, Err(Failure::Rejection(_))));
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyError {

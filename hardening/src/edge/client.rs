@@ -15,10 +15,37 @@ use crate::stamp::Stamped;
 
 /// The other end of the connection, put into the request's extensions by the server. Where yours
 /// has a type of its own for it, see [`ClientLayer::with_peer`].
+///
+/// ```
+/// use http::Request;
+/// use ironlight_hardening::edge::{ClientLayer, PeerAddr, TrustedProxies};
+///
+/// let layer = ClientLayer::new(TrustedProxies::default());
+/// let peer = PeerAddr("192.0.2.7:4711".parse().unwrap());
+/// let request = Request::get("/").extension(peer).body(()).unwrap();
+/// assert_eq!(layer.client(&request).unwrap().address, peer.0.ip());
+/// assert_eq!(layer.client(&Request::new(())), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
 /// Who asks: in the extensions of requests behind [`ClientLayer`].
+///
+/// ```
+/// use http::Request;
+/// use ironlight_hardening::edge::{Client, ClientLayer, PeerAddr, TrustedProxies};
+///
+/// let layer = ClientLayer::new(TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]));
+/// let request = Request::get("/")
+///     .header("x-forwarded-for", "192.0.2.7")
+///     .extension(PeerAddr("10.0.0.1:443".parse().unwrap()));
+/// let expected = Client {
+///     address: "192.0.2.7".parse().unwrap(),
+///     peer: "10.0.0.1".parse().unwrap(),
+///     by_proxy: true,
+/// };
+/// assert_eq!(layer.client(&request.body(()).unwrap()), Some(expected));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The caller's address, as far as trusted proxies tell.
@@ -30,6 +57,17 @@ pub struct Client {
 }
 
 /// Whose limit it is.
+///
+/// ```
+/// use core::net::IpAddr;
+/// use ironlight_hardening::edge::ClientKey;
+///
+/// let key = |address: &str| ClientKey::Address(address.parse::<IpAddr>().unwrap().into());
+/// assert_eq!(key("2001:db8::1"), key("2001:db8::2"));
+/// assert_ne!(key("192.0.2.7"), key("192.0.2.8"));
+/// assert_eq!(key("192.0.2.7").to_string(), "192.0.2.7");
+/// assert_eq!(ClientKey::Unknown.to_string(), "unknown");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ClientKey {
     /// IPv4 as it is, IPv6 by its /64.
@@ -139,6 +177,8 @@ impl<S> Layer<S> for ClientLayer {
 }
 
 /// The service of [`ClientLayer`].
+///
+/// See [`ClientLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct WithClient<S> {
     inner: S,

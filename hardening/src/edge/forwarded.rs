@@ -12,6 +12,20 @@ pub const MAX_HOPS: usize = 16;
 
 /// Which header our proxies write. Only this one is read: another may be the caller's own, which
 /// the proxies pass on as it is.
+///
+/// ```
+/// use http::HeaderMap;
+/// use ironlight_hardening::edge::{ForwardedBy, TrustedProxies};
+///
+/// let proxies = TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]);
+/// let mut headers = HeaderMap::new();
+/// headers.insert("x-forwarded-for", "192.0.2.7".parse().unwrap());
+/// headers.insert("forwarded", r#"for="[2001:db8::1]:4711";proto=https"#.parse().unwrap());
+/// let ours = "10.0.0.1".parse().unwrap();
+/// assert_eq!(proxies.client(ours, &headers).to_string(), "192.0.2.7");
+/// let proxies = proxies.reading(ForwardedBy::Forwarded);
+/// assert_eq!(proxies.client(ours, &headers).to_string(), "2001:db8::1");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedBy {
     /// `X-Forwarded-For: 192.0.2.7, 10.0.0.1`.

@@ -6,6 +6,22 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 /// What a layer does with what the inner service gave.
+///
+/// ```
+/// use ironlight_hardening::edge::{Finish, Unchanged};
+///
+/// assert_eq!(Unchanged.finish("an answer"), "an answer");
+///
+/// struct Shout;
+/// impl Finish<&str> for Shout {
+///     type Output = String;
+///
+///     fn finish(self, done: &str) -> String {
+///         done.to_uppercase()
+///     }
+/// }
+/// assert_eq!(Shout.finish("an answer"), "AN ANSWER");
+/// ```
 pub trait Finish<I> {
     /// What the layer gives.
     type Output;

@@ -86,6 +86,8 @@ impl<S> Layer<S> for LimitLayer {
 }
 
 /// The service of [`LimitLayer`].
+///
+/// See [`LimitLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct Limited<S> {
     inner: S,
@@ -114,6 +116,8 @@ where
 }
 
 /// What [`Limited`] does with an answer.
+///
+/// See [`LimitLayer`] for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Report(Option<LimitReport>);
 

@@ -13,6 +13,17 @@ use super::rejection::{Rejection, whole_seconds};
 use crate::rate_limit::{Left, Limit, MAX_WINDOWS, Quota, RateLimiter, RetryAfter};
 
 /// What a request costs us, and so which limit holds for it.
+///
+/// ```
+/// use http::Request;
+/// use ironlight_hardening::edge::{CostClass, Head};
+///
+/// let read = Request::get("/tip").body(()).unwrap();
+/// assert_eq!(CostClass::by_method(&Head::of(&read)), CostClass::Light);
+/// let write = Request::post("/notes").body(()).unwrap();
+/// assert_eq!(CostClass::by_method(&Head::of(&write)), CostClass::Write);
+/// assert_eq!(CostClass::Write.name(), "write");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CostClass {
     /// An answer that is at hand.
@@ -131,19 +142,31 @@ impl EdgeLimits {
     }
 }
 
-/// The header with the limits (draft-ietf-httpapi-ratelimit-headers).
+/// The header with the limits (draft-ietf-httpapi-ratelimit-headers-11).
 pub const POLICY_HEADER: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The header with what is left in the tightest of them.
 pub const LIMIT_HEADER: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What a caller is told of its limit: the `RateLimit` and `RateLimit-Policy` headers.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::edge::{ClientKey, CostClass, EdgeLimits};
+///
+/// let limits = EdgeLimits::default();
+/// let taken = limits.take(CostClass::Write, &ClientKey::Unknown, Duration::ZERO);
+/// let report = taken.unwrap().unwrap();
+/// assert_eq!(report.policy(), r#""write-minute";q=60;w=60, "write-hour";q=1000;w=3600"#);
+/// assert_eq!(report.left(), r#""write-minute";r=59;t=1"#);
+/// assert_eq!(report.remaining(), 59);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitReport {
     class: CostClass,
     windows: [Option<Window>; MAX_WINDOWS],
     tightest: Window,
     remaining: u32,
-    full_in: Duration,
+    more_in: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +180,9 @@ impl Window {
         // A token's time is rounded up to a nanosecond; the whole window is meant.
         let time = quota.per.saturating_mul(quota.burst).saturating_add(Duration::from_millis(500));
         let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-        Self { quota: quota.burst, seconds }
+        // The header has whole seconds, and at least one; callers may then ask more slowly than
+        // they need to, but never too fast.
+        Self { quota: quota.burst, seconds: seconds.max(1) }
     }
 }
 
@@ -181,7 +206,10 @@ impl LimitReport {
             *window = Some(Window::of(quota));
         }
         let Left { quota, remaining, full_in } = left;
-        Self { class, windows, tightest: Window::of(quota), remaining, full_in }
+        // Until it is full, all tokens that are not there come back, and one of them first.
+        let later = quota.burst.saturating_sub(remaining).saturating_sub(1);
+        let more_in = full_in.saturating_sub(quota.per.saturating_mul(later));
+        Self { class, windows, tightest: Window::of(quota), remaining, more_in }
     }
 
     /// What is left in the tightest window.
@@ -202,11 +230,14 @@ impl LimitReport {
         text
     }
 
-    /// The value of `RateLimit`: `"write-minute";r=59;t=1`, with the seconds until it is full.
+    /// The value of `RateLimit`: `"write-minute";r=59;t=1`, with the seconds until there is more.
+    ///
+    /// Not those until it is full: whoever heeds it asks for no more than `r` until then, and a
+    /// refusal's `Retry-After` must not be before it.
     #[must_use]
     pub fn left(&self) -> String {
         let (class, window) = (self.class.name(), self.tightest);
-        format!(r#""{class}-{window}";r={};t={}"#, self.remaining, whole_seconds(self.full_in))
+        format!(r#""{class}-{window}";r={};t={}"#, self.remaining, whole_seconds(self.more_in))
     }
 
     pub(super) fn write_to(&self, headers: &mut HeaderMap) {

@@ -79,6 +79,8 @@ impl<S, C: Clone> Layer<S> for ObserveLayer<C> {
 }
 
 /// The service of [`ObserveLayer`].
+///
+/// See [`ObserveLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct Observe<S, C> {
     inner: S,
@@ -113,6 +115,8 @@ where
 }
 
 /// A request that goes on. Dropped before its end, it counts as cancelled.
+///
+/// See [`ObserveLayer`] for an example.
 pub struct Observing<C> {
     layer: ObserveLayer<C>,
     at: Duration,

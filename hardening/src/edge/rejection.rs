@@ -192,6 +192,17 @@ impl Classify for Rejection {
 }
 
 /// The error between the layers of the edge: the handler's own, or a refusal.
+///
+/// ```
+/// use ironlight_hardening::edge::{Failure, Rejection};
+/// use ironlight_hardening::{Error, Rejected};
+///
+/// let own: Failure<&str> = Error::Inner("no such block").into();
+/// assert_eq!(own, Failure::Inner("no such block"));
+/// let refused: Failure<&str> = Error::Rejected(Rejected::Overloaded { limit: 64 }).into();
+/// assert_eq!(refused, Failure::Rejection(Rejection::Overloaded { limit: 64 }));
+/// assert_eq!(refused.to_string(), "busy");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure<E> {
     /// The handler's own error.

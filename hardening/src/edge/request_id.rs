@@ -99,6 +99,30 @@ impl RequestIds {
 }
 
 /// From whom an id is taken as it comes.
+///
+/// ```
+/// use http::{Request, Response};
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::edge::{AcceptId, Client, RequestIdLayer, RequestIds};
+/// use ironlight_hardening::stamp::{BareLayer, StampLayer};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let address = "192.0.2.7".parse().unwrap();
+/// let stranger = Client { address, peer: address, by_proxy: false };
+/// for (accept, taken) in [(AcceptId::FromProxies, false), (AcceptId::FromAll, true)] {
+///     let service = ServiceBuilder::new()
+///         .layer(StampLayer::new(ManualClock::default()))
+///         .layer(RequestIdLayer::new(RequestIds::new(7)).accept(accept))
+///         .layer(BareLayer)
+///         .service(service_fn(async |_: Request<()>| Ok::<_, std::io::Error>(Response::new(()))));
+///     let request = Request::get("/").extension(stranger).header("x-request-id", "r-1");
+///     let answer = service.oneshot(request.body(()).unwrap()).await.unwrap();
+///     assert_eq!(answer.headers()["x-request-id"] == "r-1", taken);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AcceptId {
     /// From nobody.
@@ -179,6 +203,8 @@ impl<S> Layer<S> for RequestIdLayer {
 }
 
 /// The service of [`RequestIdLayer`].
+///
+/// See [`RequestIdLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct WithRequestId<S> {
     inner: S,
@@ -207,6 +233,8 @@ where
 }
 
 /// What [`WithRequestId`] does with an answer.
+///
+/// See [`RequestIdLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct NameAnswer(RequestId);
 

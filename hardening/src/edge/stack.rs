@@ -117,6 +117,28 @@ impl<T: Timer> Edge<T> {
 }
 
 /// All layers of the edge in their order. See the [module](super).
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::{Empty, Full};
+/// use ironlight_hardening::TokioTimer;
+/// use ironlight_hardening::edge::{CappedBody, Edge};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let layer = Edge::new(TokioTimer::new(), 7).layer();
+/// // Applied to two routes, it counts both.
+/// for left in [r#""light-minute";r=59;t=1"#, r#""light-minute";r=58;t=1"#] {
+///     let route = service_fn(async |_: Request<CappedBody<Empty<Bytes>>>| {
+///         Ok::<_, core::convert::Infallible>(Response::new(Full::<Bytes>::from("tip")))
+///     });
+///     let answer = layer.layer(route).oneshot(Request::new(Empty::new())).await.unwrap();
+///     assert_eq!(answer.headers()["ratelimit"], left);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct EdgeLayer<T> {
     edge: Edge<T>,

@@ -13,6 +13,7 @@ use super::testing::{Parts, header, ok, text};
 use super::*;
 use crate::error::{Error, Rejected};
 use crate::monitor::PerformanceStats;
+use crate::rate_limit::{Quota, RateLimiter};
 use crate::stamp::{StampLayer, Stamped};
 use crate::testing::Numbers;
 use crate::{Clock, ManualClock};
@@ -176,13 +177,13 @@ async fn each_client_has_limits_by_class_and_is_told_of_them() {
     };
     for left in (0..60).rev() {
         let answer = ask("GET", "/", "192.0.2.7").await.unwrap();
-        let expected = format!(r#""light-minute";r={left};t={}"#, 60 - left);
+        let expected = format!(r#""light-minute";r={left};t=1"#);
         assert_eq!(header(&answer, "ratelimit"), Some(expected.as_str()));
     }
     let refused = ask("GET", "/", "192.0.2.7").await.unwrap();
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(header(&refused, "retry-after"), Some("1"));
-    assert_eq!(header(&refused, "ratelimit"), Some(r#""light-minute";r=0;t=60"#));
+    assert_eq!(header(&refused, "ratelimit"), Some(r#""light-minute";r=0;t=1"#));
     assert_eq!(header(&refused, "ratelimit-policy"), Some(r#""light-minute";q=60;w=60"#));
     let problem = text(refused.into_body()).await;
     let expected = concat!(
@@ -227,6 +228,35 @@ fn a_thousand_writes_an_hour_are_the_tighter_limit_in_the_end() {
         |report| report,
     );
     assert!(report.unwrap().left().starts_with(r#""write-hour";r="#));
+}
+
+#[test]
+fn no_refusal_asks_to_come_back_before_there_is_more() {
+    let (limits, key, mut numbers) = (EdgeLimits::default(), ClientKey::Unknown, Numbers(5));
+    let (mut now, mut refused) = (SECOND, 0);
+    for _ in 0..20_000 {
+        now += Duration::from_millis(numbers.below(2500));
+        let Err(rejection) = limits.take(CostClass::Write, &key, now) else { continue };
+        let answer = rejection.response::<Empty<Bytes>>();
+        let retry: u32 = header(&answer, "retry-after").unwrap().parse().unwrap();
+        let (_, more) = header(&answer, "ratelimit").unwrap().split_once(";r=0;t=").unwrap();
+        let more: u32 = more.parse().unwrap();
+        assert!((1..=4).contains(&more) && more <= retry, "{more} {retry}");
+        assert_eq!(limits.write.remaining(&key, now), 0);
+        assert!(limits.write.remaining(&key, now + retry * SECOND) > 0);
+        refused += 1;
+    }
+    assert!(refused > 5000, "{refused}");
+}
+
+#[test]
+fn a_window_shorter_than_the_header_can_say_is_told_as_a_second() {
+    let quick = Quota { burst: 5, per: Duration::from_millis(20) };
+    let limits = EdgeLimits { light: RateLimiter::new(quick), ..EdgeLimits::default() };
+    let taken = limits.take(CostClass::Light, &ClientKey::Unknown, SECOND);
+    let report = taken.unwrap().unwrap();
+    assert_eq!(report.policy(), r#""light-second";q=5;w=1"#);
+    assert_eq!(report.left(), r#""light-second";r=4;t=1"#);
 }
 
 /// Reads the whole body, and answers with its length or with a 400.

@@ -44,6 +44,16 @@ impl fmt::Display for Principal {
 }
 
 /// Why a key is not taken.
+///
+/// ```
+/// use ironlight_hardening::edge::{ApiKeys, BadKey};
+///
+/// let keys = ApiKeys::default();
+/// assert_eq!(keys.add("alice", "too-short"), Err(BadKey::Form));
+/// keys.add("alice", "kV3xTq0bYw8mZr5s").unwrap();
+/// assert_eq!(keys.add("bob", "kV3xTq0bYw8mZr5s"), Err(BadKey::Known));
+/// assert_eq!(BadKey::Form.to_string(), "a key is 16 to 512 visible ASCII characters");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadKey {

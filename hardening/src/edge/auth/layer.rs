@@ -26,6 +26,33 @@ pub const API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 pub const MAX_FAILURE_PATH: usize = 256;
 
 /// Whether a key is asked for.
+///
+/// ```
+/// use http::{Request, Response};
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::edge::{Access, AnswerLayer, ApiKeys, AuthLayer, HandlerLayer};
+/// use ironlight_hardening::stamp::StampLayer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let auth = AuthLayer::new(ApiKeys::default())
+///     .access(|head| if head.is_safe() { Access::Open } else { Access::Keyed });
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(ManualClock::default()))
+///     .layer(AnswerLayer)
+///     .layer(auth)
+///     .layer(HandlerLayer)
+///     .service(service_fn(async |_: Request<()>| Ok::<_, std::io::Error>(Response::new(()))));
+/// let read = Request::get("/").body(()).unwrap();
+/// assert_eq!(service.clone().oneshot(read).await.unwrap().status(), 200);
+/// let write = Request::post("/").body(()).unwrap();
+/// assert_eq!(service.clone().oneshot(write).await.unwrap().status(), 401);
+/// // A key that is nobody's is not the same as none.
+/// let wrong = Request::get("/").header("x-api-key", "Jp9uHc2eLd7fGa4n").body(()).unwrap();
+/// assert_eq!(service.oneshot(wrong).await.unwrap().status(), 401);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Everybody may ask. A key that comes along must be right all the same: whoever sends one
@@ -36,6 +63,16 @@ pub enum Access {
 }
 
 /// What was wrong with a request's key.
+///
+/// ```
+/// use ironlight_hardening::edge::{AuthReason, Rejection};
+///
+/// let reason = AuthReason::Unknown;
+/// assert_eq!(reason.to_string(), "the key is not valid");
+/// let answer = Rejection::Unauthorized { reason }.response::<()>();
+/// let challenge = r#"Bearer realm="api", error="invalid_token""#;
+/// assert_eq!(answer.headers()["www-authenticate"], challenge);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthReason {
     /// There was none.
@@ -68,6 +105,41 @@ impl fmt::Display for AuthReason {
 }
 
 /// A request that was refused for its key: what an audit log wants to know. The key is not in it.
+///
+/// ```
+/// use core::time::Duration;
+/// use http::{Request, Response};
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::edge::{
+///     AnswerLayer, ApiKeys, AuthFailure, AuthLayer, AuthReason, HandlerLayer,
+/// };
+/// use ironlight_hardening::stamp::StampLayer;
+/// use std::sync::mpsc::channel;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (failures, told) = channel();
+/// let auth = AuthLayer::new(ApiKeys::default())
+///     .on_failure(move |failure| failures.send(failure.clone()).unwrap());
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(ManualClock::default()))
+///     .layer(AnswerLayer)
+///     .layer(auth)
+///     .layer(HandlerLayer)
+///     .service(service_fn(async |_: Request<()>| Ok::<_, std::io::Error>(Response::new(()))));
+/// let request = Request::get("/notes?secret").body(()).unwrap();
+/// assert_eq!(service.oneshot(request).await.unwrap().status(), 401);
+/// let expected = AuthFailure {
+///     reason: AuthReason::Missing,
+///     client: None,
+///     request_id: None,
+///     path: "/notes".into(),
+///     at: Duration::ZERO,
+/// };
+/// assert_eq!(told.recv().unwrap(), expected);
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthFailure {
     /// What was wrong.
@@ -226,6 +298,8 @@ impl<S> Layer<S> for AuthLayer {
 }
 
 /// The service of [`AuthLayer`].
+///
+/// See [`AuthLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct Authenticated<S> {
     inner: S,
@@ -263,6 +337,8 @@ where
 }
 
 /// What [`Authenticated`] does with an answer: nothing.
+///
+/// See [`AuthLayer`] for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Unchanged;
 

@@ -162,6 +162,8 @@ impl<S> Layer<S> for ResponseCacheLayer {
 }
 
 /// The service of [`ResponseCacheLayer`].
+///
+/// See [`ResponseCacheLayer`] for an example.
 #[derive(Clone, Debug)]
 pub struct ResponseCached<S> {
     inner: S,
@@ -203,6 +205,8 @@ fn answer<D>(stored: &Stored, now: Duration) -> Response<EdgeBody<D>> {
 }
 
 /// What [`ResponseCached`] does with an answer.
+///
+/// See [`ResponseCacheLayer`] for an example.
 #[derive(Debug)]
 pub struct CacheFinish(Kind);
 

@@ -37,6 +37,43 @@ pub enum Freshness {
 }
 
 /// What a write makes wrong.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Empty, Full};
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::edge::{HandlerLayer, Invalidate, ResponseCache, ResponseCacheLayer};
+/// use ironlight_hardening::stamp::StampLayer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let cache = ResponseCache::new(Default::default());
+/// let layer = ResponseCacheLayer::new(cache.clone()).invalidates(|head| match head.path() {
+///     "/log" => Invalidate::Nothing,
+///     "/notes" => Invalidate::Prefix("/search".into()),
+///     _ => Invalidate::All,
+/// });
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(ManualClock::default()))
+///     .layer(layer)
+///     .layer(HandlerLayer)
+///     .service(service_fn(async |_: Request<Empty<Bytes>>| {
+///         Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::from("7")))
+///     }));
+/// let ask = async |method: &str, path: &str| {
+///     let request = Request::builder().method(method).uri(path).body(Empty::new()).unwrap();
+///     let answer = service.clone().oneshot(request).await.unwrap();
+///     answer.into_body().collect().await.unwrap();
+///     cache.stats().entries
+/// };
+/// assert_eq!((ask("GET", "/search?a").await, ask("GET", "/tip").await), (1, 2));
+/// assert_eq!(ask("POST", "/log").await, 2);
+/// assert_eq!(ask("POST", "/notes").await, 1);
+/// assert_eq!(ask("POST", "/").await, 0);
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalidate {
     /// Nothing that is kept.

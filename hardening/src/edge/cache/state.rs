@@ -14,6 +14,17 @@ use super::rules::{Invalidate, Keep};
 use crate::cache::{Lookup, TtlCache, TtlConfig};
 
 /// Sizes and times of a [`ResponseCache`].
+///
+/// ```
+/// use http::Request;
+/// use ironlight_hardening::edge::{CacheKey, Head, ResponseCache, ResponseCacheConfig};
+///
+/// let small = ResponseCacheConfig { capacity: 10, max_key: 8, ..ResponseCacheConfig::default() };
+/// let cache = ResponseCache::new(small);
+/// assert_eq!(cache.config().capacity, 10);
+/// let request = Request::get("/a-path-that-is-too-long").body(()).unwrap();
+/// assert!(CacheKey::of(&Head::of(&request), cache.config()).is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseCacheConfig {
     /// The most entries; 0 counts as 1.
@@ -107,6 +118,37 @@ pub(super) struct Begun {
 }
 
 /// The figures of a [`ResponseCache`]. The counters start with it and never go back.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Empty, Full};
+/// use ironlight_hardening::ManualClock;
+/// use ironlight_hardening::edge::{HandlerLayer, ResponseCache, ResponseCacheLayer};
+/// use ironlight_hardening::stamp::StampLayer;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let cache = ResponseCache::new(Default::default());
+/// let service = ServiceBuilder::new()
+///     .layer(StampLayer::new(ManualClock::default()))
+///     .layer(ResponseCacheLayer::new(cache.clone()))
+///     .layer(HandlerLayer)
+///     .service(service_fn(async |_: Request<Empty<Bytes>>| {
+///         Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::from("7")))
+///     }));
+/// for path in ["/a", "/a", "/b"] {
+///     let request = Request::get(path).body(Empty::new()).unwrap();
+///     let answer = service.clone().oneshot(request).await.unwrap();
+///     answer.into_body().collect().await.unwrap();
+/// }
+/// assert_eq!(cache.invalidate_prefix("/b"), 1);
+/// let stats = cache.stats();
+/// assert_eq!((stats.misses, stats.hits, stats.stored), (2, 1, 2));
+/// assert_eq!((stats.entries, stats.invalidations), (1, 1));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseCacheStats {
     /// Entries now.

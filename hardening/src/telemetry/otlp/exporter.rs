@@ -12,6 +12,24 @@ use super::json::encode;
 use crate::retry::{Backoff, BackoffConfig};
 
 /// Posts a body to a collector (`/v1/traces`); bring the HTTP client that your program has.
+///
+/// ```
+/// use ironlight_hardening::telemetry::SpanPost;
+/// use std::io::{Error, ErrorKind, Result};
+///
+/// /// The status that a client of yours got, if it got any.
+/// struct Client(Option<u16>);
+///
+/// impl SpanPost for Client {
+///     fn post(&mut self, json: &[u8]) -> Result<u16> {
+///         assert!(!json.is_empty());
+///         self.0.ok_or_else(|| Error::from(ErrorKind::ConnectionRefused))
+///     }
+/// }
+///
+/// assert_eq!(Client(Some(200)).post(b"{}").unwrap(), 200);
+/// assert_eq!(Client(None).post(b"{}").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+/// ```
 pub trait SpanPost: Send {
     /// Posts JSON (`application/json`) and returns the status of the answer. It should give up after
     /// some seconds: until then nothing else is sent.
@@ -22,6 +40,14 @@ pub trait SpanPost: Send {
 }
 
 /// How spans are sent.
+///
+/// ```
+/// use core::time::Duration;
+/// use ironlight_hardening::telemetry::OtlpConfig;
+///
+/// let config = OtlpConfig { every: Duration::from_secs(1), ..OtlpConfig::new("node") };
+/// assert_eq!((config.service.as_str(), config.queue, config.batch), ("node", 2_048, 512));
+/// ```
 #[derive(Clone, Debug)]
 pub struct OtlpConfig {
     /// The name of the program, `service.name`.
@@ -59,6 +85,29 @@ impl OtlpConfig {
 }
 
 /// What became of the spans, in all.
+///
+/// ```
+/// use ironlight_hardening::telemetry::{
+///     OtlpConfig, OtlpExporter, OtlpLayer, OtlpStatus, SpanPost,
+/// };
+/// use tracing_subscriber::layer::SubscriberExt as _;
+///
+/// struct Refuses;
+/// impl SpanPost for Refuses {
+///     fn post(&mut self, _json: &[u8]) -> std::io::Result<u16> {
+///         Ok(400)
+///     }
+/// }
+/// let exporter = OtlpExporter::start(OtlpConfig::new("node"), Refuses).unwrap();
+/// let subscriber = tracing_subscriber::registry().with(OtlpLayer::new(exporter.clone(), 7));
+/// tracing::subscriber::with_default(subscriber, || {
+///     tracing::info_span!("in time").in_scope(|| ());
+///     assert!(exporter.shutdown());
+///     tracing::info_span!("too late").in_scope(|| ());
+/// });
+/// let expected = OtlpStatus { failed: 1, lost: 1, ..OtlpStatus::default() };
+/// assert_eq!(exporter.status(), expected);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OtlpStatus {
     /// Those that the collector took.

@@ -31,6 +31,35 @@ const STATE: &str = "tracestate";
 /// `tracestate` name (the headers of a request, recorded when the span is made). Within a span, an
 /// event of level error marks it as failed. Spans of traces that their beginner does not record are
 /// not exported.
+///
+/// ```
+/// use ironlight_hardening::telemetry::{
+///     OtlpConfig, OtlpExporter, OtlpLayer, SpanPost, current_context,
+/// };
+/// use tracing_subscriber::layer::SubscriberExt as _;
+///
+/// struct Takes;
+/// impl SpanPost for Takes {
+///     fn post(&mut self, json: &[u8]) -> std::io::Result<u16> {
+///         let json = String::from_utf8_lossy(json);
+///         assert!(json.contains(r#""startTimeUnixNano":"1000000000""#));
+///         assert!(json.contains(r#""parentSpanId":"00f067aa0ba902b7""#));
+///         Ok(200)
+///     }
+/// }
+/// let exporter = OtlpExporter::start(OtlpConfig::new("node"), Takes).unwrap();
+/// let layer = OtlpLayer::new(exporter.clone(), 7).with_clock(|| 1_000_000_000);
+/// let subscriber = tracing_subscriber::registry().with(layer);
+/// tracing::subscriber::with_default(subscriber, || {
+///     let asked = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+///     let request = tracing::info_span!("request", traceparent = asked);
+///     // What goes out from here belongs to the same trace.
+///     let context = request.in_scope(current_context).unwrap();
+///     assert_eq!(context.trace_id(), 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+/// });
+/// assert!(exporter.shutdown());
+/// assert_eq!(exporter.status().exported, 1);
+/// ```
 pub struct OtlpLayer {
     exporter: OtlpExporter,
     numbers: Mutex<Chance>,
