@@ -220,7 +220,9 @@ impl Swarm {
                 }
                 let penalty = match Penalty::from(verdict) {
                     Penalty::Dropped if blocked => Penalty::Blocked,
-                    other => other,
+                    penalty @ (Penalty::Dropped | Penalty::Blocked | Penalty::Banned { .. }) => {
+                        penalty
+                    }
                 };
                 self.audit.misbehaved(PeerNetwork::LibP2p, &address, offence, penalty);
                 self.enforce_bans();

@@ -142,14 +142,7 @@ impl Swarm {
         // Connections are closed by decision: one that is idle waits for the next block.
         let tuning = Tuning::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
         let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning);
-        let mut policy = PeerPolicy::new(
-            PolicyConfig {
-                manual_only: false,
-                allow_unroutable: config.allow_private || config.mdns,
-                ..PolicyConfig::default()
-            },
-            seed,
-        );
+        let mut policy = PeerPolicy::new(policy_config(&config), seed);
         policy.import_bans(bans, clock.now());
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (outgoing, outgoing_in) = mpsc::channel(OUTGOING);
@@ -346,5 +339,14 @@ impl Swarm {
 
     fn tell(&mut self, event: LightEvent) {
         self.outbox.push_back(event);
+    }
+}
+
+/// Those that the user named are called as well as others.
+fn policy_config(config: &LightNetConfig) -> PolicyConfig {
+    PolicyConfig {
+        manual_only: false,
+        allow_unroutable: config.allow_private || config.mdns,
+        ..PolicyConfig::default()
     }
 }
