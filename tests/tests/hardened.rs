@@ -2,7 +2,13 @@
 //! finish are tripped, replaced and probed again while the sync goes on; and a flood is told to wait.
 //! With the flag `hardening` off the same peers show what it is for.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the test's failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is the test's failure"
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

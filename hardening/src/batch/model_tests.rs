@@ -98,17 +98,21 @@ fn which<T>(refused: &PushError<T>) -> usize {
     }
 }
 
+fn compare(batcher: &Batcher<u64>, naive: &Naive, config: &BatchConfig) {
+    let stats = batcher.stats();
+    assert_eq!(stats.batch_size, naive.size(config));
+    assert_eq!((stats.items_waiting, stats.bytes_waiting), (naive.waiting().len(), naive.bytes()));
+    assert_eq!((stats.pushed, stats.taken), (naive.pushed.len() as u64, naive.gone as u64));
+}
+
 #[test]
 fn batches_are_cut_off_a_list_of_all() {
-    let mut reasons = [0; 4];
-    let mut refusals = [0; 3];
+    let (mut reasons, mut refusals) = ([0; 4], [0; 3]);
     let mut sizes = std::collections::BTreeSet::new();
     for seed in 0..200 {
         let mut numbers = Numbers(seed);
         let config = some_config(&mut numbers);
-        let mut batcher = Batcher::new(config);
-        let mut naive = Naive::default();
-        let mut now = 0;
+        let (mut batcher, mut naive, mut now) = (Batcher::new(config), Naive::default(), 0);
         for step in 0..1000 {
             now += numbers.below(3);
             let at = Duration::from_secs(now);
@@ -149,14 +153,8 @@ fn batches_are_cut_off_a_list_of_all() {
                 }
                 _ => {}
             }
-            let stats = batcher.stats();
-            sizes.insert(stats.batch_size);
-            assert_eq!(stats.batch_size, naive.size(&config), "seed {seed} step {step}");
-            assert_eq!(
-                (stats.items_waiting, stats.bytes_waiting),
-                (naive.waiting().len(), naive.bytes())
-            );
-            assert_eq!((stats.pushed, stats.taken), (naive.pushed.len() as u64, naive.gone as u64));
+            sizes.insert(batcher.stats().batch_size);
+            compare(&batcher, &naive, &config);
         }
         batcher.close();
         naive.closed = true;

@@ -59,12 +59,10 @@ fn naive(peer: IpAddr, entries: &[Entry]) -> IpAddr {
         IpAddr::V6(address) => address.segments()[..3] == [0x2001, 0xdb8, 0xffff],
     };
     let mut client = peer;
-    let mut looked_at = 0;
-    for (_, address) in entries.iter().rev() {
+    for (looked_at, (_, address)) in entries.iter().rev().enumerate() {
         if !trusted(client) || looked_at == MAX_HOPS {
             return client;
         }
-        looked_at += 1;
         match address {
             Some(address) => client = *address,
             None => return client,

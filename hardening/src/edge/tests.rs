@@ -220,13 +220,10 @@ fn a_thousand_writes_an_hour_are_the_tighter_limit_in_the_end() {
     // A full bucket, and what came back in the hour.
     assert!((1000..=2000).contains(&granted), "{granted}");
     let refused = limits.take(CostClass::Write, &key, 3600 * SECOND);
-    let report = refused.map_or_else(
-        |rejection| match rejection {
-            Rejection::RateLimited { report, .. } => report,
-            other => panic!("{other:?}"),
-        },
-        |report| report,
-    );
+    let report = match refused {
+        Ok(report) | Err(Rejection::RateLimited { report, .. }) => report,
+        Err(other) => panic!("{other:?}"),
+    };
     assert!(report.unwrap().left().starts_with(r#""write-hour";r="#));
 }
 
@@ -316,7 +313,7 @@ async fn a_capped_body_passes_what_a_sum_allows() {
         let limit = numbers.below(40);
         let lengths: Vec<_> =
             (0..numbers.below(8)).map(|_| usize::try_from(numbers.below(11)).unwrap()).collect();
-        let parts: Vec<_> = lengths.iter().map(|len| &PART[..*len]).collect();
+        let parts: Vec<_> = lengths.iter().map(|len| PART.split_at(*len).0).collect();
         let sum: usize = lengths.iter().sum();
         let answer = reader(limit).oneshot(Request::new(Parts::of(&parts))).await.unwrap();
         if sum as u64 <= limit {

@@ -117,7 +117,11 @@ fn a_request_that_is_overdue_moves_to_another_peer_and_the_first_is_asked_later(
 fn retries(setup: &mut Setup) -> Vec<(PeerId, bool)> {
     let questions = core::iter::from_fn(|| setup.sync.poll()).filter_map(|action| match action {
         SyncAction::GetHeaders { peer, retry, .. } => Some((peer, retry)),
-        _ => None,
+        SyncAction::Apply { .. }
+        | SyncAction::Misbehaved { .. }
+        | SyncAction::Pin(_)
+        | SyncAction::Unpin(_)
+        | SyncAction::Event(_) => None,
     });
     questions.collect()
 }

@@ -38,6 +38,11 @@ struct NaiveBegun {
 }
 
 impl Naive {
+    fn of(config: &ResponseCacheConfig) -> Self {
+        let ResponseCacheConfig { capacity, max_bytes, max_body, .. } = *config;
+        Self { capacity, max_bytes, max_body, entries: Vec::new(), generation: 0, epoch: 0 }
+    }
+
     fn bytes(&self) -> usize {
         self.entries.iter().map(|entry| entry.weight).sum()
     }
@@ -113,19 +118,9 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
         let mut numbers = Numbers(seed);
         let config = config(&mut numbers);
         let (base, cache) = (overhead(&config), ResponseCache::new(config.clone()));
-        let (capacity, max_bytes) = (config.capacity, config.max_bytes);
-        let entries = Vec::new();
-        let mut naive = Naive {
-            capacity,
-            max_bytes,
-            max_body: config.max_body,
-            entries,
-            generation: 0,
-            epoch: 0,
-        };
+        let (mut naive, mut now) = (Naive::of(&config), 0);
         // Answers on their way, of which any may come next.
         let mut under_way: Vec<(String, Begun, NaiveBegun)> = Vec::new();
-        let mut now = 0;
         for step in 0..2000 {
             now += numbers.below(3);
             let target = format!("/{}/{}", numbers.below(2), numbers.below(8));
@@ -136,8 +131,7 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
                     let (epoch, generation) = (naive.epoch, naive.generation);
                     match found {
                         Ok(stored) => {
-                            let age = now - stored.at.as_secs();
-                            let found = Some((stored.body.len(), age));
+                            let found = Some((stored.body.len(), now - stored.at.as_secs()));
                             assert_eq!(found, expected, "seed {seed} step {step}");
                             hits += 1;
                         }
@@ -145,9 +139,7 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
                             assert_eq!(None, expected, "seed {seed} step {step}");
                             let theirs = NaiveBegun { at: now, epoch, generation };
                             under_way.push((target, begun, theirs));
-                            if under_way.len() > 5 {
-                                under_way.remove(0);
-                            }
+                            under_way.drain(..under_way.len().saturating_sub(5));
                         }
                     }
                 }
@@ -157,15 +149,13 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
                     let body = usize::try_from(numbers.below(1200)).unwrap();
                     let (ttl, until_next) = (1 + numbers.below(60), numbers.below(2) == 0);
                     let keep = Keep { ttl: Duration::from_secs(ttl), until_next };
-                    let bytes = Bytes::from(vec![7; body]);
-                    let key = key(&target, &config);
-                    let weight = base + body + target.len();
-                    let made = theirs.at;
+                    let (key, bytes) = (key(&target, &config), Bytes::from(vec![7; body]));
+                    let (weight, made) = (base + body + target.len(), theirs.at);
                     let entry = Entry { target, body, made, ttl, generation: None, weight };
                     let put = cache.put(key, HeaderMap::new(), bytes, keep, begun);
                     assert_eq!(put, naive.put(entry, until_next, theirs), "seed {seed} {step}");
-                    refused += u32::from(!put);
-                    old += u32::from(until_next && theirs.generation != naive.generation);
+                    let is_old = until_next && theirs.generation != naive.generation;
+                    (refused, old) = (refused + u32::from(!put), old + u32::from(is_old));
                 }
                 380..383 => {
                     let prefix = target.split_at(2).0;
@@ -181,7 +171,7 @@ fn a_response_cache_is_a_list_with_times_and_weights() {
             }
             let stats = cache.stats();
             assert_eq!((stats.entries, stats.bytes), (naive.entries.len(), naive.bytes()));
-            assert!(stats.bytes <= max_bytes && stats.entries <= capacity);
+            assert!(stats.bytes <= config.max_bytes && stats.entries <= config.capacity);
         }
     }
     assert!(hits > 5000 && refused > 1000 && old > 500, "{hits}, {refused}, {old}");

@@ -233,7 +233,8 @@ impl PoolHandle {
 
 #[cfg(test)]
 mod abuse_tests;
-#[cfg(all(test, feature = "audit"))]
+#[cfg(test)]
+#[cfg(feature = "audit")]
 mod audit_tests;
 #[cfg(test)]
 mod tests;
