@@ -54,7 +54,9 @@ use tracing::{info, warn};
 use crate::audit::NodeAudit;
 
 pub use config::RequestConfig;
-pub(crate) use peer::{Asked, NoAnswer, PeerRequests};
+#[cfg(any(test, feature = "libp2p"))]
+pub(crate) use peer::NoAnswer;
+pub(crate) use peer::{Asked, PeerRequests};
 pub use report::{PeerRequestReport, RequestReport};
 
 use report::Counts;

@@ -205,6 +205,7 @@ impl PeerRequests {
     }
 
     /// How long it has for an answer.
+    #[cfg(feature = "libp2p")]
     pub(crate) fn attempt_timeout(&self) -> Duration {
         self.0.outbound.attempt_timeout
     }
