@@ -53,6 +53,9 @@ pub(super) enum Entry {
     Gap(Gap),
 }
 
+/// Places that are ready from the start, of about 200 bytes each; more come when they are needed.
+const READY: usize = 8_192;
+
 #[derive(Debug)]
 pub(super) struct Queue {
     config: QueueConfig,
@@ -62,8 +65,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) const fn new(config: QueueConfig) -> Self {
-        Self { config, entries: VecDeque::new(), events: 0, bytes: 0 }
+    /// Its memory is there from the start, and was written to once: else those who emit would wait
+    /// for it, microseconds at each page.
+    pub(super) fn new(config: QueueConfig) -> Self {
+        let mut entries = VecDeque::new();
+        entries.resize_with(config.capacity.min(READY), || Entry::Gap(Gap::default()));
+        entries.clear();
+        Self { config, entries, events: 0, bytes: 0 }
     }
 
     /// Whether it was taken; what was not is counted in a gap.

@@ -127,7 +127,7 @@ pub(super) struct Work {
 }
 
 impl Shared {
-    pub(super) const fn new(config: QueueConfig, counts: AuditStatus) -> Self {
+    pub(super) fn new(config: QueueConfig, counts: AuditStatus) -> Self {
         let state = State {
             queue: Queue::new(config),
             writer: Writer::Busy,
