@@ -44,7 +44,8 @@ pub struct RequestConfig {
     pub queue_time: Duration,
     /// When a peer is not asked for a while, and for how long.
     pub breaker: BreakerConfig,
-    /// With fewer peers of different owners that may be asked, open breakers refuse nothing.
+    /// With fewer peers of our choice and of different owners that may be asked, the open breakers of
+    /// such peers refuse nothing.
     pub floor: usize,
 }
 

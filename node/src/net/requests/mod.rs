@@ -19,9 +19,10 @@
 //!
 //! Invariant: nothing that is answered is put on a line but by [`PeerRequests::ask`].
 //!
-//! A defence must not become an attack: an open breaker refuses only while at least
-//! [`RequestConfig::floor`] peers of different owners may be asked. Whoever makes our peers slow
-//! makes us slow; it cannot make us stop asking.
+//! A defence must not become an attack: the open breaker of a peer that we chose refuses only while
+//! at least [`RequestConfig::floor`] others of different owners may be asked. Those that called us do
+//! not count, since anybody can call, and get no such grace. Whoever makes our peers slow makes us
+//! slow; it cannot make us stop asking.
 //!
 //! What an attacker can grow: [`ADDRESSES`] breakers of 1 KB and as many allowances.
 //!
@@ -78,12 +79,12 @@ struct Shared {
     stats: PerformanceStats,
     /// Off, requests go straight to the line. Always on where there is none.
     guarded: Option<Switch>,
-    /// Those that are connected.
-    peers: Mutex<Vec<Connected>>,
+    /// Those that are connected and that we chose.
+    chosen: Mutex<Vec<Connected>>,
     seed: u64,
 }
 
-/// A connected peer, and whether it may be asked.
+/// A peer of our choice, and whether it may be asked.
 #[derive(Clone, Debug)]
 struct Connected {
     address: SocketAddr,
@@ -118,7 +119,7 @@ impl Requests {
             limiter: RateLimiter::with_config(config.per_peer, keys),
             stats: PerformanceStats::new(stats),
             guarded,
-            peers: Mutex::default(),
+            chosen: Mutex::default(),
             config,
             seed,
         }))
@@ -141,8 +142,8 @@ impl Shared {
         self.guarded.as_ref().is_none_or(Switch::is_on)
     }
 
-    fn peers(&self) -> MutexGuard<'_, Vec<Connected>> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn chosen(&self) -> MutexGuard<'_, Vec<Connected>> {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes an open breaker where otherwise too few peers could be asked.
@@ -153,10 +154,10 @@ impl Shared {
         }
     }
 
-    /// Connected peers of different owners that may be asked.
+    /// Peers of our choice, of different owners, that may be asked.
     fn askable(&self, now: Duration) -> usize {
-        let peers = self.peers().clone();
-        let askable = peers.iter().filter(|peer| peer.breaker.refuses(now).is_none());
+        let chosen = self.chosen().clone();
+        let askable = chosen.iter().filter(|peer| peer.breaker.refuses(now).is_none());
         askable.map(|peer| NetworkGroup::of(peer.address)).collect::<BTreeSet<_>>().len()
     }
 }
@@ -171,14 +172,23 @@ pub(crate) struct NetworkRequests {
 }
 
 impl NetworkRequests {
-    /// Requests to a peer that is connected, for as long as it is. The number makes its pauses
+    /// Requests to a peer that we chose, for as long as it is connected. The number makes its pauses
     /// differ from others'.
     pub(crate) fn peer(&self, address: SocketAddr, number: u64) -> PeerRequests {
-        let now = self.shared.timer.now();
-        let breaker = self.shared.breakers.get(&address, now);
-        self.shared.peers().push(Connected { address, breaker: breaker.clone() });
-        let outbound = self.outbound(breaker.clone(), number);
-        PeerRequests::new(self.clone(), address, breaker, outbound)
+        let breaker = self.breaker(address);
+        self.shared.chosen().push(Connected { address, breaker: breaker.clone() });
+        PeerRequests::new(self.clone(), address, self.outbound(breaker, number), true)
+    }
+
+    /// The same to one that called us.
+    #[cfg(any(test, feature = "libp2p"))]
+    pub(crate) fn caller(&self, address: SocketAddr, number: u64) -> PeerRequests {
+        let outbound = self.outbound(self.breaker(address), number);
+        PeerRequests::new(self.clone(), address, outbound, false)
+    }
+
+    fn breaker(&self, address: SocketAddr) -> CircuitBreaker {
+        self.shared.breakers.get(&address, self.shared.timer.now())
     }
 
     /// How requests went on this network.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ironlight_hardening::circuit_breaker::CircuitBreaker;
 use ironlight_hardening::stack::Outbound;
 use ironlight_hardening::{Classify, Clock as _, Error, ErrorClass, Rejected, TokioTimer};
 use ironlight_spv::sync::Unanswered;
@@ -109,8 +108,9 @@ pub(crate) struct PeerRequests(Arc<Peer>);
 struct Peer {
     network: NetworkRequests,
     address: SocketAddr,
-    breaker: CircuitBreaker,
     outbound: Outbound<SocketAddr, TokioTimer>,
+    /// Whether we chose it, or else it called us.
+    chosen: bool,
     counts: Arc<Counts>,
 }
 
@@ -118,10 +118,10 @@ impl PeerRequests {
     pub(super) fn new(
         network: NetworkRequests,
         address: SocketAddr,
-        breaker: CircuitBreaker,
         outbound: Outbound<SocketAddr, TokioTimer>,
+        chosen: bool,
     ) -> Self {
-        Self(Arc::new(Peer { network, address, breaker, outbound, counts: Arc::default() }))
+        Self(Arc::new(Peer { network, address, outbound, chosen, counts: Arc::default() }))
     }
 
     /// Asks the peer. The line puts a request out and gives the answer; where the peer is busy it
@@ -163,7 +163,7 @@ impl PeerRequests {
         S: Service<R> + Clone,
         S::Error: Classify,
     {
-        let Peer { network, address, breaker, outbound, .. } = &*self.0;
+        let Peer { network, address, outbound, chosen, .. } = &*self.0;
         let shared = &network.shared;
         if asked == Asked::Instead {
             if !shared.budget.try_withdraw() {
@@ -171,7 +171,9 @@ impl PeerRequests {
             }
             count(&network.counts.retried);
         }
-        shared.keep_floor(breaker, now);
+        if *chosen {
+            shared.keep_floor(&outbound.breaker, now);
+        }
         let key = |_: &R| Some(*address);
         let again = |request: &R| Some(request.clone());
         let guarded = outbound.layer(key, again).layer(line);
@@ -212,15 +214,18 @@ impl PeerRequests {
 
     /// How requests to it go.
     pub(crate) fn report(&self) -> PeerRequestReport {
-        self.0.counts.peer_report(self.0.breaker.state())
+        self.0.counts.peer_report(self.0.outbound.breaker.state())
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        let mut peers = self.network.shared.peers();
-        if let Some(at) = peers.iter().position(|peer| peer.address == self.address) {
-            peers.swap_remove(at);
+        if !self.chosen {
+            return;
+        }
+        let mut chosen = self.network.shared.chosen();
+        if let Some(at) = chosen.iter().position(|peer| peer.address == self.address) {
+            chosen.swap_remove(at);
         }
     }
 }

@@ -149,6 +149,22 @@ async fn where_too_few_could_be_asked_an_open_breaker_refuses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_that_called_us_get_no_grace_and_count_for_nothing() {
+    let (network, _others) = network(1);
+    let _callers: Vec<_> = (0..9).map(|group| network.caller(address(group), 50)).collect();
+    let failing = scripted([Does::Fail]);
+    let (chosen, caller) = (network.peer(address(90), 90), network.caller(address(91), 91));
+    for _ in 0..20 {
+        assert!(chosen.ask(Asked::First, (), failing.clone()).await.is_err());
+    }
+    assert_eq!(failing.asked(), 20, "but for it there is one of our choice");
+    for _ in 0..20 {
+        assert!(caller.ask(Asked::First, (), failing.clone()).await.is_err());
+    }
+    assert_eq!(failing.asked(), 23);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_peer_is_asked_again_when_it_says_and_one_that_fails_is_not() {
     let (network, _others) = network(2);
     let peer = network.peer(address(1), 1);

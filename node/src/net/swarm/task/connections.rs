@@ -163,7 +163,11 @@ impl Swarm {
         let number = self.numbers.draw();
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.standing = Standing::Serves(number);
-        neighbour.requests = Some(self.requests.peer(neighbour.owner(), number.0));
+        let owner = neighbour.owner();
+        neighbour.requests = Some(match neighbour.role {
+            Role::Chosen => self.requests.peer(owner, number.0),
+            Role::Caller | Role::Errand => self.requests.caller(owner, number.0),
+        });
         let address = with_identity(&neighbour.address, id);
         let (agent, direction) = (neighbour.agent.clone(), neighbour.direction());
         info!(peer = number.0, %address, agent, direction = direction.name(), "light node joined");
