@@ -1,5 +1,7 @@
 //! What retries cost a request: one that goes well, and one that fails twice first.
 
+#[path = "stacks/attempts.rs"]
+mod attempts;
 #[allow(dead_code, reason = "not every bench has a use for all of it")]
 mod figures;
 
@@ -8,6 +10,7 @@ use std::future::{Ready, ready};
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
 
+use attempts::Attempts;
 use backon::{BlockingRetryable, ExponentialBuilder, Retryable};
 use criterion::{Criterion, criterion_group, criterion_main};
 use figures::{Figures, ask, at_once, config, runtime};
@@ -16,7 +19,6 @@ use ironlight_hardening::retry::{
 };
 use ironlight_hardening::stamp::{BareLayer, StampLayer};
 use ironlight_hardening::{Clock, ManualClock, MonotonicClock, Timer, TokioTimer};
-use tower::retry::Policy;
 use tower::retry::budget::{Budget, TpsBudget};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 
@@ -89,30 +91,6 @@ impl Timer for Hasty {
 
     fn sleep(&self, _time: Duration) -> Ready<()> {
         ready(())
-    }
-}
-
-/// tower's own, with as many attempts and no pauses.
-#[derive(Clone)]
-struct Attempts(u32);
-
-impl Policy<u64, u64, IoError> for Attempts {
-    type Future = Ready<()>;
-
-    fn retry(
-        &mut self,
-        _request: &mut u64,
-        result: &mut Result<u64, IoError>,
-    ) -> Option<Ready<()>> {
-        if result.is_ok() || self.0 <= 1 {
-            return None;
-        }
-        self.0 -= 1;
-        Some(ready(()))
-    }
-
-    fn clone_request(&mut self, request: &u64) -> Option<u64> {
-        Some(*request)
     }
 }
 

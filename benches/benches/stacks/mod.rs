@@ -6,15 +6,17 @@
 
 #![allow(clippy::panic, reason = "a bench that cannot start ends")]
 
+mod attempts;
+
 use std::future::{Future, Ready, ready};
 use std::io::Error as IoError;
 use std::time::Duration;
 
+use attempts::Attempts;
 use ironlight_hardening::TokioTimer;
 use ironlight_hardening::rate_limit::{Quota, RateLimiter};
 use ironlight_hardening::retry::RetryPolicy;
 use ironlight_hardening::stack::Outbound;
-use tower::retry::Policy;
 use tower::{BoxError, Layer, Service, ServiceBuilder, service_fn};
 use tower_resilience::bulkhead::BulkheadLayer;
 use tower_resilience::circuitbreaker::CircuitBreakerLayer;
@@ -48,30 +50,6 @@ where
         Outbound { retry, limiter, attempt_timeout: attempt, ..Outbound::new(TokioTimer::new()) };
     let layer = outbound.layer(|number: &u64| Some(number % 8), |number: &u64| Some(*number));
     layer.layer(service_fn(network))
-}
-
-/// As many attempts, without pauses.
-#[derive(Clone)]
-struct Attempts(u32);
-
-impl Policy<u64, u64, BoxError> for Attempts {
-    type Future = Ready<()>;
-
-    fn retry(
-        &mut self,
-        _request: &mut u64,
-        result: &mut Result<u64, BoxError>,
-    ) -> Option<Ready<()>> {
-        if result.is_ok() || self.0 <= 1 {
-            return None;
-        }
-        self.0 -= 1;
-        Some(ready(()))
-    }
-
-    fn clone_request(&mut self, request: &u64) -> Option<u64> {
-        Some(*request)
-    }
 }
 
 /// tower's own layers.
