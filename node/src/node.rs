@@ -375,7 +375,8 @@ fn join(
     let numbers = PeerNumbers::default();
     let switches = opened.flags.switches()?;
     let guarded = Some(switches.hardening.clone());
-    let requests = Requests::new(config.requests, guarded, opened.audit.clone(), random_seed());
+    let limits = config.requests.within(config.sync.request_timeout);
+    let requests = Requests::new(limits, guarded, opened.audit.clone(), random_seed());
     let mut networks = Networks::default();
     if config.in_bitcoin() {
         let peers = BitcoinPeersConfig {

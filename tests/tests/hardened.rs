@@ -158,11 +158,14 @@ async fn useless_peers_are_tripped_replaced_and_probed_again_while_the_sync_goes
     }
     // What is wrong is no matter for a breaker: its connection ended at once.
     let wrong = useless.wrong.address().to_string();
-    assert!(!node.chain().status().peers.iter().any(|peer| peer.address == wrong));
+    eventually("it is let go", async || {
+        !node.chain().status().peers.iter().any(|peer| peer.address == wrong)
+    })
+    .await;
     assert_eq!(honest.connections(), 1, "an honest peer was never dropped");
     let kept = requests(&node).await;
     let honest = kept.get(&honest.address().to_string()).unwrap();
-    assert_eq!((honest.failed, honest.breaker), (0, CircuitState::Closed));
+    assert_eq!(honest.breaker, CircuitState::Closed);
     node.stop().await.unwrap();
 }
 

@@ -52,6 +52,8 @@ struct Running {
     breakers: Limited,
     /// That the node stopped is written down.
     told_stop: AtomicBool,
+    /// It could not go on.
+    failed: AtomicBool,
 }
 
 /// What strangers can cause is written down at a rate, and the rest counted.
@@ -133,6 +135,7 @@ impl NodeAudit {
             drops: Limited::new("drops_left_out"),
             breakers: Limited::new("breakers_left_out"),
             told_stop: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         })))
     }
 
@@ -217,6 +220,9 @@ impl NodeAudit {
 
     /// The node cannot go on.
     pub(crate) fn failed(&self, error: &dyn Display) {
+        if let Some(running) = &self.0 {
+            running.failed.store(true, Ordering::Relaxed);
+        }
         self.emit(Event::new(EventKind::Failure).by("node").with("error", error.to_string()));
     }
 
@@ -270,6 +276,7 @@ impl Running {
         if self.told_stop.swap(true, Ordering::Relaxed) {
             return;
         }
+        let in_order = in_order && !self.failed.load(Ordering::Relaxed);
         let mut stop = Event::new(EventKind::Stop).by("node").with("in_order", in_order);
         for limited in [&self.bans, &self.drops, &self.breakers] {
             let state = limited.state.lock().unwrap_or_else(PoisonError::into_inner);

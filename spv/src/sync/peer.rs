@@ -60,6 +60,8 @@ pub(super) struct Request {
     /// None where stalls are not minded.
     pub(super) deadline: Option<Duration>,
     pub(super) probe: Option<Probe>,
+    /// It is asked instead of another one that came to nothing.
+    pub(super) retry: bool,
     /// A few headers came that connect but do not continue the presync which was asked for.
     pub(super) beside: bool,
 }

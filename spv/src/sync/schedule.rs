@@ -169,13 +169,13 @@ impl HeaderSync {
         let deadline = sent.saturating_add(self.config.request_timeout);
         let deadline = self.config.defences.stall_timeout.then_some(deadline);
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.request = Some(Request { sent, deadline, probe, beside: false });
+        let retry = self.unanswered > 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        known.request = Some(Request { sent, deadline, probe, retry, beside: false });
         // A chain whose first part went in: nothing that others are asked about is in doubt.
         let shared = known.is_direct() && known.reached.is_some();
         self.questions += 1;
         known.asked = self.questions;
-        let retry = self.unanswered > 0;
-        self.unanswered = self.unanswered.saturating_sub(1);
         if self.primary.is_none() && known.turn.is_working() {
             self.primary = Some(peer);
         }
@@ -263,7 +263,9 @@ impl HeaderSync {
     /// presync is kept.
     pub(super) fn put_off(&mut self, peer: PeerId, retry_after: Duration, now: Now) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.request = None;
+        let retry = known.request.take().is_some_and(|request| request.retry);
+        // What stands in for it is as much a retry as it was.
+        self.unanswered = self.unanswered.saturating_add(u32::from(retry));
         // Nobody waits for its word before the chain counts as synced.
         known.heard = true;
         let wait = retry_after.clamp(SHORTEST_PUT_OFF, LONGEST_PUT_OFF);

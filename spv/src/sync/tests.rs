@@ -143,6 +143,26 @@ fn a_question_without_an_answer_is_asked_of_another_peer_at_once_and_that_is_a_r
 }
 
 #[test]
+fn what_stands_in_for_a_retry_that_was_refused_is_one_too() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    setup.connect(TWO, 0);
+    setup.connect(PeerId(3), 0);
+    setup.sync.handle_unanswered(&setup.chain, ONE, Unanswered::NoAnswer, at(1));
+    let [(first, true)] = retries(&mut setup)[..] else { panic!("one retry") };
+    let refused = Unanswered::Refused { retry_after: Duration::from_secs(1) };
+    setup.sync.handle_unanswered(&setup.chain, first, refused, at(1));
+    let [(second, true)] = retries(&mut setup)[..] else { panic!("one retry") };
+    assert_ne!(first, second);
+    setup.sync.handle_unanswered(&setup.chain, second, refused, at(1));
+    assert_eq!(retries(&mut setup), []);
+    // Later it is a new question.
+    setup.sync.handle_timeout(&setup.chain, at(2));
+    assert!(matches!(retries(&mut setup)[..], [(_, false), ..]));
+}
+
+#[test]
 fn a_peer_that_the_driver_will_not_ask_is_put_off_for_as_long_as_it_says_without_blame() {
     let mut setup = Setup::new();
     setup.connect(ONE, 0);

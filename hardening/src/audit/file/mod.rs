@@ -273,7 +273,7 @@ impl Sink for FileSink {
 
     fn open(&mut self) -> Result<Chain, SinkError> {
         self.close();
-        fs::create_dir_all(&self.config.dir).map_err(SinkError::io("make the folder"))?;
+        segments::make_dir(&self.config.dir).map_err(SinkError::io("make the folder"))?;
         self.take_lock()?;
         let resumed = self.resume();
         if resumed.is_err() {

@@ -60,7 +60,7 @@ pub fn repair(dir: &Path, name: &str, at: u64) -> Result<Option<Repaired>, SinkE
     let whole = read_whole(dir, &[], |_| ()).map_err(SinkError::io("read the log"))?;
     let Some(tampering) = whole.report.tampering.clone() else { return Ok(None) };
     let aside = segments::free_name(dir, "aside");
-    fs::create_dir(&aside).map_err(SinkError::io("make a folder"))?;
+    segments::make_dir(&aside).map_err(SinkError::io("make a folder"))?;
     cut(dir, &whole, &tampering, &aside).map_err(SinkError::io("set aside"))?;
     let size = write_down(&mut sink, name, at, &tampering, &aside)?;
     Ok(Some(Repaired { tampering, aside, size }))

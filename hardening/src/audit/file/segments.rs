@@ -66,6 +66,15 @@ pub(super) fn list_notes(dir: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
+/// Makes a folder, and those above it, for the owner alone.
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// Only for the owner, where the system has owners.
 pub(super) fn create(path: &Path, append: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();

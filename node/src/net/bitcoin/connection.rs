@@ -129,7 +129,7 @@ impl Leash {
 pub(super) enum ToWriter {
     /// A message to be sent.
     Send(Outbound),
-    /// A request; what it is sent with is told of the answer.
+    /// A request for headers; what it is sent with is told of the answer.
     Ask(Outbound, oneshot::Sender<()>),
     /// A pong that came, with its nonce.
     Pong(u64),
@@ -328,15 +328,9 @@ impl<W: MessageWriter> Writing<'_, W> {
         message: Outbound,
         answered: oneshot::Sender<()>,
     ) -> Result<(), CloseReason> {
-        if matches!(message, Outbound::GetHeaders { .. }) {
-            // Before it is sent: the answer may be quick.
-            self.awaited.expect(answered);
-            return self.send(message).await;
-        }
-        self.send(message).await?;
-        // It fails where nobody waits any more.
-        let _ = answered.send(());
-        Ok(())
+        // Before it is sent: the answer may be quick.
+        self.awaited.expect(answered);
+        self.send(message).await
     }
 
     async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {

@@ -16,8 +16,8 @@ use super::message::Outbound;
 /// Answers to `getheaders` that may be awaited at once.
 const MAX_AWAITED: usize = 16;
 
-/// A peer's line: a request is in its queue at once. A request for headers is answered when
-/// headers come, which go to the node by themselves; any other one when it is written.
+/// A peer's line for requests for headers: one is in its queue at once, and answered when headers
+/// come, which go to the node by themselves.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) outbox: mpsc::Sender<ToWriter>,

@@ -18,11 +18,11 @@ use ironlight_hardening::rate_limit::Quota;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestConfig {
-    /// A request may take so long with all its attempts.
+    /// A request may take so long with all its attempts. A node cuts both times to what is less than
+    /// [`SyncConfig::request_timeout`](ironlight_spv::sync::SyncConfig::request_timeout), so that the
+    /// peer's breaker hears of it first.
     pub timeout: Duration,
-    /// One attempt may take so long. Shorter than the sync machine's own deadline
-    /// ([`SyncConfig::request_timeout`](ironlight_spv::sync::SyncConfig::request_timeout)), so that
-    /// the peer's breaker hears of it first.
+    /// One attempt may take so long.
     pub attempt_timeout: Duration,
     /// A busy peer is asked so often.
     pub attempts: u32,
@@ -30,9 +30,10 @@ pub struct RequestConfig {
     pub pause: Duration,
     /// A peer that wants a longer pause is given up.
     pub longest_pause: Duration,
-    /// Retries in a hundred requests, of all peers together.
+    /// Questions that may be asked instead of others, in a hundred of all peers together; and of one
+    /// peer, how often it is asked again where it is busy.
     pub retry_percent: u32,
-    /// Retries that may be made before that.
+    /// Such questions that may be asked before that.
     pub retry_reserve: u32,
     /// What one address is asked at most.
     pub per_peer: Quota,
@@ -49,10 +50,18 @@ pub struct RequestConfig {
     pub floor: usize,
 }
 
+impl RequestConfig {
+    /// The same with requests that end before the deadline of whoever asks.
+    pub(crate) fn within(self, deadline: Duration) -> Self {
+        let timeout = self.timeout.min(deadline / 20 * 19);
+        Self { timeout, attempt_timeout: self.attempt_timeout.min(timeout), ..self }
+    }
+}
+
 impl Default for RequestConfig {
     fn default() -> Self {
         Self {
-            timeout: Duration::from_secs(40),
+            timeout: Duration::from_secs(19),
             attempt_timeout: Duration::from_secs(18),
             attempts: 6,
             pause: Duration::from_millis(100),

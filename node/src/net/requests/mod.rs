@@ -7,17 +7,17 @@
 //!
 //! | layer | here |
 //! |---|---|
-//! | retry | the same peer, only where it says that it is busy; paid from the budget of all peers |
+//! | retry | the same peer, only where it says that it is busy; paid from a budget of its own |
 //! | rate limit | what we may ask of one address |
 //! | bulkhead | requests under way on one network |
 //! | circuit breaker | of one address; it outlives the connection |
 //! | deadline | an attempt, and the request with all its attempts |
 //!
-//! Another peer is asked instead of one that gave no answer by those who know which will do: the
-//! sync machine and reading ahead. Such a question says so ([`Asked::Instead`]) and is paid from the
-//! same budget, so that when everybody fails, the node does not ask ever more.
+//! Another peer is asked instead of one that gave no answer by the sync machine, which knows who will
+//! do. Such a question says so ([`Asked::Instead`]) and is paid from one budget of all peers, which
+//! their own questions fill, so that when everybody fails, the node does not ask ever more.
 //!
-//! Invariant: nothing that is answered is put on a line but by [`PeerRequests::ask`].
+//! Invariant: no question whose answer is waited for is put on a line but by [`PeerRequests::ask`].
 //!
 //! A defence must not become an attack: the open breaker of a peer that we chose refuses only while
 //! at least [`RequestConfig::floor`] others of different owners may be asked. Those that called us do
@@ -50,14 +50,12 @@ use ironlight_hardening::stack::Outbound;
 use ironlight_hardening::{Clock as _, ErrorClass, TokioTimer};
 use ironlight_spv::peers::{NetworkGroup, SplitMix64};
 use tower_service::Service;
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use crate::audit::NodeAudit;
 
 pub use config::RequestConfig;
-#[cfg(any(test, feature = "libp2p"))]
-pub(crate) use peer::NoAnswer;
-pub(crate) use peer::{Asked, PeerRequests};
+pub(crate) use peer::{Asked, NoAnswer, PeerRequests};
 pub use report::{PeerRequestReport, RequestReport};
 
 use report::Counts;
@@ -102,12 +100,11 @@ impl Requests {
         let breakers = BreakerPool::new(config.breaker, ADDRESSES, seed);
         breakers.on_transition(move |address, change| {
             let (to, cause) = (change.to.name(), change.cause.name());
+            debug!(%address, to, cause, "a peer's circuit breaker");
             if change.to == CircuitState::Open {
-                warn!(%address, cause, "a peer is not asked for a while");
-            } else {
-                info!(%address, to, cause, "a peer's circuit breaker");
+                info!(%address, cause, "a peer is not asked for a while");
+                audit.breaker(*address, change);
             }
-            audit.breaker(*address, change);
         });
         let timer = TokioTimer::new();
         let keys = RateLimiterConfig { max_keys: ADDRESSES, shards: 1, shared: 64 };
@@ -149,7 +146,7 @@ impl Shared {
     /// Closes an open breaker where otherwise too few peers could be asked.
     fn keep_floor(&self, breaker: &CircuitBreaker, now: Duration) {
         if breaker.refuses(now).is_some() && self.askable(now) < self.config.floor {
-            warn!("too few peers can be asked: this one is, though it failed");
+            debug!("too few peers can be asked: this one is, though it failed");
             breaker.reset(now);
         }
     }
@@ -198,7 +195,9 @@ impl NetworkRequests {
     }
 
     fn outbound(&self, breaker: CircuitBreaker, number: u64) -> Outbound<SocketAddr, TokioTimer> {
-        let Shared { timer, config, budget, limiter, seed, .. } = &*self.shared;
+        let Shared { timer, config, limiter, seed, .. } = &*self.shared;
+        // A peer that is always busy spends nobody's retries but its own.
+        let budget = RetryBudget::new(config.retry_percent, config.attempts);
         let retry = RetryPolicy {
             max_attempts: config.attempts,
             base: config.pause,
@@ -211,7 +210,7 @@ impl NetworkRequests {
             timeout: Some(config.timeout),
             attempt_timeout: config.attempt_timeout,
             // A peer that does not answer is not asked again: another one is.
-            retry: retry.retry_if(is_busy).with_budget(budget.clone()),
+            retry: retry.retry_if(is_busy).with_budget(budget),
             limiter: limiter.clone(),
             bulkhead: self.bulkhead.clone(),
             queue_time: config.queue_time,

@@ -35,10 +35,7 @@ impl Asked {
 pub(crate) enum NoAnswer<E> {
     /// The retry budget is spent.
     #[error("too much is asked of one peer instead of another already")]
-    Budget {
-        /// When to ask again.
-        retry_after: Duration,
-    },
+    Budget,
     /// It was not put on the line.
     #[error("not asked: {0}")]
     Refused(Rejected),
@@ -65,16 +62,17 @@ impl<E> From<Error<E>> for NoAnswer<E> {
 
 /// Where a refusal names no time.
 const SOON: Duration = Duration::from_secs(1);
+/// However long a breaker stays open, the peer's turn comes again after this: the floor may need it
+/// by then, and to be refused once more costs nothing.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl<E: Classify> NoAnswer<E> {
     /// What the sync machine is told.
     pub(crate) fn unanswered(&self) -> Unanswered {
         let retry_after = match self {
-            Self::Budget { retry_after } => *retry_after,
-            Self::Refused(
-                Rejected::CircuitOpen { retry_after } | Rejected::RateLimited { retry_after },
-            ) => *retry_after,
-            Self::Refused(_) => SOON,
+            Self::Refused(Rejected::CircuitOpen { retry_after }) => (*retry_after).min(LOOK_AGAIN),
+            Self::Refused(Rejected::RateLimited { retry_after }) => *retry_after,
+            Self::Budget | Self::Refused(_) => SOON,
             Self::Late { .. } => return Unanswered::NoAnswer,
             // It is busy, which is no fault.
             Self::Failed(error) => match error.class() {
@@ -92,7 +90,7 @@ impl<E: Classify> NoAnswer<E> {
     /// How it went, for the network's figures; none where nothing was put on the line.
     fn class(&self) -> Option<ErrorClass> {
         match self {
-            Self::Budget { .. } | Self::Refused(_) => None,
+            Self::Budget | Self::Refused(_) => None,
             Self::Late { .. } => Some(ErrorClass::Timeout),
             Self::Failed(error) => Some(error.class()),
         }
@@ -165,14 +163,17 @@ impl PeerRequests {
     {
         let Peer { network, address, outbound, chosen, .. } = &*self.0;
         let shared = &network.shared;
-        if asked == Asked::Instead {
-            if !shared.budget.try_withdraw() {
-                return Err(NoAnswer::Budget { retry_after: shared.config.attempt_timeout });
-            }
-            count(&network.counts.retried);
-        }
         if *chosen {
             shared.keep_floor(&outbound.breaker, now);
+        }
+        if let Some(retry_after) = outbound.breaker.refuses(now) {
+            // Before anything is paid for it.
+            return Err(NoAnswer::Refused(Rejected::CircuitOpen { retry_after }));
+        }
+        match asked {
+            Asked::First => shared.budget.deposit(),
+            Asked::Instead if shared.budget.try_withdraw() => count(&network.counts.retried),
+            Asked::Instead => return Err(NoAnswer::Budget),
         }
         let key = |_: &R| Some(*address);
         let again = |request: &R| Some(request.clone());

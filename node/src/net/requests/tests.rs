@@ -105,7 +105,8 @@ async fn a_silent_peer_is_asked_three_times_then_not_for_a_minute_then_probed() 
     let refused = peer.ask(Asked::First, (), silent.clone()).await.unwrap_err();
     let NoAnswer::Refused(Rejected::CircuitOpen { retry_after }) = refused else { panic!("open") };
     assert!((59..=66).contains(&retry_after.as_secs()), "{retry_after:?}");
-    assert_eq!(refused.unanswered(), Unanswered::Refused { retry_after });
+    let look_again = Unanswered::Refused { retry_after: Duration::from_secs(30) };
+    assert_eq!(refused.unanswered(), look_again);
     assert_eq!(silent.asked(), 3);
 
     tokio::time::sleep(retry_after).await;
@@ -183,6 +184,30 @@ async fn a_busy_peer_is_asked_again_when_it_says_and_one_that_fails_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_is_always_busy_spends_only_its_own_retries() {
+    let (network, others) = network(2);
+    let (peer, busy) = (network.peer(address(1), 1), scripted([Does::Busy(0)]));
+    for _ in 0..50 {
+        assert!(peer.ask(Asked::First, (), busy.clone()).await.is_err());
+    }
+    // A fifth of its questions, and what it began with.
+    assert!(busy.asked() <= 50 + 6 + 10, "{}", busy.asked());
+    let line = scripted([Does::Answer]);
+    for _ in 0..10 {
+        assert!(others[0].ask(Asked::Instead, (), line.clone()).await.is_ok());
+    }
+}
+
+#[test]
+fn requests_end_before_whoever_asks_gives_up() {
+    let config = RequestConfig::default().within(Duration::from_secs(2));
+    let most = Duration::from_millis(1900);
+    assert_eq!((config.timeout, config.attempt_timeout), (most, most));
+    let default = RequestConfig::default();
+    assert_eq!(default.within(Duration::from_secs(20)), default);
+}
+
+#[tokio::test(start_paused = true)]
 async fn asking_another_peer_instead_is_paid_from_one_budget() {
     let config = RequestConfig { retry_percent: 0, retry_reserve: 2, ..RequestConfig::default() };
     let (network, others) = network_with(config, 3);
@@ -191,7 +216,7 @@ async fn asking_another_peer_instead_is_paid_from_one_budget() {
         assert!(other.ask(Asked::Instead, (), line.clone()).await.is_ok());
     }
     let error = others[2].ask(Asked::Instead, (), line.clone()).await.unwrap_err();
-    assert!(matches!(error, NoAnswer::Budget { .. }), "{error:?}");
+    assert_eq!(error, NoAnswer::Budget);
     assert!(matches!(error.unanswered(), Unanswered::Refused { .. }));
     assert!(others[2].ask(Asked::First, (), line.clone()).await.is_ok(), "its own question");
     let report = network.report();
@@ -239,9 +264,9 @@ async fn no_more_than_so_many_are_under_way_and_an_allowance_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_request_dropped_at_any_point_leaves_nothing_behind() {
     let (network, _others) = network(2);
-    let peer = network.peer(address(1), 1);
     // Busy twice, then silent: it waits on the line, in pauses, and again on the line.
     for polls in 1..12 {
+        let peer = network.peer(address(1), polls);
         let line = scripted([Does::Busy(1), Does::Busy(1), Does::Nothing]);
         let mut asking = Box::pin(peer.ask(Asked::First, (), line));
         for _ in 0..polls {
@@ -251,6 +276,6 @@ async fn a_request_dropped_at_any_point_leaves_nothing_behind() {
         }
         drop(asking);
         assert_eq!(network.report().under_way, 0);
+        assert_eq!(peer.ask(Asked::First, (), scripted([Does::Answer])).await, Ok("headers"));
     }
-    assert_eq!(peer.ask(Asked::First, (), scripted([Does::Answer])).await, Ok("headers"));
 }

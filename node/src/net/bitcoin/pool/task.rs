@@ -19,13 +19,13 @@ use tracing::{debug, info, warn};
 use super::peer_task::{End, PeerTask};
 use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
 use crate::clock::Clock;
-use crate::net::bitcoin::connection::{Connection, Leash, Traffic, WhyClose};
+use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
 use crate::net::bitcoin::events::{Notice, PeerEvent, PeerEventKind};
-use crate::net::bitcoin::line::Line;
+use crate::net::bitcoin::line::{Line, LineClosed};
 use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
 use crate::net::bitcoin::seeds::{self, Resolve};
 use crate::net::bitcoin::transport::Connect;
-use crate::net::requests::{Asked, PeerRequests};
+use crate::net::requests::{Asked, NoAnswer, PeerRequests};
 
 /// Notices that may wait, of all peers together; one holds at most 1000 addresses, 48 KB.
 const NOTICES: usize = 32;
@@ -53,7 +53,8 @@ pub struct Pool<C, R> {
     pub(super) task_ids: HashMap<Id, PeerId>,
     /// Questions to seeds, and goodbyes of tasks that failed.
     pub(super) errands: JoinSet<()>,
-    /// Requests to peers. As many as the sync machine asks: one a peer.
+    /// Requests to peers: as many as the sync machine asks, one a peer, and with the flag `hardening`
+    /// off a few more that nobody waits for.
     asking: JoinSet<()>,
     pub(super) seed_backoff: Backoff,
     /// Seeds are not asked before.
@@ -261,6 +262,10 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 return;
             };
             debug!(%peer, %error, "no headers");
+            if matches!(error, NoAnswer::Failed(LineClosed)) {
+                // `Disconnected` tells it.
+                return;
+            }
             let kind = PeerEventKind::Unanswered(error.unanswered());
             // It fails when nobody listens any more.
             let _ = events.send(PeerEvent { peer, kind }).await;
@@ -273,16 +278,12 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         Some((entry.line.clone(), entry.session.as_ref()?.requests.clone()))
     }
 
-    /// Asks for addresses. If there is no room for that, other peers will be asked.
-    pub(super) fn get_addresses(&mut self, peer: PeerId) {
-        let Some((line, requests)) = self.line(peer) else {
-            return;
-        };
-        self.asking.spawn(async move {
-            if let Err(error) = requests.ask(Asked::First, Outbound::GetAddr, line).await {
-                debug!(%peer, %error, "not asked for addresses");
-            }
-        });
+    /// Asks for addresses, and waits for none. If there is no room for that, other peers will be
+    /// asked.
+    pub(super) fn get_addresses(&self, peer: PeerId) {
+        if let Some(entry) = self.peers.get(&peer) {
+            let _ = entry.line.outbox.try_send(ToWriter::Send(Outbound::GetAddr));
+        }
     }
 
     fn close(&self, peer: PeerId, why: WhyClose) {

@@ -238,11 +238,13 @@ impl ReadAhead {
     fn ask_itself(&mut self, name: PeerId, at: usize, from: PeerId, why: Failure, now: Duration) {
         let Some(stream) = self.streams.get_mut(&name) else { return };
         if from == name {
+            let Failure::Unanswered(why) = why else {
+                // It has moved to another chain.
+                return self.reopen(name);
+            };
             let waits = stream.waiting.is_some();
             *stream = stream.forgotten();
-            if let Failure::Unanswered(why) = why
-                && waits
-            {
+            if waits {
                 self.steps.push_back(Step::Unanswered { peer: name, why });
             }
             return;
@@ -250,7 +252,8 @@ impl ReadAhead {
         stream.unhelpful.insert(from);
         let Some(first) = stream.ranges.get(at).map(|range| range.first) else { return };
         let request = HeadersRequest { wanted: Wanted::From(first), most: MAX_PAGE };
-        let ticket = self.request(name, name, request, Asked::Instead);
+        // It was going to be asked for all of it.
+        let ticket = self.request(name, name, request, Asked::First);
         let state = RangeState::Asked { ticket, from: name, since: now };
         if let Some(range) = self.streams.get_mut(&name).and_then(|s| s.ranges.get_mut(at)) {
             range.state = state;
