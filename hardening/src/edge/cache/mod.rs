@@ -1,8 +1,8 @@
 //! Answers that need not be made again.
 //!
 //! Purpose: `GET` and `HEAD` are answered from memory where nothing has changed. What is kept is
-//! found by method, path, query, the [`Principal`](super::Principal) and the headers in
-//! [`ResponseCacheConfig::vary`]; nothing else of a request may shape an answer that is kept, and
+//! found by method, scheme, host, path, query, the [`Principal`](super::Principal) and the headers
+//! in [`ResponseCacheConfig::vary`]; nothing else of a request may shape an answer that is kept, and
 //! an answer whose `Vary` names more is not kept.
 //!
 //! Never kept: errors and all but 200; what a cookie came with, or a key that nobody was found

@@ -171,6 +171,33 @@ async fn each_principal_host_and_method_has_its_own_answers() {
 }
 
 #[tokio::test]
+async fn the_host_of_the_request_line_is_part_of_what_is_asked_for() {
+    let setup = Setup::new(|request: &Sent| {
+        Response::new(Full::from(request.uri().to_string().to_lowercase()))
+    });
+    let targets = ["http://a/me", "http://b/me", "https://a/me", "http://a:81/me", "/me"];
+    for host in [None, Some("a")] {
+        for round in ["miss", "hit"] {
+            for target in targets {
+                let mut request = get(target);
+                if let Some(host) = host {
+                    request.headers_mut().insert("host", host.parse().unwrap());
+                }
+                let expected = (Some(round.to_owned()), target.to_owned());
+                assert_eq!(setup.ask(request, SECOND).await, expected, "{host:?}");
+            }
+        }
+    }
+    assert_eq!(setup.ask(get("HTTP://A/me"), SECOND).await.0.as_deref(), Some("hit"));
+    assert!(!setup.keeps(|| get("http://alice:secret@a/me")).await, "somebody's own");
+    let long = format!("http://{}/", "x".repeat(3000));
+    assert!(!setup.keeps(|| get(&long)).await, "a long host");
+    setup.ask(get("http://a/me"), SECOND).await;
+    setup.ask(get("http://b/me"), SECOND).await;
+    assert_eq!(setup.cache.invalidate_prefix("/me"), 2, "under each host");
+}
+
+#[tokio::test]
 async fn an_answer_holds_as_long_as_it_says_and_five_minutes_else() {
     let setup = Setup::new(|request: &Sent| {
         let mut answer = ok("body");
