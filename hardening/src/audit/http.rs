@@ -46,9 +46,11 @@ pub trait HttpPost: Send {
 /// at once. The server may get lines twice, when its answer was lost, and knows them by index and
 /// hash.
 ///
-/// After five posts in a row without success a circuit breaker opens: for 10 s, then for longer, up to
-/// a minute, nothing is posted and the sink does not open, so that a log without another sink waits
-/// and one with another goes on there. Afterwards one batch tries.
+/// After five posts in a row without an answer, or with 408 or 500 to 599, a circuit breaker opens:
+/// for 10 s, then for longer, up to a minute, nothing is posted and the sink does not open, so that a
+/// log without another sink waits and one with another goes on there. Afterwards one batch tries.
+/// Other refusals (429, or what gives the sink up) the breaker counts neither as failures nor as
+/// successes.
 ///
 /// Its log begins with this sink, at record 0: give each start of the program a name of its own in
 /// [`AuditConfig::name`](super::AuditConfig::name).

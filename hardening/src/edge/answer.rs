@@ -73,7 +73,7 @@ where
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
         match ready!(self.inner.poll_ready(context)) {
-            Ok(()) => {}
+            Ok(()) => self.refused = None,
             Err(Failure::Rejection(rejection)) => self.refused = Some(rejection),
             Err(Failure::Inner(error)) => return Poll::Ready(Err(error)),
         }

@@ -80,8 +80,9 @@ impl TrustedProxies {
     }
 
     /// Who asks, when the connection comes from `peer`: the first address, from the right, that is
-    /// not one of the proxies. Where an entry cannot be read (`unknown`, a hidden name), it is the
-    /// proxy that wrote it; the same after [`MAX_HOPS`] entries.
+    /// not one of the proxies. Where an entry cannot be read (`unknown`, a hidden name, a
+    /// `Forwarded` with a backslash), it is the proxy that wrote it; the same after [`MAX_HOPS`]
+    /// entries.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
@@ -109,6 +110,9 @@ impl TrustedProxies {
         let entry = core::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
         match self.by {
             ForwardedBy::XForwardedFor => node_address(entry),
+            // No address needs one. Read from the right, an escaped quote looks like one that ends a
+            // text, and what a caller put into it (as a `Host`) like an entry of the proxy's.
+            ForwardedBy::Forwarded if entry.contains('\\') => None,
             ForwardedBy::Forwarded => {
                 let pairs = entry.split(';').filter_map(|pair| pair.split_once('='));
                 let mut nodes = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));

@@ -140,6 +140,11 @@ fn what_a_caller_writes_itself_does_not_hide_it() {
     headers.insert("forwarded", HeaderValue::from_static("for=192.0.2.7;for=8.8.8.8"));
     let client = proxies(ForwardedBy::Forwarded).client(ip("10.0.0.1"), &headers);
     assert_eq!(client, ip("10.0.0.1"), "twice in one entry says nothing");
+    // The proxy quotes the `Host` that the caller sent: `x", for=9.9.9.9;a="y`.
+    let escaped = r#"for=192.0.2.7;host="x\", for=9.9.9.9;a=\"y""#;
+    headers.insert("forwarded", HeaderValue::from_static(escaped));
+    let client = proxies(ForwardedBy::Forwarded).client(ip("10.0.0.1"), &headers);
+    assert_eq!(client, ip("10.0.0.1"), "what is in quotes is no entry");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the rules at the edge look at.
 
+use core::fmt;
+
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
 /// A request without its body: what your rules (what it costs, whether a key is asked for, how long
@@ -13,7 +15,7 @@ use http::{Extensions, HeaderMap, Method, Request, Uri};
 /// assert_eq!(Head::of(&request).path(), "/blocks/7");
 /// assert!(Head::of(&request).is_safe());
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Head<'a> {
     /// What is to be done.
     pub method: &'a Method,
@@ -24,6 +26,14 @@ pub struct Head<'a> {
     /// What layers further out found: [`Client`](super::Client), [`RequestId`](super::RequestId)
     /// and, behind authentication, [`Principal`](super::Principal).
     pub extensions: &'a Extensions,
+}
+
+/// Method and path only: keys are among the rest, and in queries too.
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Head");
+        out.field("method", self.method).field("path", &self.path()).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Head<'a> {

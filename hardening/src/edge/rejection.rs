@@ -62,7 +62,7 @@ pub enum Rejection {
     },
     /// 503: what it needs is known to be broken.
     Unavailable {
-        /// When it is tried again.
+        /// When it is tried again; [`Duration::MAX`] for never.
         retry_after: Duration,
     },
     /// 504: no answer in time.
@@ -103,7 +103,8 @@ impl Rejection {
     pub const fn retry_after(&self) -> Option<Duration> {
         match *self {
             Self::Unauthorized { .. } | Self::BodyTooLarge { .. } => None,
-            Self::RateLimited { retry_after: Duration::MAX, .. } => None,
+            Self::RateLimited { retry_after: Duration::MAX, .. }
+            | Self::Unavailable { retry_after: Duration::MAX } => None,
             Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after } => {
                 Some(retry_after)
             }

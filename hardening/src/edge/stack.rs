@@ -6,7 +6,9 @@ use tower_layer::Layer;
 
 use super::answer::{Answer, AnswerLayer, Handler, HandlerLayer};
 use super::auth::{AuthLayer, Authenticated};
-use super::cache::{ResponseCache, ResponseCacheConfig, ResponseCacheLayer, ResponseCached};
+use super::cache::{
+    Freshness, ResponseCache, ResponseCacheConfig, ResponseCacheLayer, ResponseCached,
+};
 use super::cap::{BodyCap, BodyCapLayer};
 use super::client::{ClientLayer, WithClient};
 use super::forwarded::TrustedProxies;
@@ -69,7 +71,7 @@ pub struct Edge<T> {
     pub limit: LimitLayer,
     /// Who may ask.
     pub auth: AuthLayer,
-    /// What is answered from memory.
+    /// What is answered from memory; by [`new`](Self::new), only what says that it may be.
     pub cache: ResponseCacheLayer,
     /// How many requests the handler has at once.
     pub bulkhead: Bulkhead,
@@ -89,6 +91,18 @@ impl<T: Timer> Edge<T> {
     /// 30 s an answer, 1 MiB a body, 1,024 requests inside and 64 at the handler with as many
     /// waiting for up to a second; [`EdgeLimits`] by method; no trusted proxies, no
     /// authentication; a [`ResponseCache`]. `seed` is that of the request ids.
+    ///
+    /// Kept is only an answer that says for how long, by a [`Freshness`] among its extensions or by
+    /// `Cache-Control: max-age`. One that depends on the [`Client`](super::Client) (its address, a
+    /// limit of its own) must not say so, or say [`Freshness::Never`]: the client is not part of
+    /// what answers are found by.
+    ///
+    /// The server has to say where a request comes from, by a [`PeerAddr`](super::PeerAddr) among
+    /// its extensions; else all callers are [`ClientKey::Unknown`](super::ClientKey::Unknown) and
+    /// share one limit. With axum's `into_make_service_with_connect_info::<SocketAddr>()`, set
+    /// [`client`](Self::client) to
+    /// `ClientLayer::new(TrustedProxies::default()).with_peer(|extensions|
+    /// extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0))`.
     #[must_use]
     pub fn new(timer: T, seed: u64) -> Self {
         let operation = PerformanceStats::default().operation("http");
@@ -103,7 +117,8 @@ impl<T: Timer> Edge<T> {
             shed: LoadShedLayer::default(),
             limit: LimitLayer::new(EdgeLimits::default()),
             auth: AuthLayer::off(),
-            cache: ResponseCacheLayer::new(ResponseCache::new(cache)),
+            cache: ResponseCacheLayer::new(ResponseCache::new(cache))
+                .freshness(|_| Freshness::Never),
             bulkhead: Bulkhead::new(BulkheadLimits { concurrent: 64, queue: 64 }),
             queue_time: Duration::from_secs(1),
             timer,

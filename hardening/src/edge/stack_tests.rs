@@ -32,6 +32,13 @@ fn keyed(path: &str) -> Sent {
     request
 }
 
+/// An answer that says that it may be kept.
+fn kept(body: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = ok(body);
+    answer.extensions_mut().insert(Freshness::UntilNext);
+    answer
+}
+
 fn edge() -> Edge<TokioTimer> {
     let keys = ApiKeys::default();
     keys.add("alice", KEY).unwrap();
@@ -86,7 +93,7 @@ async fn refusals_of_all_layers_are_named_timed_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn tried_keys_are_limited_and_refusals_are_not_cached() {
     let edge = edge();
-    let service = edge.layer().layer(service_fn(async |_: Handled| -> Answered { Ok(ok("x")) }));
+    let service = edge.layer().layer(service_fn(async |_: Handled| -> Answered { Ok(kept("x")) }));
     let mut statuses = Vec::new();
     for n in 0..100 {
         let mut request = sent("GET", "/private");
@@ -108,10 +115,32 @@ async fn tried_keys_are_limited_and_refusals_are_not_cached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_what_says_so_is_kept() {
+    let service = edge().layer().layer(service_fn(async |request: Handled| -> Answered {
+        let mut answer = ok("x");
+        match request.uri().path() {
+            "/extension" => return Ok(kept("x")),
+            "/header" => {
+                answer.headers_mut().insert("cache-control", "max-age=9".parse().unwrap());
+            }
+            _ => {}
+        }
+        Ok(answer)
+    }));
+    for (path, second) in [("/", "miss"), ("/extension", "hit"), ("/header", "hit")] {
+        for expected in ["miss", second] {
+            let answer = service.clone().oneshot(sent("GET", path)).await.unwrap();
+            assert_eq!(header(&answer, "x-cache"), Some(expected), "{path}");
+            assert_eq!(text(answer.into_body()).await, "x");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hit_needs_no_place_at_the_handler() {
     let edge =
         Edge { bulkhead: Bulkhead::new(BulkheadLimits { concurrent: 1, queue: 0 }), ..edge() };
-    let service = edge.layer().layer(service_fn(async |_: Handled| -> Answered { Ok(ok("x")) }));
+    let service = edge.layer().layer(service_fn(async |_: Handled| -> Answered { Ok(kept("x")) }));
     let ask = || service.clone().oneshot(sent("GET", "/"));
     ask().await.unwrap().into_body().collect().await.unwrap();
     let _place = edge.bulkhead.try_enter().unwrap();

@@ -65,6 +65,18 @@ fn an_id_is_taken_from_proxies_only_and_only_if_it_is_well_formed() {
 }
 
 #[test]
+fn no_key_is_printed_with_a_head() {
+    let request = Request::get("http://alice:secret@a/blocks?key=secret")
+        .header("authorization", "Bearer secret")
+        .header("x-api-key", "secret")
+        .extension(Principal::new("secret"))
+        .body(())
+        .unwrap();
+    let head = Head::of(&request);
+    assert_eq!(format!("{head:?}"), r#"Head { method: GET, path: "/blocks", .. }"#);
+}
+
+#[test]
 fn a_hundred_thousand_ids_are_all_different() {
     let ids = RequestIds::new(3);
     let all: std::collections::HashSet<_> = (0..100_000).map(|_| ids.next().to_string()).collect();
@@ -342,6 +354,7 @@ fn each_refusal_has_its_status_and_its_hint() {
     assert_eq!(of(Rejected::CircuitOpen { retry_after: wait }), (503, three.clone()));
     assert_eq!(of(Rejected::RateLimited { retry_after: wait }), (429, three));
     assert_eq!(of(Rejected::RateLimited { retry_after: Duration::MAX }), (429, None));
+    assert_eq!(of(Rejected::CircuitOpen { retry_after: Duration::MAX }), (503, None));
     let soon = Rejected::RateLimited { retry_after: Duration::from_nanos(1) };
     assert_eq!(of(soon), (429, Some("1".into())));
     assert_eq!(status(Rejection::BodyTooLarge { limit: 7 }), (413, None));

@@ -20,7 +20,9 @@ use crate::stamp::Stamped;
 
 type Listener = Arc<dyn Fn(GaveUp, &RecoveryContext) + Send + Sync>;
 
-/// Retries what fails, after the policy, and never beyond the request's own deadline.
+/// Retries what fails, after the policy, and never beyond the request's own deadline. Until then it
+/// waits for the service to be ready for the next attempt; the last error is what ends the request
+/// if it is not.
 ///
 /// A request is gone once it is sent, so you say how to make it again: before each attempt but
 /// the last, `again` makes a spare. Where it gives `None` (a stream that can be read only once) the
@@ -203,7 +205,8 @@ where
         let attempt = self.inner.call(stamped);
         let shared = Arc::clone(&self.shared);
         let timer = self.timer.clone();
-        let request = Repeated { service, timer, again, shared, state, spare, deadline };
+        let request =
+            Repeated { service, timer, again, shared, state, spare, deadline, last: None };
         RetryFuture { request, step: Step::Trying { attempt } }
     }
 }
@@ -220,7 +223,10 @@ fn spare<R>(
 }
 
 /// All that is needed to ask again.
-struct Repeated<S, R, T, A> {
+struct Repeated<S, R, T, A>
+where
+    S: Service<Stamped<R>>,
+{
     service: S,
     timer: T,
     again: A,
@@ -228,6 +234,8 @@ struct Repeated<S, R, T, A> {
     state: RetryState,
     spare: Option<R>,
     deadline: Option<core::time::Duration>,
+    /// Why it is asked again.
+    last: Option<S::Error>,
 }
 
 impl<S, R, T, A> Repeated<S, R, T, A>
@@ -252,6 +260,33 @@ where
                 None
             }
         }
+    }
+
+    /// Waits until the service is ready, or until the limit with the error that came before.
+    fn ready(
+        &mut self,
+        limit: Pin<&mut Option<T::Sleep>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), S::Error>> {
+        let (why, error) = match self.service.poll_ready(context) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            // A service that fails to become ready is done for: that is its last word.
+            Poll::Ready(Err(error)) => (GaveUp::Permanent, error),
+            Poll::Pending => {
+                let Some(limit) = limit.as_pin_mut() else { return Poll::Pending };
+                ready!(limit.poll(context));
+                let Some(error) = self.last.take() else { return Poll::Pending };
+                (GaveUp::Deadline, error)
+            }
+        };
+        self.shared.gave_up(why, self.state.context());
+        Poll::Ready(Err(error))
+    }
+
+    /// Ends when the request may wait no longer for the service to be ready.
+    fn limit(&self) -> Option<T::Sleep> {
+        let deadline = self.state.deadline()?;
+        Some(self.timer.sleep(deadline.saturating_sub(self.timer.now())))
     }
 
     /// Sends the spare request, with the time as it is now. The service is ready.
@@ -288,7 +323,10 @@ pin_project_lite::pin_project! {
             #[pin]
             sleep: W,
         },
-        Ready,
+        Ready {
+            #[pin]
+            limit: Option<W>,
+        },
     }
 }
 
@@ -324,17 +362,19 @@ where
                         return Poll::Ready(Ok(answer));
                     }
                     Err(error) => match request.failed(error.class()) {
-                        Some(sleep) => step.set(Step::Waiting { sleep }),
+                        Some(sleep) => {
+                            request.last = Some(error);
+                            step.set(Step::Waiting { sleep });
+                        }
                         None => return Poll::Ready(Err(error)),
                     },
                 },
                 StepProjection::Waiting { sleep } => {
                     ready!(sleep.poll(context));
-                    step.set(Step::Ready);
+                    step.set(Step::Ready { limit: request.limit() });
                 }
-                StepProjection::Ready => {
-                    // A service that fails to become ready is done for: that is its last word.
-                    ready!(request.service.poll_ready(context))?;
+                StepProjection::Ready { limit } => {
+                    ready!(request.ready(limit, context))?;
                     let Some(attempt) = request.send() else { return Poll::Pending };
                     step.set(Step::Trying { attempt });
                 }

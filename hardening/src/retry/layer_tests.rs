@@ -214,3 +214,61 @@ async fn a_retry_waits_until_the_service_is_ready() {
     drop(busy);
     assert_eq!(asked.await, Ok(2));
 }
+
+/// Ready once; its clones never are, or fail at it.
+struct Once {
+    first: bool,
+    then: Option<Failure>,
+}
+
+impl Clone for Once {
+    fn clone(&self) -> Self {
+        Self { first: false, then: self.then }
+    }
+}
+
+impl Service<Stamped<u32>> for Once {
+    type Response = u32;
+    type Error = Failure;
+    type Future = std::future::Ready<Result<u32, Failure>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match (self.first, self.then) {
+            (true, _) => Poll::Ready(Ok(())),
+            (false, Some(failure)) => Poll::Ready(Err(failure)),
+            (false, None) => Poll::Pending,
+        }
+    }
+
+    fn call(&mut self, _: Stamped<u32>) -> Self::Future {
+        assert!(self.first, "polled ready");
+        std::future::ready(Err(Failure(ErrorClass::Temporary)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_never_ready_again_ends_the_request_at_its_deadline() {
+    let broken = Failure(ErrorClass::Permanent);
+    let last = Failure(ErrorClass::Temporary);
+    let quick = RetryPolicy { deadline: Some(3 * SECOND), ..exact(4) };
+    for (policy, then, expected, why, after) in [
+        (exact(4), None, last, GaveUp::Deadline, 5),
+        (quick, None, last, GaveUp::Deadline, 3),
+        (exact(4), Some(broken), broken, GaveUp::Permanent, 1),
+    ] {
+        let timer = TokioTimer::new();
+        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&reasons);
+        let layer = RetryLayer::new(timer, policy, one_more)
+            .on_gave_up(move |why, context| heard.lock().unwrap().push((why, context.attempts)));
+        let mut service = layer.layer(Once { first: true, then });
+        let start = timer.now();
+        let request = Stamped { request: 1, at: start, deadline: Some(start + 5 * SECOND) };
+        let asked = service.ready().await.unwrap().call(request);
+        assert_eq!(asked.await, Err(expected));
+        assert_eq!(timer.now() - start, after * SECOND);
+        assert_eq!(*reasons.lock().unwrap(), [(why, 1)]);
+        let stats = layer.handle().stats();
+        assert_eq!((stats.requests, stats.retries, stats.gave_up), (1, 0, 1));
+    }
+}

@@ -182,6 +182,11 @@ impl RetryState {
         self.context.attempts.saturating_add(1) >= policy.max_attempts
     }
 
+    /// Until when it may take: the request's deadline or the policy's, whichever comes first.
+    pub(super) const fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
     /// What happened so far.
     #[must_use]
     pub const fn context(&self) -> &RecoveryContext {

@@ -64,7 +64,8 @@ impl Fill {
         });
         // Of `HEAD` the length is that of the body that is not sent.
         if whole || self.key.is_head() {
-            let body = Bytes::from(self.bytes);
+            // Without the room to spare, which nobody would count.
+            let body = Bytes::from(self.bytes.into_boxed_slice());
             let _kept = self.cache.put(self.key, self.headers, body, self.keep, self.begun);
         }
     }

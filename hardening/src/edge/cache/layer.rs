@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::fill::{Fill, Tee};
 use super::key::CacheKey;
-use super::rules::{Freshness, Invalidate, keep, lasting};
+use super::rules::{Freshness, Invalidate, age, keep, lasting};
 use super::state::{Begun, ResponseCache, Stored};
 use crate::edge::body::EdgeBody;
 use crate::edge::future::{EdgeFuture, Finish};
@@ -73,8 +73,13 @@ impl fmt::Debug for ResponseCacheLayer {
 }
 
 impl ResponseCacheLayer {
-    /// Answers that do not say how long they hold are kept [`Freshness::UntilNext`]; a write takes
-    /// out its path's [first segment](Invalidate::first_segment).
+    /// Answers that do not say how long they hold are kept [`Freshness::UntilNext`], unless
+    /// [`freshness`](Self::freshness) says otherwise; [`Edge::new`](crate::edge::Edge::new) has it
+    /// say [`Freshness::Never`]. A write takes out its path's
+    /// [first segment](Invalidate::first_segment).
+    ///
+    /// An answer that depends on the [`Client`](crate::edge::Client) must be [`Freshness::Never`]:
+    /// who asks is part of the key only as a [`Principal`](crate::edge::Principal).
     #[must_use]
     pub fn new(cache: ResponseCache) -> Self {
         Self { cache: Some(cache), ..Self::off() }
@@ -198,7 +203,8 @@ where
 fn answer<D>(stored: &Stored, now: Duration) -> Response<EdgeBody<D>> {
     let mut response = Response::new(EdgeBody::known(stored.body.clone()));
     *response.headers_mut() = stored.headers.clone();
-    let age = now.saturating_sub(stored.at).as_secs();
+    let here = now.saturating_sub(stored.at);
+    let age = here.saturating_add(age(&stored.headers)).as_secs();
     response.headers_mut().insert(AGE, age.into());
     response.headers_mut().insert(CACHE_HEADER, HeaderValue::from_static("hit"));
     response

@@ -1,8 +1,8 @@
 //! Answers that need not be made again.
 //!
 //! Purpose: `GET` and `HEAD` are answered from memory where nothing has changed. What is kept is
-//! found by method, path, query, the [`Principal`](super::Principal) and the headers in
-//! [`ResponseCacheConfig::vary`]; nothing else of a request may shape an answer that is kept, and
+//! found by method, scheme, host, path, query, the [`Principal`](super::Principal) and the headers
+//! in [`ResponseCacheConfig::vary`]; nothing else of a request may shape an answer that is kept, and
 //! an answer whose `Vary` names more is not kept.
 //!
 //! Never kept: errors and all but 200; what a cookie came with, or a key that nobody was found
@@ -11,8 +11,8 @@
 //! here: the body is not part of the key.
 //!
 //! How long: as the handler says by a [`Freshness`] among its answer's extensions, or by
-//! `Cache-Control: max-age`, else as the layer's rule says; never longer than
-//! [`ResponseCacheConfig::ttl`]. What a write changes is taken out when the write is over, also
+//! `Cache-Control: max-age` less the answer's `Age`, else as the layer's rule says, but not at all
+//! with `Expires` or `Pragma`; never longer than [`ResponseCacheConfig::ttl`]. What a write changes is taken out when the write is over, also
 //! when nobody waited for its end. What began before that is not put in after it. What callers say
 //! of caching is not heeded: else they choose what we compute.
 //!

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, COOKIE, HeaderName,
-    PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, COOKIE, EXPIRES, HeaderName,
+    PRAGMA, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -129,8 +129,14 @@ pub(super) fn keep(
     {
         return None;
     }
-    let freshness = parts.extensions.get().copied();
-    let freshness = freshness.or(said.max_age.map(Freshness::For)).unwrap_or(rule);
+    let own = parts.extensions.get().copied();
+    let left = said.max_age.map(|time| Freshness::For(time.saturating_sub(age(headers))));
+    let freshness = match own.or(left) {
+        Some(freshness) => freshness,
+        // Older ways to say how long it holds, which are not read: not ours to say then.
+        None if headers.contains_key(EXPIRES) || headers.contains_key(PRAGMA) => return None,
+        None => rule,
+    };
     let (ttl, until_next) = match freshness {
         Freshness::Immutable => (config.ttl, false),
         Freshness::UntilNext => (config.ttl, true),
@@ -172,6 +178,13 @@ impl CacheControl {
         said.max_age = shared_age.or(said.max_age);
         said
     }
+}
+
+/// How old an answer was when it came: a cache behind us gave it. What is no number is not heeded
+/// (RFC 9111, 5.1).
+pub(super) fn age(headers: &HeaderMap) -> Duration {
+    let text = headers.get(AGE).and_then(|value| value.to_str().ok());
+    Duration::from_secs(text.and_then(|text| text.trim().parse().ok()).unwrap_or(0))
 }
 
 /// What is no number is zero: stale at once (RFC 9111, 4.2.1).

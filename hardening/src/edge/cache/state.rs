@@ -33,7 +33,8 @@ pub struct ResponseCacheConfig {
     pub max_bytes: usize,
     /// The most bytes of one body.
     pub max_body: usize,
-    /// The most bytes of path, query and varying headers of one entry.
+    /// The most bytes of scheme, host, path, query and varying headers of one entry, with 8 bytes
+    /// before each value and after each list of them.
     pub max_key: usize,
     /// The most answers at once that are copied while they go out.
     pub filling: usize,

@@ -106,6 +106,9 @@ async fn errors_and_what_is_not_for_all_are_not_kept() {
         "/vary=accept,+user-agent",
         "/set-cookie=a",
         "/content-length=7",
+        "/expires=0",
+        "/expires=Thu,+01+Dec+2095+16:00:00+GMT",
+        "/pragma=no-cache",
     ];
     for path in not {
         assert!(!setup.keeps(|| get(path)).await, "{path}");
@@ -171,6 +174,33 @@ async fn each_principal_host_and_method_has_its_own_answers() {
 }
 
 #[tokio::test]
+async fn the_host_of_the_request_line_is_part_of_what_is_asked_for() {
+    let setup = Setup::new(|request: &Sent| {
+        Response::new(Full::from(request.uri().to_string().to_lowercase()))
+    });
+    let targets = ["http://a/me", "http://b/me", "https://a/me", "http://a:81/me", "/me"];
+    for host in [None, Some("a")] {
+        for round in ["miss", "hit"] {
+            for target in targets {
+                let mut request = get(target);
+                if let Some(host) = host {
+                    request.headers_mut().insert("host", host.parse().unwrap());
+                }
+                let expected = (Some(round.to_owned()), target.to_owned());
+                assert_eq!(setup.ask(request, SECOND).await, expected, "{host:?}");
+            }
+        }
+    }
+    assert_eq!(setup.ask(get("HTTP://A/me"), SECOND).await.0.as_deref(), Some("hit"));
+    assert!(!setup.keeps(|| get("http://alice:secret@a/me")).await, "somebody's own");
+    let long = format!("http://{}/", "x".repeat(3000));
+    assert!(!setup.keeps(|| get(&long)).await, "a long host");
+    setup.ask(get("http://a/me"), SECOND).await;
+    setup.ask(get("http://b/me"), SECOND).await;
+    assert_eq!(setup.cache.invalidate_prefix("/me"), 2, "under each host");
+}
+
+#[tokio::test]
 async fn an_answer_holds_as_long_as_it_says_and_five_minutes_else() {
     let setup = Setup::new(|request: &Sent| {
         let mut answer = ok("body");
@@ -202,6 +232,40 @@ async fn an_answer_holds_as_long_as_it_says_and_five_minutes_else() {
     assert_eq!(said("/block", 1).await, "hit");
     assert_eq!(said("/tip", 1).await, "miss");
     assert_eq!(said("/tip", 1).await, "hit");
+}
+
+#[tokio::test]
+async fn what_a_cache_behind_us_kept_holds_shorter_by_its_age_and_says_so() {
+    let inner = service_fn(|request: Sent| {
+        let mut answer = ok("body");
+        let (max_age, age) = request.uri().path().trim_start_matches('/').split_once('/').unwrap();
+        for (name, value) in
+            [("cache-control", max_age), ("age", age), ("expires", "0"), ("pragma", "no-cache")]
+        {
+            answer.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let answer: Answered = Ok(answer);
+        core::future::ready(answer)
+    });
+    let service = ResponseCacheLayer::new(cache()).layer(HandlerLayer.layer(inner));
+    let hit = async |path: &str, at: u32| {
+        let answer = service.clone().oneshot(Stamped::new(get(path), at * SECOND)).await.unwrap();
+        let age = header(&answer, "age").filter(|_| header(&answer, "x-cache") == Some("hit"));
+        let age = age.map(str::to_owned);
+        text(answer.into_body()).await;
+        age
+    };
+    for (path, at, age) in [
+        ("/max-age=20/15", 4, Some("19")),
+        ("/max-age=20/14", 6, None),
+        ("/max-age=20/20", 0, None),
+        ("/max-age=20/30", 0, None),
+        ("/max-age=9,s-maxage=20/15", 4, Some("19")),
+        ("/max-age=20/soon", 19, Some("19")),
+    ] {
+        assert_eq!(hit(path, 0).await, None, "{path}");
+        assert_eq!(hit(path, at).await.as_deref(), age, "{path}");
+    }
 }
 
 #[tokio::test]

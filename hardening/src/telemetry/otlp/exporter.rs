@@ -7,6 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
+use tracing::Dispatch;
+use tracing::dispatcher::with_default;
+
 use super::Ended;
 use super::json::encode;
 use crate::retry::{Backoff, BackoffConfig};
@@ -179,7 +182,7 @@ impl fmt::Debug for OtlpExporter {
 }
 
 impl OtlpExporter {
-    /// Starts the thread.
+    /// Starts the thread. Spans and events of [`SpanPost::post`] go to no subscriber.
     ///
     /// # Errors
     /// If the system has no thread.
@@ -195,7 +198,10 @@ impl OtlpExporter {
         let (work, done) = (Condvar::new(), Condvar::new());
         let shared = Arc::new(Shared { config, state: Mutex::new(state), work, done });
         let ours = Arc::clone(&shared);
-        thread::Builder::new().name("otlp".to_owned()).spawn(move || ours.run(post))?;
+        // Not traced itself: each post would make spans that have to be posted. Not by a dispatch of
+        // a `NoSubscriber`, which callsites would have to ask on all threads.
+        let run = move || with_default(&Dispatch::none(), || ours.run(post));
+        thread::Builder::new().name("otlp".to_owned()).spawn(run)?;
         Ok(Self(Arc::new(Handle(shared))))
     }
 

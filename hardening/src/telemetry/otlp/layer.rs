@@ -154,8 +154,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for OtlpLayer {
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
+        // Before the lock: values print themselves, and may ask for the span's context.
+        let mut fields = Fields::default();
+        values.record(&mut fields);
         if let Some(recording) = span.extensions_mut().get_mut::<Recording>() {
-            values.record(&mut recording.fields);
+            for (key, value) in fields.kept {
+                recording.fields.keep(key, value);
+            }
         }
     }
 

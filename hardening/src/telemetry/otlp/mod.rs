@@ -4,8 +4,11 @@
 //! own, with the HTTP client that your program has, so that no runtime has to go on for a span to be
 //! sent, at shutdown neither. [`current_context`] is what goes out in the headers of a request.
 //!
-//! What an attacker can grow: [`OtlpConfig::queue`] spans, each with at most [`MAX_ATTRIBUTES`]
-//! attributes and [`MAX_TEXT`] bytes a text; what is beyond is counted and left out.
+//! What an attacker can grow: [`OtlpConfig::queue`] spans and the [`OtlpConfig::batch`] that is being
+//! sent, each with at most [`MAX_ATTRIBUTES`] attributes, [`MAX_TEXT`] bytes a text, and a copy of
+//! the `tracestate` that came with its trace, of up to [`MAX_TRACE_STATE`](super::MAX_TRACE_STATE)
+//! bytes. Whole spans that find no room are counted ([`OtlpStatus::lost`]); further attributes are
+//! left out and longer texts cut off without being counted.
 
 mod exporter;
 mod json;

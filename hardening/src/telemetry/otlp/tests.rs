@@ -163,6 +163,33 @@ fn what_is_too_much_or_not_taken_is_counted_and_nobody_waits_for_it() {
     assert_eq!(exporter.status().lost, 7);
 }
 
+/// Asks for the context of the span that it is recorded for.
+struct Asks;
+
+impl core::fmt::Debug for Asks {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "in a span: {}", current_context().is_some())
+    }
+}
+
+#[test]
+fn a_value_that_looks_at_its_span_is_recorded_after_it_began_too() {
+    let (address, received) = collector(vec![200]);
+    let exporter = OtlpExporter::start(config(), Loopback(address)).unwrap();
+    traced(&exporter, || {
+        let span = tracing::info_span!("span", first = 1_u64, last = tracing::field::Empty);
+        span.in_scope(|| {
+            span.record("last", tracing::field::debug(Asks));
+            span.record("first", 2_u64);
+        });
+    });
+    assert!(exporter.shutdown());
+    let expected = "\"attributes\":[{\"key\":\"first\",\"value\":{\"intValue\":\"2\"}},\
+                    {\"key\":\"last\",\"value\":{\"stringValue\":\"in a span: true\"}}]";
+    let body = received.recv().unwrap();
+    assert!(body.contains(expected), "{body}");
+}
+
 #[test]
 fn traces_that_nobody_records_are_not_sent() {
     let (address, _received) = collector(Vec::new());
