@@ -23,10 +23,10 @@ mod tests {
     /// `Router::layer` applies the layer to each route by itself, to those of a nested router and
     /// to the fallback too.
     async fn serve(edge: &Edge<TokioTimer>) -> SocketAddr {
-        let kept = Extension(Freshness::UntilNext);
-        let nested = Router::new().route("/three", get(async || (kept, "three")));
+        let kept = |text: &'static str| (Extension(Freshness::UntilNext), text);
+        let nested = Router::new().route("/three", get(async move || kept("three")));
         let router = Router::new()
-            .route("/one", get(async || (kept, "one")))
+            .route("/one", get(async move || kept("one")))
             .route("/two", get(async || "two"))
             .route("/echo", post(async |body: Bytes| body))
             .nest("/nested", nested)
