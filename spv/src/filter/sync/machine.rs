@@ -5,7 +5,6 @@ use core::ops::Range;
 use core::time::Duration;
 
 use bitcoin::BlockHash;
-use bitcoin::bip158::{FilterHash, FilterHeader};
 
 use super::MAX_FILTERS;
 use super::action::{
@@ -19,7 +18,8 @@ use super::dispute::{Case, Known};
 use super::peer::{FilterPeerTraits, Peer, Place, Stand};
 use super::plan::Plan;
 use crate::chain::{HeaderChain, Position};
-use crate::filter::header_chain::FilterHeaderChain;
+use crate::filter::header_chain::{FilterHeaderChain, link};
+use crate::filter::{Filter, FilterHash, FilterHeader};
 use crate::header::BlockHeight;
 use crate::peers::{PeerId, SplitMix64};
 use crate::time::Now;
@@ -214,6 +214,23 @@ impl FilterSync {
     /// The driver is done with all that was delivered up to a height.
     pub fn handle_consumed(&mut self, chain: &HeaderChain, height: BlockHeight, now: Now) {
         self.delivery.consumed(height.0);
+        self.schedule(chain, now);
+    }
+
+    /// A filter that was handed out makes no sense: whoever claims it is a liar. A filter of the
+    /// driver's own cache that is damaged is no peer's fault, and changes nothing here.
+    pub fn handle_broken(
+        &mut self,
+        chain: &HeaderChain,
+        height: BlockHeight,
+        filter: &Filter,
+        now: Now,
+    ) {
+        let ours = self.before(height.0).zip(self.filters.get(height));
+        let committed = ours.is_some_and(|(before, ours)| link(&filter.hash(), &before) == ours);
+        if let (Err(error), true) = (filter.check(), committed) {
+            self.refute(chain, height.0, error, now);
+        }
         self.schedule(chain, now);
     }
 

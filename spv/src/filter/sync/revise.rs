@@ -2,13 +2,12 @@
 
 use alloc::vec::Vec;
 
-use bitcoin::bip158::FilterHeader;
-
 use super::CHECKPOINT_INTERVAL;
 use super::action::{FilterHeaderChange, Revision};
 use super::machine::{FilterSync, Tip};
 use super::peer::{Place, Stand};
 use crate::chain::{HeaderChain, Position};
+use crate::filter::FilterHeader;
 use crate::filter::header_chain::{FilterAnchor, FilterHeaderChain};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;

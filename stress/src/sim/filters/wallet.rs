@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use bitcoin::BlockHash;
-use bitcoin::bip158::BlockFilter;
-use ironlight_spv::filter::FilterHeaderChain;
 use ironlight_spv::filter::sync::{
     FilterAction, FilterEvent, FilterHeaderChange, FilterOffence, FilterRequest, FilterRequestId,
     FilterSync, FilterSyncConfig,
 };
+use ironlight_spv::filter::{Filter, FilterHeaderChain, MatchScratch, ScriptSet};
 use ironlight_spv::peers::PeerId;
 use ironlight_spv::{BlockHeight, HeaderChain, Now};
 
@@ -40,7 +39,7 @@ pub struct FilterNode<'a> {
     /// What the machine told.
     pub events: Vec<FilterEvent>,
     /// Filters that are kept.
-    cache: BTreeMap<u32, Vec<u8>>,
+    cache: BTreeMap<u32, Filter>,
     /// Changes that are to be reported as stored.
     pub commits: usize,
     /// Blocks that were looked through whole.
@@ -48,6 +47,8 @@ pub struct FilterNode<'a> {
     /// Something came out of order.
     pub disorder: bool,
     next: u32,
+    watched: ScriptSet,
+    scratch: MatchScratch,
     strict: bool,
 }
 
@@ -73,8 +74,13 @@ impl<'a> FilterNode<'a> {
             whole: 0,
             disorder: false,
             next: world.birthday,
+            watched: ScriptSet::new(),
+            scratch: MatchScratch::new(),
             strict: config.defences.refuse_liars,
         };
+        for script in &world.ledger.watched {
+            node.watched.push(script);
+        }
         node.sync.handle_tip(&node.chain, now);
         node.sync.want_from(&node.chain, BlockHeight(world.birthday), now);
         node
@@ -162,10 +168,8 @@ impl<'a> FilterNode<'a> {
         }
     }
 
-    fn look(&mut self, height: u32, block_hash: BlockHash, filter: &[u8]) {
-        let scripts = self.world.ledger.watched.iter().map(|script| script.as_bytes());
-        let matches = BlockFilter::new(filter).match_any(&block_hash, scripts);
-        if matches.unwrap_or(false) {
+    fn look(&mut self, height: u32, block_hash: BlockHash, filter: &Filter) {
+        if filter.match_any(&self.watched, &mut self.scratch).unwrap_or(true) {
             self.fetch(height, block_hash);
         }
     }

@@ -1,8 +1,11 @@
 //! Peers that differ.
 
+use alloc::vec::Vec;
+
 use super::super::*;
 use super::support::*;
 use crate::header::BlockHeight;
+use crate::peers::PeerId;
 
 #[test]
 fn a_lone_first_liar_is_contradicted_and_what_it_hid_is_handed_out_again() {

@@ -1,5 +1,7 @@
 //! Who is asked for what, and what is handed out when.
 
+use alloc::vec::Vec;
+
 use super::super::*;
 use super::support::*;
 use crate::filter::header_chain::FilterHeaderChain;
