@@ -242,7 +242,8 @@ impl FilterSync {
 
     /// Filters are wanted from a height on, all of them, in order, whatever was delivered before: the
     /// way to begin, and to begin a rescan. Blocks below the lowest height ever named do not matter
-    /// where they are disputed.
+    /// where they are disputed. Where the filter headers start above it, they are fetched from a lower
+    /// checkpoint on.
     pub fn want_from(&mut self, chain: &HeaderChain, height: BlockHeight, now: Now) {
         self.resume_at(chain, height, height, now);
     }
@@ -257,6 +258,7 @@ impl FilterSync {
         now: Now,
     ) {
         self.delivery.want(from.0, next.0);
+        self.lower_anchor(chain, from.0);
         self.synced = None;
         self.schedule(chain, now);
     }
