@@ -8,7 +8,7 @@ use super::machine::{FilterSync, Tip};
 use super::peer::{Place, Stand};
 use crate::chain::{HeaderChain, Position};
 use crate::filter::FilterHeader;
-use crate::filter::header_chain::{FilterAnchor, FilterHeaderChain};
+use crate::filter::{FilterAnchor, FilterHeaderChain};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::support::*;
-use crate::filter::header_chain::{FilterAnchor, FilterHeaderChain};
+use crate::filter::{FilterAnchor, FilterHeaderChain};
 use crate::header::BlockHeight;
 
 fn stored(ledger: &Ledger, story: &Story, count: usize) -> FilterHeaderChain {
