@@ -53,9 +53,13 @@ impl FilterSync {
 
     fn query(&self, peer: &Peer) -> Option<Query> {
         let (reach, end) = (self.reach(peer)?, self.filters.end());
-        let at_most = |start: u32, stop: u32| Query::Claim {
-            start,
-            stop: stop.min(start.saturating_add(MAX_FILTER_HEADERS - 1)),
+        let at_most = |start: u32, stop: u32| {
+            let aside = match peer.stand {
+                Stand::Holds(place) | Stand::Differs { low: place, .. } => !self.is_ours(&place),
+                Stand::Unheard | Stand::Disputes { .. } | Stand::Refused => false,
+            };
+            let most = if aside { peer.stride } else { MAX_FILTER_HEADERS };
+            Query::Claim { start, stop: stop.min(start.saturating_add(most.saturating_sub(1))) }
         };
         match peer.stand {
             Stand::Disputes { .. } | Stand::Refused => None,
@@ -144,6 +148,9 @@ impl FilterSync {
                 self.stands(id, Stand::Differs { low: known, high: place });
             }
         } else if let Some(place) = self.walk(chain, id, place, hashes, now) {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.stride = peer.stride.saturating_mul(2).min(MAX_FILTER_HEADERS);
+            }
             match high {
                 Some(high) if high.next > place.next => {
                     self.stands(id, Stand::Differs { low: place, high });

@@ -22,6 +22,8 @@ use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;
 
+/// Headers that a peer is asked for after a dispute, doubled with each answer that leads to none.
+const SHORT_STRIDE: u32 = 8;
 /// Verdicts that are remembered; the oldest is forgotten first.
 const MAX_KNOWN: usize = 256;
 
@@ -88,6 +90,7 @@ impl FilterSync {
         }
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stand = Stand::Disputes { height, before: place.header, hash };
+            peer.stride = SHORT_STRIDE;
             self.tell(FilterEvent::Disputed { peer: id, height: BlockHeight(height) });
         }
     }

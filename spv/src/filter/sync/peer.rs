@@ -5,6 +5,7 @@ use core::time::Duration;
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
 
+use super::MAX_FILTER_HEADERS;
 use super::action::{FilterPeerStatus, FilterRequestId, FilterStanding};
 use crate::filter::{FilterHash, FilterHeader};
 use crate::header::BlockHeight;
@@ -77,6 +78,9 @@ pub(super) struct Peer {
     pub(super) lapses: u32,
     /// Filters that it is asked for at once.
     pub(super) span: u32,
+    /// Headers that it is asked for at once where it is on another side: few while each leads to the next
+    /// dispute, or all would be sent again for each.
+    pub(super) stride: u32,
     /// When it was last asked, counted in questions.
     pub(super) asked: u64,
     /// Decides between it and others that are as good.
@@ -98,6 +102,7 @@ impl Peer {
             strikes: 0,
             lapses: 0,
             span,
+            stride: MAX_FILTER_HEADERS,
             asked: 0,
             lot,
         }

@@ -267,3 +267,30 @@ fn a_filter_whose_bits_make_no_sense_refutes_its_header_when_it_is_read() {
     let revised = FilterEvent::Revised { from: BlockHeight(9), why: Revision::Evidence };
     assert!(setup.seen.events.contains(&revised));
 }
+
+#[test]
+fn a_peer_on_another_side_is_not_asked_for_all_its_headers_after_each_dispute() {
+    let hidden: Vec<_> = (100..160).collect();
+    let mut setup = Setup::new(Ledger::new(1_500, &hidden));
+    let mut lie = setup.ledger.truth.clone();
+    for height in hidden {
+        lie = lie.with(
+            height as usize,
+            setup.ledger.omitting_spend(height).filters[height as usize].clone(),
+        );
+    }
+    setup.connect(ONE, lie, 0);
+    setup.settle(0);
+    setup.honest(TWO, 1);
+    let (mut asked, mut most) = (0, 0);
+    setup.settle_but(1, |peer, request| {
+        if let (TWO, FilterRequest::Headers { count, .. }) = (peer, request) {
+            asked += count;
+            most = most.max(*count);
+        }
+        false
+    });
+    assert_eq!(setup.seen.undecided, (100..160).collect::<Vec<_>>());
+    assert!(setup.seen.faults.is_empty() && setup.is_synced());
+    assert!(most >= 400 && asked < 5_000, "{asked} in messages of up to {most}");
+}
