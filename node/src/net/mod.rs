@@ -1,7 +1,9 @@
 //! The networks that the node talks to.
 
 pub mod bitcoin;
+pub(crate) mod data;
 mod peers;
+pub(crate) mod relay;
 mod requests;
 #[cfg(feature = "libp2p")]
 pub mod swarm;

@@ -1,0 +1,124 @@
+//! Transactions that this node offers to full nodes, and what they say of transactions.
+//!
+//! Purpose: a transaction is announced (`inv`), asked for (`getdata`) and sent (`tx`) on a connection,
+//! while whether and when to announce is decided by the wallet's broadcast machine. [`Relay`] joins
+//! the two: connections read from it what they may send, and tell through it what happened.
+//!
+//! What an attacker can grow: nothing. Offered transactions are the user's own, at most
+//! [`MAX_OFFERED`]; events that find no room are dropped, since each says what will be said again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bitcoin::{FeeRate, Transaction, Txid, Wtxid};
+use ironlight_spv::peers::PeerId;
+use tokio::sync::mpsc;
+
+/// Transactions offered at once.
+pub(crate) const MAX_OFFERED: usize = 1000;
+/// Events that wait for the wallet.
+const EVENTS: usize = 1024;
+
+/// What a full node said of transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RelayEvent {
+    /// It asked for one that is offered, and it is being sent.
+    Requested {
+        /// Who.
+        peer: PeerId,
+        /// Which.
+        txid: Txid,
+    },
+    /// It announced one that is offered, so others have sent it on.
+    Announced {
+        /// Who.
+        peer: PeerId,
+        /// Which.
+        txid: Txid,
+    },
+    /// It sent one that was asked for because the memory pool is watched. Nothing of it is verified.
+    Received {
+        /// Who.
+        peer: PeerId,
+        /// The transaction.
+        transaction: Arc<Transaction>,
+    },
+    /// It relays nothing below this rate (BIP133).
+    FeeFilter {
+        /// Who.
+        peer: PeerId,
+        /// The rate.
+        least: FeeRate,
+    },
+}
+
+/// Shared by all connections; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Relay(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    offered: Mutex<Offered>,
+    events: mpsc::Sender<RelayEvent>,
+    watch_mempool: bool,
+}
+
+#[derive(Debug, Default)]
+struct Offered {
+    by_txid: HashMap<Txid, Arc<Transaction>>,
+    by_wtxid: HashMap<Wtxid, Txid>,
+}
+
+impl Relay {
+    /// Nothing offered yet. With `watch_mempool` peers are asked to announce every transaction.
+    pub(crate) fn new(watch_mempool: bool) -> (Self, mpsc::Receiver<RelayEvent>) {
+        let (events, events_out) = mpsc::channel(EVENTS);
+        let offered = Mutex::default();
+        (Self(Arc::new(Shared { offered, events, watch_mempool })), events_out)
+    }
+
+    fn offered(&self) -> MutexGuard<'_, Offered> {
+        self.0.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all transactions that peers announce are asked for.
+    pub(crate) fn watches_mempool(&self) -> bool {
+        self.0.watch_mempool
+    }
+
+    /// From now on peers get it when they ask. False where too many are offered.
+    pub(crate) fn offer(&self, transaction: Arc<Transaction>) -> bool {
+        let (txid, wtxid) = (transaction.compute_txid(), transaction.compute_wtxid());
+        let mut offered = self.offered();
+        if offered.by_txid.len() >= MAX_OFFERED && !offered.by_txid.contains_key(&txid) {
+            return false;
+        }
+        offered.by_wtxid.insert(wtxid, txid);
+        offered.by_txid.insert(txid, transaction);
+        true
+    }
+
+    /// It is offered no more.
+    pub(crate) fn withdraw(&self, txid: &Txid) {
+        let mut offered = self.offered();
+        if let Some(transaction) = offered.by_txid.remove(txid) {
+            offered.by_wtxid.remove(&transaction.compute_wtxid());
+        }
+    }
+
+    /// An offered transaction by its txid.
+    pub(crate) fn by_txid(&self, txid: &Txid) -> Option<Arc<Transaction>> {
+        self.offered().by_txid.get(txid).cloned()
+    }
+
+    /// An offered transaction by its wtxid (BIP339).
+    pub(crate) fn by_wtxid(&self, wtxid: &Wtxid) -> Option<Arc<Transaction>> {
+        let offered = self.offered();
+        offered.by_wtxid.get(wtxid).and_then(|txid| offered.by_txid.get(txid)).cloned()
+    }
+
+    /// Tells the wallet; where it has no room, it is not told.
+    pub(crate) fn tell(&self, event: RelayEvent) {
+        let _ = self.0.events.try_send(event);
+    }
+}
