@@ -27,6 +27,7 @@ mod disk;
 mod error;
 mod fence;
 mod files;
+pub mod filters;
 pub(crate) mod flags;
 mod format;
 pub mod headers;
@@ -112,6 +113,14 @@ tables! {
     Headers = 2 "headers",
     /// Addresses of peers.
     Peers = 3 "peers",
+    /// What the wallet watches, and what is known of it.
+    Wallet = 4 "wallet",
+    /// Compact filters (BIP158), in pages.
+    Filters = 5 "filters",
+    /// Filter headers (BIP157), in pieces.
+    FilterHeaders = 6 "filter_headers",
+    /// Transactions that the user wants to be confirmed.
+    Broadcast = 7 "broadcast",
 }
 
 impl std::fmt::Display for Table {
@@ -279,9 +288,19 @@ pub fn check_values(store: &dyn Store) -> Result<(), StoreError> {
 mod tests {
     use super::Table;
 
+    const TABLES: [(u8, &str); 7] = [
+        (1, "meta"),
+        (2, "headers"),
+        (3, "peers"),
+        (4, "wallet"),
+        (5, "filters"),
+        (6, "filter_headers"),
+        (7, "broadcast"),
+    ];
+
     #[test]
     fn table_ids_and_names_are_the_documented_ones() {
         let all: Vec<_> = Table::ALL.iter().map(|table| (table.id(), table.name())).collect();
-        assert_eq!(all, [(1, "meta"), (2, "headers"), (3, "peers")]);
+        assert_eq!(all, TABLES);
     }
 }
