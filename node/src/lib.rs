@@ -30,6 +30,7 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod devnet;
+pub mod events;
 pub mod flags;
 mod health;
 pub mod net;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::net::PeerNetwork;
 
-use super::events::{EventBus, Subscription};
+use crate::events::{EventBus, NodeEvent, Subscription};
 
 /// How far the chain is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +97,11 @@ impl ChainHandle {
     #[must_use]
     pub fn header(&self, hash: &BlockHash) -> Option<(IndexedHeader, Position)> {
         self.read(|chain| chain.find(hash))
+    }
+
+    /// Tells subscribers something that happened to the node.
+    pub(crate) fn publish(&self, event: NodeEvent) {
+        self.events.publish(event);
     }
 
     /// New events from now on.

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 /// Events kept for subscribers that fell behind.
 const RING: usize = 4096;
 
-/// Something that happened to the chain.
+/// Something that happened to the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ChainEvent {
+pub enum NodeEvent {
     /// The best chain grew.
     TipExtended {
         /// The new tip.
@@ -67,7 +67,7 @@ pub struct Numbered {
     /// Counts from 1 since the node started, without gaps.
     pub sequence: u64,
     /// The event.
-    pub event: ChainEvent,
+    pub event: NodeEvent,
 }
 
 /// The subscriber fell further behind than events are kept.
@@ -103,7 +103,7 @@ impl Default for EventBus {
 }
 
 impl EventBus {
-    pub(crate) fn publish(&self, event: ChainEvent) {
+    pub(crate) fn publish(&self, event: NodeEvent) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let sequence = *self.latest.borrow() + 1;
         ring.events.push_back(Numbered { sequence, event });
@@ -154,16 +154,16 @@ impl EventBus {
 }
 
 /// The lowest height that an event changed; none where it changed no header.
-fn lowest_change(event: &ChainEvent) -> Option<BlockHeight> {
+fn lowest_change(event: &NodeEvent) -> Option<BlockHeight> {
     match event {
-        ChainEvent::TipExtended { tip, connected } => {
+        NodeEvent::TipExtended { tip, connected } => {
             Some(BlockHeight(tip.height.0.saturating_sub(connected.saturating_sub(1))))
         }
-        ChainEvent::Reorg { fork_point, .. } => Some(fork_point.height.next()),
-        ChainEvent::Synced { .. }
-        | ChainEvent::PeerJoined { .. }
-        | ChainEvent::PeerLeft { .. }
-        | ChainEvent::Stalled { .. } => None,
+        NodeEvent::Reorg { fork_point, .. } => Some(fork_point.height.next()),
+        NodeEvent::Synced { .. }
+        | NodeEvent::PeerJoined { .. }
+        | NodeEvent::PeerLeft { .. }
+        | NodeEvent::Stalled { .. } => None,
     }
 }
 
@@ -209,16 +209,16 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    fn stalled(peer: u64) -> ChainEvent {
-        ChainEvent::Stalled { peer }
+    fn stalled(peer: u64) -> NodeEvent {
+        NodeEvent::Stalled { peer }
     }
 
-    fn extended(height: u32) -> ChainEvent {
+    fn extended(height: u32) -> NodeEvent {
         let genesis = ironlight_spv::HeaderChain::new(ironlight_spv::Params::new(
             ironlight_spv::Network::Regtest,
         ));
         let tip = ChainTip { height: BlockHeight(height), ..genesis.tip() };
-        ChainEvent::TipExtended { tip, connected: 1 }
+        NodeEvent::TipExtended { tip, connected: 1 }
     }
 
     #[tokio::test]
