@@ -14,6 +14,7 @@ extern crate std;
 
 pub mod chain;
 pub mod compress;
+pub mod filter;
 #[cfg(feature = "generate")]
 pub mod generate;
 mod header;

@@ -210,7 +210,10 @@ impl Swarm {
         let (link, socket) = (neighbour.link, neighbour.socket);
         let provable = matches!(
             offence,
-            Offence::InvalidHeader | Offence::TooManyHeaders | Offence::ProtocolViolation
+            Offence::InvalidHeader
+                | Offence::TooManyHeaders
+                | Offence::ProtocolViolation
+                | Offence::FalseFilter
         );
         match self.policy.handle_misbehaviour(link, offence, self.clock.now()) {
             // An errand is none of the policy's peers, but no better for it.

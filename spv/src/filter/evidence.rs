@@ -1,0 +1,1 @@
+//! What a block proves about its filter.
