@@ -20,7 +20,8 @@ use crate::net::bitcoin::{
     PeerEvent, PeerEventKind, PeerInfo, PoolConfig, PoolHandle, PoolInfo, TcpConnector, pool,
 };
 use crate::net::{
-    Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, Question, Requests, ServeReport,
+    Carried, Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, Question, Requests,
+    ServeReport,
 };
 
 /// The Bitcoin network as the chain sees it.
@@ -142,11 +143,13 @@ fn no_stop() -> BlockHash {
 
 /// How the pool stands, in the words that all networks share.
 pub(super) fn report(info: &PoolInfo) -> NetworkReport {
-    let PoolInfo { peers, bytes_in, bytes_out, requests } = info;
+    let PoolInfo { peers, by_purpose, requests } = info;
+    let Carried { received, sent } = by_purpose.total();
     NetworkReport {
         network: PeerNetwork::Bitcoin,
-        bytes_in: *bytes_in,
-        bytes_out: *bytes_out,
+        bytes_in: received,
+        bytes_out: sent,
+        by_purpose: *by_purpose,
         listening: Vec::new(),
         requests: *requests,
         served: ServeReport::default(),
@@ -157,6 +160,7 @@ pub(super) fn report(info: &PoolInfo) -> NetworkReport {
 /// None while it is being dialled.
 fn peer_report(info: &PeerInfo) -> Option<PeerReport> {
     let SessionInfo { user_agent, connected_for, ping, requests, .. } = info.session.clone()?;
+    let Carried { received, sent } = info.by_purpose.total();
     Some(PeerReport {
         peer: info.peer,
         network: PeerNetwork::Bitcoin,
@@ -166,8 +170,8 @@ fn peer_report(info: &PeerInfo) -> Option<PeerReport> {
         agent: user_agent,
         connected_for,
         ping,
-        bytes_in: info.bytes_in,
-        bytes_out: info.bytes_out,
+        bytes_in: received,
+        bytes_out: sent,
         headers: info.headers,
         requests: Some(requests),
     })

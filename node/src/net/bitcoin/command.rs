@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::net::Purpose;
+
 /// No message is longer (Bitcoin Core, `net.h`, `MAX_PROTOCOL_MESSAGE_LENGTH`).
 pub const MAX_PAYLOAD: u32 = 4_000_000;
 /// Headers in a message at most (Core, `net_processing.h`, `MAX_HEADERS_RESULTS`).
@@ -165,6 +167,44 @@ impl Command {
         }
         let known = Self::KNOWN.iter().find(|known| known.name().as_bytes() == name);
         Some(known.copied().unwrap_or(Self::Unknown(bytes)))
+    }
+
+    /// What its bytes count for, as far as its name says.
+    #[must_use]
+    pub const fn purpose(self) -> Purpose {
+        match self {
+            Self::Headers
+            | Self::GetHeaders
+            | Self::SendHeaders
+            | Self::GetBlocks
+            | Self::Inv
+            | Self::SendCmpct
+            | Self::CmpctBlock => Purpose::Headers,
+            Self::GetCFHeaders | Self::CFHeaders | Self::GetCFCheckpt | Self::CFCheckpt => {
+                Purpose::FilterHeaders
+            }
+            Self::GetCFilters | Self::CFilter => Purpose::Filters,
+            Self::Block | Self::GetBlockTxn | Self::BlockTxn => Purpose::Blocks,
+            Self::MerkleBlock => Purpose::Proofs,
+            Self::Tx | Self::MemPool | Self::FeeFilter | Self::SendTxRcncl => Purpose::Transactions,
+            // What these ask for or lack, their entries say.
+            Self::GetData | Self::NotFound => Purpose::Other,
+            Self::Version
+            | Self::Verack
+            | Self::WtxidRelay
+            | Self::SendAddrV2
+            | Self::Ping
+            | Self::Pong
+            | Self::Addr
+            | Self::AddrV2
+            | Self::GetAddr
+            | Self::FilterLoad
+            | Self::FilterAdd
+            | Self::FilterClear
+            | Self::Reject
+            | Self::Alert
+            | Self::Unknown(_) => Purpose::Other,
+        }
     }
 
     /// The name as it stands in a frame.

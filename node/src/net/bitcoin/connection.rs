@@ -26,6 +26,7 @@ use super::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
 use super::line::Awaited;
 use super::message::{Inbound, Outbound};
 use super::transport::{MessageReader, MessageWriter, Received};
+use crate::net::PurposeCounter;
 
 /// A message costs one token, and one more for so many bytes.
 const BYTES_PER_TOKEN: u32 = 1024;
@@ -67,10 +68,8 @@ impl Default for ConnectionConfig {
 /// What was carried; shared with whoever shows it.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// Bytes received.
-    pub(super) bytes_in: AtomicU64,
-    /// Bytes sent.
-    pub(super) bytes_out: AtomicU64,
+    /// Bytes.
+    pub(super) carried: PurposeCounter,
     /// Headers received, before they are judged.
     pub(super) headers: AtomicU64,
     /// How long the last ping took, in microseconds; 0 before the first.

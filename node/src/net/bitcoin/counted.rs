@@ -1,7 +1,6 @@
 //! Counts the bytes of a connection, from the first message of the handshake on.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::connection::Traffic;
 use super::message::Outbound;
@@ -23,7 +22,8 @@ impl<T> Counted<T> {
 impl<T: MessageReader> MessageReader for Counted<T> {
     async fn recv(&mut self) -> Result<Received, TransportError> {
         let received = self.inner.recv().await?;
-        self.traffic.bytes_in.fetch_add(u64::from(received.bytes), Ordering::Relaxed);
+        let purpose = received.message.purpose();
+        self.traffic.carried.received(purpose, u64::from(received.bytes));
         Ok(received)
     }
 }
@@ -31,7 +31,7 @@ impl<T: MessageReader> MessageReader for Counted<T> {
 impl<T: MessageWriter> MessageWriter for Counted<T> {
     async fn send(&mut self, message: &Outbound) -> Result<u32, TransportError> {
         let sent = self.inner.send(message).await?;
-        self.traffic.bytes_out.fetch_add(u64::from(sent), Ordering::Relaxed);
+        self.traffic.carried.sent(message.purpose(), u64::from(sent));
         Ok(sent)
     }
 }

@@ -13,6 +13,7 @@ use ironlight_spv::{BlockHeight, Header, UnixTime};
 
 use super::command::Command;
 use super::decode::decode;
+use crate::net::Purpose;
 use crate::net::wire::DecodeError;
 
 /// The version of the protocol that this node speaks: 70016 is BIP339's. (The constant of the
@@ -105,6 +106,12 @@ impl Inbound {
             Self::Ignored(command) => *command,
         }
     }
+
+    /// What its bytes count for.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        self.command().purpose()
+    }
 }
 
 /// What this node sends.
@@ -166,6 +173,12 @@ impl Outbound {
             Self::GetHeaders { .. } => Command::GetHeaders,
             Self::Headers(_) => Command::Headers,
         }
+    }
+
+    /// What its bytes count for.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        self.command().purpose()
     }
 
     /// Appends its payload.

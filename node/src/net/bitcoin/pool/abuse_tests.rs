@@ -80,7 +80,7 @@ async fn a_node_that_does_not_keep_up_is_not_drowned() {
     let mut last = 0;
     let stuck = loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let now = running.handle.info().await.unwrap().peers[0].bytes_in;
+        let now = running.handle.info().await.unwrap().peers[0].by_purpose.total().received;
         if now == last && now > 0 {
             break now;
         }

@@ -35,7 +35,7 @@ use super::transport::Connect;
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::net::requests::{Asked, NetworkRequests, Requests};
-use crate::net::{PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
+use crate::net::{BytesByPurpose, PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
 pub use task::Pool;
 
 /// Commands that may wait for the pool.
@@ -114,10 +114,8 @@ pub struct PeerInfo {
     pub manual: bool,
     /// What it says of itself; none while it is being dialled.
     pub session: Option<SessionInfo>,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
+    /// Bytes, by what they were for.
+    pub by_purpose: BytesByPurpose,
     /// Headers received, before they are judged.
     pub headers: u64,
 }
@@ -127,10 +125,8 @@ pub struct PeerInfo {
 pub struct PoolInfo {
     /// All peers and dialled addresses, the oldest first.
     pub peers: Vec<PeerInfo>,
-    /// Bytes received since the start, of peers that are gone, too.
-    pub bytes_in: u64,
-    /// Bytes sent since the start.
-    pub bytes_out: u64,
+    /// Bytes since the start, of peers that are gone, too.
+    pub by_purpose: BytesByPurpose,
     /// How requests went since the start.
     pub requests: RequestReport,
 }

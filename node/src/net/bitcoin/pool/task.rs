@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::peer_task::{End, PeerTask};
 use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
 use crate::clock::Clock;
+use crate::net::BytesByPurpose;
 use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
 use crate::net::bitcoin::events::{Notice, PeerEvent, PeerEventKind};
 use crate::net::bitcoin::line::{Line, LineClosed};
@@ -46,8 +47,8 @@ pub struct Pool<C, R> {
     resolver: Arc<R>,
     pub(super) clock: Clock,
     stop: CancellationToken,
-    /// Bytes of peers that are gone, received and sent.
-    pub(super) gone: (u64, u64),
+    /// Bytes of peers that are gone.
+    pub(super) gone: BytesByPurpose,
     pub(super) peers: BTreeMap<PeerId, Peer>,
     tasks: JoinSet<(PeerId, End)>,
     pub(super) task_ids: HashMap<Id, PeerId>,
@@ -102,7 +103,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             resolver: Arc::new(resolver),
             clock,
             stop: CancellationToken::new(),
-            gone: (0, 0),
+            gone: BytesByPurpose::default(),
             peers: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_ids: HashMap::new(),
@@ -311,21 +312,18 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             addr: entry.addr,
             manual: self.policy.is_manual(entry.addr),
             session: entry.session_info(elapsed),
-            bytes_in: entry.traffic.bytes_in.load(Ordering::Relaxed),
-            bytes_out: entry.traffic.bytes_out.load(Ordering::Relaxed),
+            by_purpose: entry.traffic.carried.report(),
             headers: entry.traffic.headers.load(Ordering::Relaxed),
         };
         let peers: Vec<PeerInfo> = self.peers.iter().map(info).collect();
-        let bytes_in = self.gone.0 + peers.iter().map(|peer| peer.bytes_in).sum::<u64>();
-        let bytes_out = self.gone.1 + peers.iter().map(|peer| peer.bytes_out).sum::<u64>();
-        PoolInfo { peers, bytes_in, bytes_out, requests: self.config.requests.report() }
+        let by_purpose = peers.iter().fold(self.gone, |sum, peer| sum + peer.by_purpose);
+        PoolInfo { peers, by_purpose, requests: self.config.requests.report() }
     }
 
     /// Takes a peer off the books.
     pub(super) fn forget(&mut self, peer: PeerId) -> Option<Peer> {
         let entry = self.peers.remove(&peer)?;
-        self.gone.0 += entry.traffic.bytes_in.load(Ordering::Relaxed);
-        self.gone.1 += entry.traffic.bytes_out.load(Ordering::Relaxed);
+        self.gone = self.gone + entry.traffic.carried.report();
         Some(entry)
     }
 }

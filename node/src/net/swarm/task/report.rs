@@ -3,7 +3,7 @@
 use super::Swarm;
 use crate::net::requests::PeerRequests;
 use crate::net::swarm::address::with_identity;
-use crate::net::{NetworkReport, PeerNetwork, PeerReport, ServeReport};
+use crate::net::{BytesByPurpose, NetworkReport, PeerNetwork, PeerReport, ServeReport};
 
 impl Swarm {
     pub(super) fn report(&self) -> NetworkReport {
@@ -32,6 +32,7 @@ impl Swarm {
             network: PeerNetwork::LibP2p,
             bytes_in: self.traffic.all().received(),
             bytes_out: self.traffic.all().sent(),
+            by_purpose: BytesByPurpose::default(),
             requests: self.requests.report(),
             served: ServeReport {
                 pages: self.source.as_ref().map(|source| source.cached()).unwrap_or_default(),
