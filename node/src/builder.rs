@@ -43,8 +43,7 @@ impl NodeBuilder {
     /// Keeps all in a directory, made where it is missing; each network has one of its own in it.
     /// Needs a store on disk: the cargo feature `sled` or `redb`.
     pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.config.storage =
-            Storage::Disk { data_dir: directory.into(), backend: self.backend };
+        self.config.storage = Storage::Disk { data_dir: directory.into(), backend: self.backend };
         self
     }
 

@@ -24,6 +24,7 @@
 pub mod api;
 mod audit;
 mod bridge;
+mod builder;
 pub mod chain;
 #[cfg(feature = "daemon")]
 pub mod cli;
@@ -31,6 +32,7 @@ pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod devnet;
 pub mod events;
+pub mod filters;
 pub mod flags;
 mod health;
 pub mod net;
@@ -40,6 +42,7 @@ mod opened;
 mod secret_file;
 pub mod store;
 
+pub use builder::NodeBuilder;
 pub use ironlight_hardening as hardening;
 pub use ironlight_spv as spv;
 pub use ironlight_spv::{BlockHash, BlockHeight, ChainTip, Network, Params};

@@ -9,7 +9,7 @@ use ironlight_hardening::health::{HealthRegistry, HealthReport};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -17,13 +17,16 @@ use crate::audit::NodeAudit;
 #[cfg(feature = "libp2p")]
 use crate::bridge::LightPeers;
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
+use crate::builder::NodeBuilder;
 use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::Clock;
+use crate::filters::{FilterConfig, FilterTask, FilterTaskConfig, Filters};
 use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
+use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
@@ -76,14 +79,24 @@ pub struct NodeConfig {
     pub sync: SyncConfig,
     /// What requests to peers go through: timeouts, limits, circuit breakers.
     pub requests: RequestConfig,
+    /// Which compact filters are fetched and kept.
+    pub filters: FilterConfig,
+    /// Whether full nodes are asked for every transaction that they relay.
+    pub watch_mempool: bool,
 }
 
 impl NodeConfig {
     /// A node that finds peers by DNS and keeps its chain in memory.
     #[must_use]
     pub fn new(network: Network) -> Self {
+        Self::of(Params::new(network))
+    }
+
+    /// The same for a network with the user's own minimum chain work, checkpoints or signet challenge.
+    #[must_use]
+    pub fn of(params: Params) -> Self {
         Self {
-            params: Params::new(network),
+            params,
             storage: Storage::Memory,
             connect: Vec::new(),
             dns_seeds: true,
@@ -92,6 +105,8 @@ impl NodeConfig {
             start_point: None,
             sync: SyncConfig::default(),
             requests: RequestConfig::default(),
+            filters: FilterConfig::default(),
+            watch_mempool: false,
         }
     }
 }
@@ -165,14 +180,22 @@ pub struct Node {
     health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
     flags: NodeFlags,
+    filters: Filters,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
     writer: Option<JoinHandle<Result<(), WriterError>>>,
+    /// Those beside it. None of them ends by itself but for a store that fails.
+    tasks: JoinSet<Result<(), StoreError>>,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
 }
 
 impl Node {
+    /// Says step by step what a node is to be.
+    pub fn builder(network: Network) -> NodeBuilder {
+        NodeBuilder::new(network)
+    }
+
     /// Opens the store, verifies the stored chain again, and starts to sync.
     ///
     /// With a start point and an empty store it waits for a peer that gives the start point's
@@ -201,9 +224,10 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let mut network = join(&config, &opened, clock, &stop)?;
+        let peers = DataPeers::default();
+        let mut network = join(&config, &opened, clock, &stop, &peers)?;
         let networks = network.handle();
-        let NodeConfig { params, start_point, sync, .. } = config;
+        let NodeConfig { params, start_point, sync, filters, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
             (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
             (None, None) => (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new()),
@@ -223,6 +247,19 @@ impl Node {
         let audit = opened.audit;
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
+        let filters = FilterTaskConfig {
+            config: filters,
+            store: Arc::clone(&store),
+            chain: chain.clone(),
+            peers,
+            clock,
+            seed: random_seed(),
+        };
+        let opening = tokio::task::spawn_blocking(move || FilterTask::open(filters));
+        let opening = opening.await.map_err(|error| NodeError::Task { reason: error.to_string() });
+        let (filter_task, filters) = opening??;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(filter_task.run(stop.clone()));
         #[cfg(feature = "libp2p")]
         networks.serve(chain.clone()).await;
         guard.disarm();
@@ -234,6 +271,8 @@ impl Node {
             notes: opened.notes,
             flags: opened.flags,
             writer: Some(tokio::spawn(writer.run(stop.clone()))),
+            tasks,
+            filters,
             stop,
             #[cfg(feature = "daemon")]
             control: None,
@@ -295,18 +334,32 @@ impl Node {
     /// What is wrong; told once.
     pub async fn failed(&mut self) -> Result<(), NodeError> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let outcome = writer.await;
-        self.writer = None;
-        let ended = match outcome {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(WriterError::Store(error))) => Err(error.into()),
-            Ok(Err(WriterError::Network(reason))) => Err(NodeError::Task { reason }),
-            Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+        let ended = tokio::select! {
+            outcome = writer => {
+                self.writer = None;
+                writer_ended(outcome)
+            }
+            Some(outcome) = self.tasks.join_next() => task_ended(outcome),
         };
         if let Err(error) = &ended {
             self.audit.failed(error);
         }
         ended
+    }
+
+    /// Waits for every task to end, and says what went wrong first.
+    async fn ended(&mut self) -> Result<(), NodeError> {
+        let mut first = Ok(());
+        while let Some(outcome) = self.tasks.join_next().await {
+            first = first.and(task_ended(outcome));
+        }
+        if let Some(writer) = self.writer.take() {
+            first = first.and(writer_ended(writer.await));
+        }
+        if let Err(error) = &first {
+            self.audit.failed(error);
+        }
+        first
     }
 
     /// Stops the node in order: control socket, peers, the writer once its last batch is
@@ -322,7 +375,7 @@ impl Node {
         {
             warn!(%error, "control socket");
         }
-        let ended = self.failed().await;
+        let ended = self.ended().await;
         self.audit.stop().await;
         ended
     }
@@ -365,19 +418,36 @@ impl NodeConfig {
     }
 }
 
+fn writer_ended(outcome: Result<Result<(), WriterError>, JoinError>) -> Result<(), NodeError> {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(WriterError::Store(error))) => Err(error.into()),
+        Ok(Err(WriterError::Network(reason))) => Err(NodeError::Task { reason }),
+        Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+    }
+}
+
+fn task_ended(outcome: Result<Result<(), StoreError>, JoinError>) -> Result<(), NodeError> {
+    match outcome {
+        Ok(ended) => Ok(ended?),
+        Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+    }
+}
+
 /// Joins the networks that the node is to be in.
 fn join(
     config: &NodeConfig,
     opened: &OpenedChain,
     clock: Clock,
     stop: &CancellationToken,
+    peers: &DataPeers,
 ) -> Result<Networks, NodeError> {
     let numbers = PeerNumbers::default();
     let switches = opened.flags.switches()?;
     let guarded = Some(switches.hardening.clone());
     let limits = config.requests.within(config.sync.request_timeout);
     let requests = Requests::new(limits, guarded, opened.audit.clone(), random_seed());
-    let mut networks = Networks::default();
+    let mut networks = Networks { data: peers.clone(), ..Networks::default() };
     if config.in_bitcoin() {
         let peers = BitcoinPeersConfig {
             params: &config.params,

@@ -76,6 +76,11 @@ impl ChainHandle {
         self.status.borrow().clone()
     }
 
+    /// The chain as it changes.
+    pub(crate) fn subscribe_status(&self) -> watch::Receiver<ChainStatus> {
+        self.status.clone()
+    }
+
     /// The tip of the best chain.
     #[must_use]
     pub fn tip(&self) -> ChainTip {

@@ -183,7 +183,11 @@ fn pieces(store: &dyn Store, first: BlockHeight) -> Result<Vec<Piece>, StoreErro
         };
         next = next.plus(u32::try_from(piece.headers.len()).unwrap_or(u32::MAX));
         found.push(piece);
-        if next.0.is_multiple_of(PIECE) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if next.0.is_multiple_of(PIECE) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
     Ok(found)
 }
@@ -212,3 +216,7 @@ fn decode(payload: &[u8]) -> Option<Piece> {
     let headers = headers.iter().map(|bytes| FilterHeader::from_byte_array(*bytes)).collect();
     Some(Piece { headers, last_block: BlockHash::from_byte_array(*last_block) })
 }
+
+#[cfg(test)]
+#[path = "filter_headers_tests.rs"]
+mod tests;

@@ -27,6 +27,7 @@ mod disk;
 mod error;
 mod fence;
 mod files;
+pub mod filter_headers;
 pub mod filters;
 pub(crate) mod flags;
 mod format;
