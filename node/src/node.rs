@@ -25,6 +25,8 @@ use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
 #[cfg(feature = "libp2p")]
+use crate::net::data::{DataPeers, Offers};
+#[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
 use crate::opened::{self, OpenedChain};
@@ -406,6 +408,8 @@ fn join(
             switches,
             requests,
             audit,
+            data: DataPeers::default(),
+            offers: Offers::default(),
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }

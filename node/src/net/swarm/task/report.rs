@@ -34,7 +34,12 @@ impl Swarm {
             bytes_out: self.traffic.all().sent(),
             requests: self.requests.report(),
             served: ServeReport {
-                pages: self.source.as_ref().map(|source| source.cached()).unwrap_or_default(),
+                pages: self
+                    .sources
+                    .chain
+                    .as_ref()
+                    .map(|source| source.cached())
+                    .unwrap_or_default(),
                 ..self.server.report()
             },
             listening: self.listening.iter().map(|address| with_identity(address, me)).collect(),
