@@ -28,6 +28,8 @@ use crate::flags::{FlagError, NodeFlags};
 use crate::net::PeerNetwork;
 use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
+use crate::net::data::{DataPeers, Offers};
+#[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
 use crate::opened::{self, OpenedChain};
@@ -476,6 +478,8 @@ fn join(
             switches,
             requests,
             audit,
+            data: DataPeers::default(),
+            offers: Offers::default(),
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }

@@ -85,7 +85,7 @@ pub(crate) enum Reply {
         /// Hashes of the filters.
         hashes: Vec<FilterHash>,
     },
-    /// The bytes of as many filters as asked for, in order.
+    /// The bytes of the first of the filters asked for, in order; at least one of them.
     Filters(Vec<Vec<u8>>),
     /// The bytes of a block; its header has the hash that was asked for.
     Block(Vec<u8>),

@@ -6,10 +6,12 @@
 //! keeps a request that could not be read to itself.
 
 use std::io;
+use std::sync::Arc;
 
 use libp2p::StreamProtocol;
 use libp2p::futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::request_response::Codec;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Caps for one protocol.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,23 @@ pub(super) struct BytesCodec {
     pub(super) request: usize,
     /// The longest response, in bytes.
     pub(super) response: usize,
+}
+
+/// A response. Of one that is sent, a part may be shared with others of the same content.
+#[derive(Debug, Default)]
+pub(super) struct Response {
+    pub(super) bytes: Vec<u8>,
+    /// What follows the bytes.
+    pub(super) shared: Option<Arc<[u8]>>,
+    /// Its place among those that are being sent, given up once it is sent or given up itself.
+    #[allow(dead_code, reason = "it is held, not read")]
+    pub(super) place: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Vec<u8>> for Response {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
 }
 
 async fn read_capped<T: AsyncRead + Unpin + Send>(io: &mut T, cap: usize) -> io::Result<Vec<u8>> {
@@ -30,7 +49,7 @@ async fn read_capped<T: AsyncRead + Unpin + Send>(io: &mut T, cap: usize) -> io:
 impl Codec for BytesCodec {
     type Protocol = StreamProtocol;
     type Request = Vec<u8>;
-    type Response = Vec<u8>;
+    type Response = Response;
 
     async fn read_request<T: AsyncRead + Unpin + Send>(
         &mut self,
@@ -44,8 +63,8 @@ impl Codec for BytesCodec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-    ) -> io::Result<Vec<u8>> {
-        read_capped(io, self.response).await
+    ) -> io::Result<Response> {
+        read_capped(io, self.response).await.map(Response::from)
     }
 
     async fn write_request<T: AsyncWrite + Unpin + Send>(
@@ -61,9 +80,10 @@ impl Codec for BytesCodec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        response: Vec<u8>,
+        response: Response,
     ) -> io::Result<()> {
-        io.write_all(&response).await
+        io.write_all(&response.bytes).await?;
+        io.write_all(response.shared.as_deref().unwrap_or_default()).await
     }
 }
 
@@ -81,6 +101,18 @@ mod tests {
             assert_eq!(bytes.len(), read);
         }
         let bytes = codec.read_response(&name, &mut Cursor::new([1; 1000])).await.unwrap();
-        assert_eq!(bytes.len(), 9);
+        assert_eq!(bytes.bytes.len(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_response_keeps_its_place_until_it_is_written() {
+        let mut codec = BytesCodec { request: 4, response: 8 };
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().ok();
+        let response = Response { bytes: vec![1], shared: Some([2, 3].into()), place };
+        assert_eq!(places.available_permits(), 0);
+        let mut written = Cursor::new(Vec::new());
+        codec.write_response(&StreamProtocol::new("/test"), &mut written, response).await.unwrap();
+        assert_eq!((written.into_inner(), places.available_permits()), (vec![1, 2, 3], 1));
     }
 }

@@ -16,12 +16,14 @@
 //! - Nothing that a peer says is believed: neither who has a header nor at which height it is.
 //!
 //! What an attacker can grow, in all: 128 connections to us, 16 of them from one network group;
-//! for each, six messages on their way of at most 512 KB, and 2,000 tips of 80 bytes that gossip
-//! remembers for two minutes; 8192 addresses.
+//! for each, six messages with headers on their way of at most 512 KB, and 2,000 tips of 80 bytes
+//! that gossip remembers for two minutes; 8192 addresses. What `serve` answers with filters and
+//! blocks has a bound for all together.
 
 mod address;
 mod behaviour;
 mod bytes_codec;
+mod data_line;
 mod directory;
 mod gate;
 mod handle;

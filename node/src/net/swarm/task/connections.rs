@@ -130,6 +130,7 @@ impl Swarm {
         if let Standing::Serves(number) = neighbour.standing {
             info!(peer = number.0, %reason, "light node left");
             self.by_number.remove(&number);
+            self.listed.remove(number);
             self.read_ahead.left(number, now.elapsed);
             self.tell(LightEvent::Left { peer: number, reason });
         }
@@ -172,6 +173,7 @@ impl Swarm {
         let (agent, direction) = (neighbour.agent.clone(), neighbour.direction());
         info!(peer = number.0, %address, agent, direction = direction.name(), "light node joined");
         self.by_number.insert(number, id);
+        self.list(id, number);
         self.read_ahead.joined(number);
         self.tell(LightEvent::Joined { peer: number, direction, address, agent });
     }
@@ -181,6 +183,7 @@ impl Swarm {
     fn readmit(&mut self, id: LightPeerId, number: PeerId) {
         let now = self.clock.now();
         self.by_number.remove(&number);
+        self.listed.remove(number);
         self.read_ahead.left(number, now.elapsed);
         let reason = "another light node's fault; starting anew".to_owned();
         self.tell(LightEvent::Left { peer: number, reason });

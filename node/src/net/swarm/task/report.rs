@@ -35,7 +35,12 @@ impl Swarm {
             by_purpose: BytesByPurpose::default(),
             requests: self.requests.report(),
             served: ServeReport {
-                pages: self.source.as_ref().map(|source| source.cached()).unwrap_or_default(),
+                pages: self
+                    .sources
+                    .chain
+                    .as_ref()
+                    .map(|source| source.cached())
+                    .unwrap_or_default(),
                 ..self.server.report()
             },
             listening: self.listening.iter().map(|address| with_identity(address, me)).collect(),
