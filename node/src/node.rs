@@ -28,7 +28,7 @@ use crate::flags::{FlagError, NodeFlags};
 use crate::net::PeerNetwork;
 use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
-use crate::net::data::{DataPeers, Offers};
+use crate::net::data::Offers;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
@@ -478,7 +478,7 @@ fn join(
             switches,
             requests,
             audit,
-            data: DataPeers::default(),
+            data: peers.clone(),
             offers: Offers::default(),
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ironlight_spv::BlockHeight;
 use ironlight_spv::peers::PeerId;
 use libp2p::PeerId as LightPeerId;
 
@@ -56,6 +57,9 @@ impl Swarm {
             direction: neighbour.direction(),
             address: with_identity(&neighbour.address, id),
             offers,
+            // It says what it does not have, so nothing is lost by asking.
+            height: BlockHeight(u32::MAX),
+            latest: None,
             line: Arc::new(line),
         };
         self.listed.ours.insert(number);
