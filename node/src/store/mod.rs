@@ -112,6 +112,14 @@ tables! {
     Headers = 2 "headers",
     /// Addresses of peers.
     Peers = 3 "peers",
+    /// What is watched, and what the chain has for it.
+    Wallet = 4 "wallet",
+    /// Block filters.
+    Filters = 5 "filters",
+    /// The chain of filter headers.
+    FilterHeaders = 6 "filter_headers",
+    /// Transactions that are brought to the network.
+    Broadcast = 7 "broadcast",
 }
 
 impl std::fmt::Display for Table {
@@ -282,6 +290,15 @@ mod tests {
     #[test]
     fn table_ids_and_names_are_the_documented_ones() {
         let all: Vec<_> = Table::ALL.iter().map(|table| (table.id(), table.name())).collect();
-        assert_eq!(all, [(1, "meta"), (2, "headers"), (3, "peers")]);
+        let documented = [
+            (1, "meta"),
+            (2, "headers"),
+            (3, "peers"),
+            (4, "wallet"),
+            (5, "filters"),
+            (6, "filter_headers"),
+            (7, "broadcast"),
+        ];
+        assert_eq!(all, documented);
     }
 }
