@@ -18,7 +18,7 @@
 //!
 //! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
 //! `libp2p` the network of light nodes; `audit` a log of what matters later, beside a store on disk;
-//! `daemon` what the program `ironlight` needs, control socket and command line.
+//! `wallet` watched scripts, accounts, broadcast and fees; `daemon` what the program `ironlight` needs, control socket and command line.
 
 #[cfg(feature = "daemon")]
 pub mod api;
@@ -41,6 +41,8 @@ mod opened;
 #[cfg(any(feature = "audit", feature = "libp2p"))]
 mod secret_file;
 pub mod store;
+#[cfg(feature = "wallet")]
+pub mod wallet;
 
 pub use builder::NodeBuilder;
 pub use ironlight_hardening as hardening;

@@ -114,13 +114,13 @@ tables! {
     Headers = 2 "headers",
     /// Addresses of peers.
     Peers = 3 "peers",
-    /// What the wallet watches, and what is known of it.
+    /// What is watched, and what the chain has for it.
     Wallet = 4 "wallet",
-    /// Compact filters (BIP158), in pages.
+    /// Block filters.
     Filters = 5 "filters",
-    /// Filter headers (BIP157), in pieces.
+    /// The chain of filter headers.
     FilterHeaders = 6 "filter_headers",
-    /// Transactions that the user wants to be confirmed.
+    /// Transactions that are brought to the network.
     Broadcast = 7 "broadcast",
 }
 
@@ -289,19 +289,18 @@ pub fn check_values(store: &dyn Store) -> Result<(), StoreError> {
 mod tests {
     use super::Table;
 
-    const TABLES: [(u8, &str); 7] = [
-        (1, "meta"),
-        (2, "headers"),
-        (3, "peers"),
-        (4, "wallet"),
-        (5, "filters"),
-        (6, "filter_headers"),
-        (7, "broadcast"),
-    ];
-
     #[test]
     fn table_ids_and_names_are_the_documented_ones() {
         let all: Vec<_> = Table::ALL.iter().map(|table| (table.id(), table.name())).collect();
-        assert_eq!(all, TABLES);
+        let documented = [
+            (1, "meta"),
+            (2, "headers"),
+            (3, "peers"),
+            (4, "wallet"),
+            (5, "filters"),
+            (6, "filter_headers"),
+            (7, "broadcast"),
+        ];
+        assert_eq!(all, documented);
     }
 }
