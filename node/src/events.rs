@@ -5,10 +5,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+#[cfg(feature = "wallet")]
+use bitcoin::Txid;
 use ironlight_spv::{BlockHeight, ChainTip};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+#[cfg(feature = "wallet")]
+use crate::wallet::{WalletEvent, broadcast::BroadcastEvent};
 
 /// Events kept for subscribers that fell behind.
 const RING: usize = 4096;
@@ -58,6 +64,32 @@ pub enum NodeEvent {
     Stalled {
         /// Its number.
         peer: u64,
+    },
+    /// Filters are wanted, and for so long there has been no peer that serves any. The node goes on
+    /// dialling; what is watched is not looked for meanwhile.
+    NoFilterPeers {
+        /// How long.
+        since: Duration,
+    },
+    /// Something happened to what is watched.
+    #[cfg(feature = "wallet")]
+    Wallet(WalletEvent),
+    /// A transaction of the wallet's waits to be in a block.
+    #[cfg(feature = "wallet")]
+    Pending {
+        /// Which.
+        txid: Txid,
+        /// Whether this node brings it to the network. Of any other nothing is verified.
+        own: bool,
+    },
+    /// A transaction that this node brings to the network has got on, or not.
+    #[cfg(feature = "wallet")]
+    Broadcast(BroadcastEvent),
+    /// All that is watched has been looked for up to the tip.
+    #[cfg(feature = "wallet")]
+    Scanned {
+        /// The tip.
+        tip: ChainTip,
     },
 }
 
@@ -163,7 +195,23 @@ fn lowest_change(event: &NodeEvent) -> Option<BlockHeight> {
         NodeEvent::Synced { .. }
         | NodeEvent::PeerJoined { .. }
         | NodeEvent::PeerLeft { .. }
+        | NodeEvent::NoFilterPeers { .. }
         | NodeEvent::Stalled { .. } => None,
+        #[cfg(feature = "wallet")]
+        NodeEvent::Wallet(event) => lowest_of_wallet(event),
+        #[cfg(feature = "wallet")]
+        NodeEvent::Pending { .. } | NodeEvent::Broadcast(_) | NodeEvent::Scanned { .. } => None,
+    }
+}
+
+#[cfg(feature = "wallet")]
+const fn lowest_of_wallet(event: &WalletEvent) -> Option<BlockHeight> {
+    match event {
+        WalletEvent::Confirmed { place, .. } | WalletEvent::Unconfirmed { place, .. } => {
+            Some(place.height)
+        }
+        WalletEvent::Conflicted { height, .. } => Some(*height),
+        WalletEvent::Extended { .. } | WalletEvent::Exhausted { .. } => None,
     }
 }
 

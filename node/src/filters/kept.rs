@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bitcoin::BlockHash;
 use bitcoin::bip158::FilterHeader;
 use bitcoin::hashes::Hash as _;
 use ironlight_spv::BlockHeight;
@@ -24,6 +25,10 @@ pub(super) enum Command {
 /// How filters stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FiltersStatus {
+    /// The tip whose branch the stored filters are of; none before the first.
+    pub(crate) tip: Option<BlockHash>,
+    /// The next height that will be there.
+    pub(crate) next: Option<BlockHeight>,
     /// The highest filter header that is stored.
     pub(crate) headers: Option<BlockHeight>,
     /// The lowest height that filters are wanted from.
@@ -74,6 +79,12 @@ impl Filters {
         let (read_to, status) = (watch::Sender::new(None), watch::Sender::default());
         let shared = Shared { store, held, void: Mutex::default(), read_to, status, commands };
         Ok((Self(Arc::new(shared)), commands_in))
+    }
+
+    /// The tip whose branch the stored filters are of. As long as it does not change, what is read
+    /// is of one branch.
+    pub(crate) fn tip(&self) -> Option<BlockHash> {
+        self.0.status.borrow().tip
     }
 
     /// How filters stand, and when that changes. It closes when the task ends.

@@ -20,6 +20,7 @@ use super::kept::{Command, Filters, FiltersStatus};
 use super::{FilterConfig, MAX_UNREAD};
 use crate::chain::{ChainHandle, ChainStatus};
 use crate::clock::Clock;
+use crate::events::NodeEvent;
 use crate::net::data::{DataPeer, DataPeers, PeerList};
 use crate::net::{Direction, PeerNetwork};
 use crate::store::filters::{Held, StoredFilter};
@@ -32,6 +33,9 @@ const WRITE_COUNT: usize = 1000;
 
 /// What could not be asked because peer or chain moved on is asked anew after this.
 const SOON: Duration = Duration::from_millis(100);
+
+/// So long without anybody who serves filters is worth a warning.
+const ALONE: Duration = Duration::from_secs(30);
 
 /// What the task starts with.
 pub(crate) struct FilterTaskConfig {
@@ -66,6 +70,10 @@ pub(crate) struct FilterTask {
     next: BlockHeight,
     wanted_from: Option<BlockHeight>,
     changes: u64,
+    /// Since when filters are wanted and nobody serves any.
+    alone_since: Option<Duration>,
+    /// Whether that was told.
+    alone_told: bool,
     clock: Clock,
 }
 
@@ -97,6 +105,8 @@ impl FilterTask {
             next: BlockHeight::GENESIS,
             wanted_from: None,
             changes: 0,
+            alone_since: None,
+            alone_told: false,
             config,
             chain,
             filters: filters.clone(),
@@ -135,7 +145,9 @@ impl FilterTask {
         loop {
             self.act().await?;
             self.publish();
-            let deadline = self.sync.poll_timeout().map(|elapsed| self.clock.instant(elapsed));
+            let alone = self.look_for_company();
+            let deadline = self.sync.poll_timeout().into_iter().chain(alone).min();
+            let deadline = deadline.map(|elapsed| self.clock.instant(elapsed));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -388,9 +400,33 @@ impl FilterTask {
         Ok(())
     }
 
+    /// Says so where nobody serves filters for too long; gives when to look again.
+    fn look_for_company(&mut self) -> Option<Duration> {
+        let alone = self.wanted_from.is_some()
+            && !self.known.values().any(|entry| entry.offers.filters);
+        if !alone {
+            (self.alone_since, self.alone_told) = (None, false);
+            return None;
+        }
+        let now = self.clock.now().elapsed;
+        let due = *self.alone_since.get_or_insert(now) + ALONE;
+        if self.alone_told {
+            return None;
+        }
+        if now < due {
+            return Some(due);
+        }
+        self.alone_told = true;
+        warn!("no peer serves compact filters; dialling on");
+        self.chain.publish(NodeEvent::NoFilterPeers { since: ALONE });
+        None
+    }
+
     fn publish(&self) {
         let status = self.sync.status();
         self.filters.publish(FiltersStatus {
+            tip: Some(self.told),
+            next: status.next,
             headers: status.headers,
             wanted_from: self.wanted_from,
             synced: status.synced,
