@@ -6,9 +6,7 @@ use core::fmt;
 
 use bitcoin::{BlockHash, Txid};
 
-use crate::chain::{
-    ChainTip, HeaderChain, HeaderError, Position, StaleBatch, TipChange, TrustedStart,
-};
+use crate::chain::{ChainTip, HeaderChain, HeaderError, Position, TipChange, TrustedStart};
 use crate::header::{BlockHeight, Header};
 use crate::params::Params;
 use crate::proof::{self, DecodeError, Inclusion, MerkleBlock, MerkleProof, ProofError};
@@ -91,7 +89,7 @@ impl fmt::Display for Verdict {
 #[derive(Clone, Debug)]
 pub struct HeadersRefused {
     /// What the headers before the bad one did to the best chain.
-    pub applied: TipChange,
+    pub applied: Box<TipChange>,
     /// Which header is bad and why.
     pub error: Box<HeaderError>,
 }
@@ -179,14 +177,14 @@ impl SpvClient {
     ) -> Result<TipChange, HeadersRefused> {
         match self.chain.verify(headers, now) {
             Ok(batch) => {
-                let applied = self.chain.apply(batch);
-                Ok(applied.unwrap_or_else(|StaleBatch| TipChange::Unchanged))
+                // Verified on this very state, so never stale.
+                Ok(self.chain.apply(batch).unwrap_or(TipChange::Unchanged))
             }
             Err(mut error) => {
                 self.chain.remember_invalid(&error);
                 let prefix = error.prefix.take().map(|prefix| self.chain.apply(*prefix));
                 let applied = prefix.and_then(Result::ok).unwrap_or(TipChange::Unchanged);
-                Err(HeadersRefused { applied, error: Box::new(error) })
+                Err(HeadersRefused { applied: Box::new(applied), error: Box::new(error) })
             }
         }
     }

@@ -32,10 +32,10 @@ fn every_cut_and_every_byte_more_is_refused() {
         assert!(matches!(error, Err(DecodeError::Truncated { at }) if at <= length), "{length}");
     }
     for length in 0..block.len() {
-        let error = MerkleBlock::decode(&block[..length]).expect_err("it is cut");
-        let at = match error {
-            DecodeError::Truncated { at } | DecodeError::TooLong { at, .. } => at,
-            other => panic!("{other}"),
+        let error = MerkleBlock::decode(&block[..length]);
+        let (Err(DecodeError::Truncated { at }) | Err(DecodeError::TooLong { at, .. })) = error
+        else {
+            panic!("cut at {length}: {error:?}");
         };
         assert!(at <= length);
     }
