@@ -231,7 +231,7 @@ fn only_the_portable_way_is_left_without_std() {
 
 #[cfg(feature = "std")]
 mod self_test {
-    use super::super::report::{Candidate, judge};
+    use super::super::report::{Candidate, Hasher, judge};
     use super::*;
     use std::boxed::Box;
 
@@ -248,7 +248,7 @@ mod self_test {
     }
 
     /// Wrong by one bit, in the last message only.
-    fn wrong<M: 'static>(hash: fn(&[M], &mut [[u8; 32]])) -> Box<dyn Fn(&[M], &mut [[u8; 32]])> {
+    fn wrong<M: 'static>(hash: fn(&[M], &mut [[u8; 32]])) -> Hasher<M> {
         Box::new(move |messages, out| {
             hash(messages, out);
             if let Some(last) = out.last_mut() {
