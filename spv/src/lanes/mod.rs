@@ -25,6 +25,7 @@
 mod constants;
 mod portable;
 mod report;
+pub mod siphash;
 
 #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
 mod absent;
