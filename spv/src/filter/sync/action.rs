@@ -186,8 +186,8 @@ pub enum FilterOffence {
         block_hash: BlockHash,
         /// The filter's hash.
         expected: FilterHash,
-        /// What the peer's header commits to.
-        got: FilterHash,
+        /// What the peer's header commits to, where it is known.
+        got: Option<FilterHash>,
     },
     /// A filter that is not the one which the same peer's header commits to.
     WrongFilter {
@@ -222,8 +222,8 @@ impl fmt::Display for FilterOffence {
             Self::Omission { height, script, .. } => {
                 write!(f, "the filter at height {height} lacks the block's script {script:x}")
             }
-            Self::NotTheFilter { height, expected, got, .. } => {
-                write!(f, "the filter at height {height} has the hash {expected}, not {got}")
+            Self::NotTheFilter { height, expected, .. } => {
+                write!(f, "the filter at height {height} is not {expected}, which the block gives")
             }
             Self::WrongFilter { height, .. } => {
                 write!(f, "the filter at height {height} is not the one of its own header")

@@ -8,9 +8,17 @@
 //! is due. The driver owns the [`HeaderChain`](crate::HeaderChain), the store and the connections.
 
 mod action;
+mod ask;
+mod claims;
 mod config;
+mod deliver;
+mod dispute;
 mod machine;
 mod peer;
+mod plan;
+mod revise;
+mod schedule;
+mod spans;
 
 pub use action::{
     FilterAction, FilterAnswer, FilterEvent, FilterHeaderChange, FilterOffence, FilterPeerStatus,
