@@ -9,6 +9,7 @@ use ironlight_hardening::health::{HealthRegistry, HealthReport};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -24,6 +25,8 @@ use crate::clock::Clock;
 use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
+use crate::net::data::DataPeers;
+use crate::net::relay::{Relay, RelayEvent};
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
@@ -165,11 +168,22 @@ pub struct Node {
     health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
     flags: NodeFlags,
+    /// What the wallet will ask peers by and hear from them: kept here until it is there, since a
+    /// channel without a receiver is closed.
+    _wallet_ends: WalletEnds,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
     writer: Option<JoinHandle<Result<(), WriterError>>>,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
+}
+
+/// The ends of the networks that are not the chain's.
+#[derive(Debug)]
+struct WalletEnds {
+    _data: DataPeers,
+    _relay: Relay,
+    _events: mpsc::Receiver<RelayEvent>,
 }
 
 impl Node {
@@ -201,7 +215,9 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let mut network = join(&config, &opened, clock, &stop)?;
+        let (relay, events) = Relay::new(false);
+        let data = DataPeers::default();
+        let mut network = join(&config, &opened, (&data, &relay), clock, &stop)?;
         let networks = network.handle();
         let NodeConfig { params, start_point, sync, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
@@ -233,6 +249,7 @@ impl Node {
             networks,
             notes: opened.notes,
             flags: opened.flags,
+            _wallet_ends: WalletEnds { _data: data, _relay: relay, _events: events },
             writer: Some(tokio::spawn(writer.run(stop.clone()))),
             stop,
             #[cfg(feature = "daemon")]
@@ -369,6 +386,7 @@ impl NodeConfig {
 fn join(
     config: &NodeConfig,
     opened: &OpenedChain,
+    (data, relay): (&DataPeers, &Relay),
     clock: Clock,
     stop: &CancellationToken,
 ) -> Result<Networks, NodeError> {
@@ -387,6 +405,8 @@ fn join(
             numbers: numbers.clone(),
             requests: &requests,
             audit: opened.audit.clone(),
+            data: data.clone(),
+            relay: relay.clone(),
             seed: random_seed(),
         };
         networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));
