@@ -40,6 +40,7 @@ mod node;
 mod opened;
 #[cfg(any(feature = "audit", feature = "libp2p"))]
 mod secret_file;
+mod services;
 pub mod store;
 #[cfg(feature = "wallet")]
 pub mod wallet;

@@ -9,7 +9,7 @@ use ironlight_hardening::health::{HealthRegistry, HealthReport};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,17 +22,19 @@ use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::Clock;
-use crate::filters::{FilterConfig, FilterTask, FilterTaskConfig, Filters};
+use crate::filters::FilterConfig;
 use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
 use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
 use crate::net::data::Offers;
+use crate::net::relay::Relay;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
 use crate::opened::{self, OpenedChain};
+use crate::services::{Services, ServicesStart, Tasks};
 use crate::store::{Backend, Store, StoreError, headers};
 
 /// Where the chain is kept.
@@ -182,12 +184,12 @@ pub struct Node {
     health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
     flags: NodeFlags,
-    filters: Filters,
+    services: Services,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
     writer: Option<JoinHandle<Result<(), WriterError>>>,
     /// Those beside it. None of them ends by itself but for a store that fails.
-    tasks: JoinSet<Result<(), StoreError>>,
+    tasks: Tasks,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
 }
@@ -226,8 +228,9 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
+        let (relay, relayed) = Relay::new(config.watch_mempool);
         let peers = DataPeers::default();
-        let mut network = join(&config, &opened, clock, &stop, &peers)?;
+        let mut network = join(&config, &opened, (&peers, &relay), clock, &stop)?;
         let networks = network.handle();
         let NodeConfig { params, start_point, sync, filters, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
@@ -249,19 +252,18 @@ impl Node {
         let audit = opened.audit;
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
-        let filters = FilterTaskConfig {
-            config: filters,
+        let services = ServicesStart {
+            filters,
             store: Arc::clone(&store),
             chain: chain.clone(),
+            networks: networks.clone(),
             peers,
+            relay,
+            relayed,
             clock,
             seed: random_seed(),
         };
-        let opening = tokio::task::spawn_blocking(move || FilterTask::open(filters));
-        let opening = opening.await.map_err(|error| NodeError::Task { reason: error.to_string() });
-        let (filter_task, filters) = opening??;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(filter_task.run(stop.clone()));
+        let (services, tasks, notes) = services.run(&stop).await?;
         #[cfg(feature = "libp2p")]
         networks.serve(chain.clone()).await;
         guard.disarm();
@@ -270,11 +272,11 @@ impl Node {
             health: crate::health::checks(&chain, &networks, &store, of),
             chain,
             networks,
-            notes: opened.notes,
+            notes: opened.notes.into_iter().chain(notes).collect(),
             flags: opened.flags,
             writer: Some(tokio::spawn(writer.run(stop.clone()))),
             tasks,
-            filters,
+            services,
             stop,
             #[cfg(feature = "daemon")]
             control: None,
@@ -440,9 +442,9 @@ fn task_ended(outcome: Result<Result<(), StoreError>, JoinError>) -> Result<(), 
 fn join(
     config: &NodeConfig,
     opened: &OpenedChain,
+    (peers, relay): (&DataPeers, &Relay),
     clock: Clock,
     stop: &CancellationToken,
-    peers: &DataPeers,
 ) -> Result<Networks, NodeError> {
     let numbers = PeerNumbers::default();
     let switches = opened.flags.switches()?;
@@ -459,6 +461,8 @@ fn join(
             numbers: numbers.clone(),
             requests: &requests,
             audit: opened.audit.clone(),
+            data: peers.clone(),
+            relay: relay.clone(),
             seed: random_seed(),
         };
         networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));

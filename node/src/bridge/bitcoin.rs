@@ -19,6 +19,8 @@ use crate::net::bitcoin::seeds::SystemResolver;
 use crate::net::bitcoin::{
     PeerEvent, PeerEventKind, PeerInfo, PoolConfig, PoolHandle, PoolInfo, TcpConnector, pool,
 };
+use crate::net::data::DataPeers;
+use crate::net::relay::Relay;
 use crate::net::{
     Carried, Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, Question, Requests,
     ServeReport,
@@ -45,6 +47,10 @@ pub(crate) struct BitcoinPeersConfig<'a> {
     pub(crate) numbers: PeerNumbers,
     pub(crate) requests: &'a Requests,
     pub(crate) audit: NodeAudit,
+    /// Where peers are listed that have filters or blocks.
+    pub(crate) data: DataPeers,
+    /// The transactions that peers may have.
+    pub(crate) relay: Relay,
     pub(crate) seed: u64,
 }
 
@@ -55,8 +61,8 @@ impl BitcoinPeers {
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
-        let BitcoinPeersConfig { params, connect, seeds, bans, numbers, requests, audit, seed } =
-            config;
+        let BitcoinPeersConfig { params, connect, seeds, bans, .. } = config;
+        let BitcoinPeersConfig { numbers, requests, audit, data, relay, seed, .. } = config;
         let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
         policy.import_bans(bans, clock.now());
         for address in connect {
@@ -68,6 +74,8 @@ impl BitcoinPeers {
         config.numbers = numbers;
         config.requests = requests.network(PeerNetwork::Bitcoin.name());
         config.audit = audit;
+        config.data = data;
+        config.relay = relay;
         config.dns_seeds = seeds.iter().map(|&name| name.to_owned()).collect();
         let connector = TcpConnector::new(params.magic);
         let (task, pool, events) = pool::pool(config, policy, connector, SystemResolver, clock);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::awaited::Progress;
 use super::connection::Traffic;
 use super::message::Outbound;
 use super::transport::{MessageReader, MessageWriter, Received, TransportError};
@@ -25,6 +26,10 @@ impl<T: MessageReader> MessageReader for Counted<T> {
         let purpose = received.message.purpose();
         self.traffic.carried.received(purpose, u64::from(received.bytes));
         Ok(received)
+    }
+
+    fn note_progress(&mut self, progress: Progress) {
+        self.inner.note_progress(progress);
     }
 }
 

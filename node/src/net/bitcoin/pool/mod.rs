@@ -34,6 +34,8 @@ use super::seeds::Resolve;
 use super::transport::Connect;
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
+use crate::net::data::DataPeers;
+use crate::net::relay::Relay;
 use crate::net::requests::{Asked, NetworkRequests, Requests};
 use crate::net::{BytesByPurpose, PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
 pub use task::Pool;
@@ -62,6 +64,10 @@ pub struct PoolConfig {
     pub(crate) requests: NetworkRequests,
     /// Hears of peers that are shut out.
     pub(crate) audit: NodeAudit,
+    /// Where peers are listed that can be asked for filters and blocks.
+    pub(crate) data: DataPeers,
+    /// The transactions that peers may have, and who hears what they say of transactions.
+    pub(crate) relay: Relay,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -82,6 +88,8 @@ impl PoolConfig {
             requests: Requests::new(RequestConfig::default(), None, NodeAudit::default(), seed)
                 .network("bitcoin"),
             audit: NodeAudit::default(),
+            data: DataPeers::default(),
+            relay: Relay::new(false).0,
             seed,
         }
     }
@@ -99,7 +107,8 @@ pub fn pool<C: Connect, R: Resolve>(
 ) -> (Pool<C, R>, PoolHandle, mpsc::Receiver<PeerEvent>) {
     let (events, events_out) = mpsc::channel(config.events.max(1));
     let (commands, commands_in) = mpsc::channel(COMMANDS);
-    let pool = Pool::new(config, policy, connector, resolver, clock, events, commands_in);
+    let weak = commands.downgrade();
+    let pool = Pool::new(config, policy, connector, resolver, clock, events, (weak, commands_in));
     (pool, PoolHandle { commands }, events_out)
 }
 
@@ -151,7 +160,7 @@ pub struct SessionInfo {
 }
 
 #[derive(Debug)]
-enum PoolCommand {
+pub(super) enum PoolCommand {
     GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash, asked: Asked },
     Disconnect { peer: PeerId },
     Misbehaved { peer: PeerId, offence: Offence },
@@ -232,5 +241,7 @@ mod abuse_tests;
 #[cfg(test)]
 #[cfg(feature = "audit")]
 mod audit_tests;
+#[cfg(test)]
+mod data_tests;
 #[cfg(test)]
 mod tests;

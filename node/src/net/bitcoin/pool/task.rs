@@ -20,6 +20,7 @@ use super::peer_task::{End, PeerTask};
 use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
 use crate::clock::Clock;
 use crate::net::BytesByPurpose;
+use crate::net::bitcoin::awaited::Awaited;
 use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
 use crate::net::bitcoin::events::{Notice, PeerEvent, PeerEventKind};
 use crate::net::bitcoin::line::{Line, LineClosed};
@@ -62,6 +63,8 @@ pub struct Pool<C, R> {
     next_seeding: Duration,
     pub(super) events: mpsc::Sender<PeerEvent>,
     commands: mpsc::Receiver<PoolCommand>,
+    /// Into `commands`, for those who ask peers directly.
+    pub(super) own_commands: mpsc::WeakSender<PoolCommand>,
     notices: mpsc::Sender<Notice>,
     notices_in: mpsc::Receiver<Notice>,
 }
@@ -70,7 +73,8 @@ pub struct Pool<C, R> {
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     leash: Leash,
-    line: Line,
+    pub(super) line: Line,
+    pub(super) awaited: Arc<Awaited>,
     traffic: Arc<Traffic>,
     pub(super) addresses: Gcra,
     /// Since it shook hands.
@@ -92,7 +96,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         resolver: R,
         clock: Clock,
         events: mpsc::Sender<PeerEvent>,
-        commands: mpsc::Receiver<PoolCommand>,
+        (own_commands, commands): (mpsc::WeakSender<PoolCommand>, mpsc::Receiver<PoolCommand>),
     ) -> Self {
         let (notices, notices_in) = mpsc::channel(NOTICES);
         Self {
@@ -112,6 +116,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             next_seeding: Duration::ZERO,
             events,
             commands,
+            own_commands,
             notices,
             notices_in,
         }
@@ -147,6 +152,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     async fn drain(mut self) -> PeerPolicy {
         self.stop.cancel();
+        self.peers.keys().for_each(|peer| self.config.data.left(*peer));
         self.errands.shutdown().await;
         self.asking.shutdown().await;
         while self.tasks.join_next().await.is_some() {}
@@ -173,11 +179,12 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         debug!(%peer, %addr, "dialling");
         let (outbox, outbox_in) = mpsc::channel(self.config.connection.outbox.max(2));
         let leash = Leash::new(&self.stop);
-        let traffic = Arc::<Traffic>::default();
+        let (traffic, awaited) = (Arc::<Traffic>::default(), Arc::<Awaited>::default());
         let now = self.clock.now();
         let (nonce, ping_seed) = (self.draw(peer, 0), self.draw(peer, 1));
         let start_height = self.config.start_height;
-        let own = OwnVersion { receiver: addr, time: now.unix, nonce, start_height };
+        let relay = self.config.relay.watches_mempool();
+        let own = OwnVersion { receiver: addr, time: now.unix, nonce, start_height, relay };
         let task = PeerTask {
             connector: Arc::clone(&self.connector),
             connection: Connection {
@@ -187,6 +194,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 events: self.events.clone(),
                 notices: self.notices.clone(),
                 replies: outbox.clone(),
+                awaited: Arc::clone(&awaited),
                 traffic: Arc::clone(&traffic),
                 leash: leash.clone(),
                 seed: ping_seed,
@@ -200,7 +208,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.task_ids.insert(handle.id(), peer);
         let addresses = Gcra::new(ADDRESS_QUOTA);
         let line = Line { outbox, leash: leash.clone() };
-        self.peers.insert(peer, Peer { addr, leash, line, traffic, addresses, session: None });
+        let session = None;
+        self.peers.insert(peer, Peer { addr, leash, line, awaited, traffic, addresses, session });
     }
 
     /// A number for one peer. Peers see it, so it says nothing about the seed or about others.
@@ -323,6 +332,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     /// Takes a peer off the books.
     pub(super) fn forget(&mut self, peer: PeerId) -> Option<Peer> {
         let entry = self.peers.remove(&peer)?;
+        self.config.data.left(peer);
         self.gone = self.gone + entry.traffic.carried.report();
         Some(entry)
     }
