@@ -23,6 +23,7 @@
 #[cfg(feature = "daemon")]
 pub mod api;
 mod audit;
+mod blocks;
 mod bridge;
 pub mod chain;
 #[cfg(feature = "daemon")]

@@ -15,8 +15,10 @@ use tracing::{info, warn};
 
 use crate::audit::NodeAudit;
 #[cfg(feature = "libp2p")]
-use crate::bridge::LightPeers;
+use crate::blocks::{Blocks, BlocksConfig};
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
+#[cfg(feature = "libp2p")]
+use crate::bridge::{LightPeers, ServedData};
 use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
@@ -24,8 +26,9 @@ use crate::clock::Clock;
 use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
+use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
-use crate::net::data::{DataPeers, Offers};
+use crate::net::data::Offers;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
@@ -203,7 +206,8 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let mut network = join(&config, &opened, clock, &stop)?;
+        let data = DataPeers::default();
+        let mut network = join(&config, &opened, clock, &data, &stop)?;
         let networks = network.handle();
         let NodeConfig { params, start_point, sync, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
@@ -226,7 +230,11 @@ impl Node {
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
         #[cfg(feature = "libp2p")]
-        networks.serve(chain.clone()).await;
+        {
+            networks.serve(chain.clone()).await;
+            let blocks = Blocks::new(chain.clone(), data, BlocksConfig::default());
+            networks.serve_data(ServedData::new(blocks, None)).await;
+        }
         guard.disarm();
         Ok(Self {
             audit,
@@ -372,6 +380,7 @@ fn join(
     config: &NodeConfig,
     opened: &OpenedChain,
     clock: Clock,
+    data: &DataPeers,
     stop: &CancellationToken,
 ) -> Result<Networks, NodeError> {
     let numbers = PeerNumbers::default();
@@ -408,8 +417,8 @@ fn join(
             switches,
             requests,
             audit,
-            data: DataPeers::default(),
-            offers: Offers::default(),
+            data: data.clone(),
+            offers: Offers { filters: false, blocks: true, proofs: true },
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }

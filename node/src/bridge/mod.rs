@@ -3,6 +3,8 @@
 
 mod bitcoin;
 #[cfg(feature = "libp2p")]
+mod data;
+#[cfg(feature = "libp2p")]
 mod light;
 #[cfg(feature = "libp2p")]
 mod source;
@@ -14,6 +16,8 @@ use ironlight_spv::peers::{BanEntry, PeerPolicy};
 use ironlight_spv::sync::{PeerId, SyncOffence};
 
 pub(crate) use bitcoin::{BitcoinPeers, BitcoinPeersConfig};
+#[cfg(feature = "libp2p")]
+pub(crate) use data::ServedData;
 #[cfg(feature = "libp2p")]
 pub(crate) use light::LightPeers;
 
@@ -66,6 +70,14 @@ impl NetworksHandle {
         if let Some(swarm) = &self.light {
             // It fails when the swarm has stopped, and then the writer says so.
             let _ = swarm.serve(std::sync::Arc::new(source::ServedChain::new(chain))).await;
+        }
+    }
+
+    /// From now on light nodes are served filters, blocks and proofs, as far as they were offered.
+    #[cfg(feature = "libp2p")]
+    pub(crate) async fn serve_data(&self, data: ServedData) {
+        if let Some(swarm) = &self.light {
+            let _ = swarm.serve_data(std::sync::Arc::new(data)).await;
         }
     }
 }
