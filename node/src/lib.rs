@@ -23,6 +23,7 @@
 #[cfg(feature = "daemon")]
 pub mod api;
 mod audit;
+pub mod blocks;
 mod bridge;
 mod builder;
 pub mod chain;

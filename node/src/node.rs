@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::audit::NodeAudit;
-#[cfg(feature = "libp2p")]
-use crate::bridge::LightPeers;
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
+#[cfg(feature = "libp2p")]
+use crate::bridge::{LightPeers, ServedData, ServedFilters};
 use crate::builder::NodeBuilder;
 use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
@@ -151,6 +151,10 @@ pub enum NodeError {
         /// What is wrong with it.
         source: Box<HeaderError>,
     },
+    /// What the store has of the wallet.
+    #[cfg(feature = "wallet")]
+    #[error(transparent)]
+    Wallet(#[from] crate::wallet::LoadError),
     /// The network of light nodes.
     #[cfg(feature = "libp2p")]
     #[error(transparent)]
@@ -265,7 +269,12 @@ impl Node {
         };
         let (services, tasks, notes) = services.run(&stop).await?;
         #[cfg(feature = "libp2p")]
-        networks.serve(chain.clone()).await;
+        {
+            networks.serve(chain.clone()).await;
+            let filters = ServedFilters::new(services.filters.clone(), chain.clone());
+            let served = ServedData::new(services.blocks.clone(), Some(Arc::new(filters)));
+            networks.serve_data(served).await;
+        }
         guard.disarm();
         Ok(Self {
             audit,
@@ -483,7 +492,7 @@ fn join(
             requests,
             audit,
             data: peers.clone(),
-            offers: Offers::default(),
+            offers: Offers { filters: config.filters.from.is_some(), blocks: true, proofs: true },
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }

@@ -3,6 +3,10 @@
 
 mod bitcoin;
 #[cfg(feature = "libp2p")]
+mod data;
+#[cfg(feature = "libp2p")]
+mod filters;
+#[cfg(feature = "libp2p")]
 mod light;
 #[cfg(feature = "libp2p")]
 mod source;
@@ -14,6 +18,10 @@ use ironlight_spv::sync::{PeerId, SyncOffence};
 use ironlight_spv::{BlockHash, Header};
 
 pub(crate) use bitcoin::{BitcoinPeers, BitcoinPeersConfig};
+#[cfg(feature = "libp2p")]
+pub(crate) use data::ServedData;
+#[cfg(feature = "libp2p")]
+pub(crate) use filters::ServedFilters;
 #[cfg(feature = "libp2p")]
 pub(crate) use light::LightPeers;
 
@@ -63,12 +71,32 @@ impl NetworksHandle {
         reports
     }
 
+    /// Tells a full node of a transaction that it may have.
+    #[cfg(feature = "wallet")]
+    pub(crate) async fn announce_transaction(&self, _peer: PeerId, _txid: ::bitcoin::Txid) {}
+
+    /// Brings a transaction to full nodes over connections that are for it alone.
+    #[cfg(feature = "wallet")]
+    pub(crate) async fn announce_apart(
+        &self,
+        _transaction: std::sync::Arc<::bitcoin::Transaction>,
+    ) {
+    }
+
     /// From now on light nodes are served from this chain, and their tips are judged by it.
     #[cfg(feature = "libp2p")]
     pub(crate) async fn serve(&self, chain: crate::chain::ChainHandle) {
         if let Some(swarm) = &self.light {
             // It fails when the swarm has stopped, and then the writer says so.
             let _ = swarm.serve(std::sync::Arc::new(source::ServedChain::new(chain))).await;
+        }
+    }
+
+    /// From now on light nodes are served filters, blocks and proofs, as far as they were offered.
+    #[cfg(feature = "libp2p")]
+    pub(crate) async fn serve_data(&self, data: ServedData) {
+        if let Some(swarm) = &self.light {
+            let _ = swarm.serve_data(std::sync::Arc::new(data)).await;
         }
     }
 }

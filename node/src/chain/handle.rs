@@ -109,6 +109,16 @@ impl ChainHandle {
         self.events.publish(event);
     }
 
+    /// One that stands still.
+    #[cfg(test)]
+    pub(crate) fn standing(chain: HeaderChain) -> Self {
+        let (tip, tip_time) = (chain.tip(), chain.tip_time());
+        let (phase, side_headers, peers) = (Phase::Synced, 0, Vec::new());
+        let status = ChainStatus { tip, tip_time, phase, side_headers, peers };
+        let (_, status) = watch::channel(status);
+        Self { chain: Arc::new(RwLock::new(chain)), status, events: Arc::default() }
+    }
+
     /// New events from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {

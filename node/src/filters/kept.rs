@@ -9,6 +9,7 @@ use bitcoin::hashes::Hash as _;
 use ironlight_spv::BlockHeight;
 use tokio::sync::{mpsc, watch};
 
+use crate::store::filter_headers::FilterEntry;
 use crate::store::filters::{Held, StoredFilter};
 use crate::store::{Store, StoreError, WriteBatch, filter_headers};
 
@@ -167,24 +168,21 @@ impl Filters {
     /// The filter header before the first height, and those of all heights.
     fn headers_around(&self, heights: Range<BlockHeight>) -> Result<Vec<FilterHeader>, StoreError> {
         let store = self.0.store.as_ref();
-        match heights.start.minus(1) {
-            Some(before) => filter_headers::read(store, before..heights.end),
-            None => {
-                let zero = FilterHeader::all_zeros();
-                let rest = filter_headers::read(store, heights)?;
-                Ok(std::iter::once(zero).chain(rest).collect())
-            }
-        }
+        let before = heights.start.minus(1);
+        let zero = before.is_none().then(FilterHeader::all_zeros);
+        let entries = filter_headers::read(store, before.unwrap_or_default()..heights.end)?;
+        Ok(zero.into_iter().chain(entries.iter().map(|entry| entry.header)).collect())
     }
 
-    /// Stored filter headers of heights that follow each other, as far as there are any. It blocks.
+    /// Filter headers and hashes of heights that follow each other, as far as they are stored. It
+    /// blocks.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub(crate) fn headers(
+    pub(crate) fn entries(
         &self,
         heights: Range<BlockHeight>,
-    ) -> Result<Vec<FilterHeader>, StoreError> {
+    ) -> Result<Vec<FilterEntry>, StoreError> {
         filter_headers::read(self.0.store.as_ref(), heights)
     }
 

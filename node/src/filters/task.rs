@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::events::NodeEvent;
 use crate::net::data::{DataPeer, DataPeers, PeerList};
 use crate::net::{Direction, PeerNetwork};
+use crate::store::filter_headers::FilterEntry;
 use crate::store::filters::{Held, StoredFilter};
 use crate::store::{Store, StoreError, WriteBatch, filter_headers};
 
@@ -402,8 +403,8 @@ impl FilterTask {
 
     /// Says so where nobody serves filters for too long; gives when to look again.
     fn look_for_company(&mut self) -> Option<Duration> {
-        let alone = self.wanted_from.is_some()
-            && !self.known.values().any(|entry| entry.offers.filters);
+        let alone =
+            self.wanted_from.is_some() && !self.known.values().any(|entry| entry.offers.filters);
         if !alone {
             (self.alone_since, self.alone_told) = (None, false);
             return None;
@@ -465,7 +466,11 @@ fn write_headers(
             if last.and_then(|last| chain.hash_at(last)) != verified.last_block() {
                 return Ok(());
             }
-            filter_headers::append(store, batch, chain, first, headers)
+            let entries = headers.iter().zip(verified.hashes());
+            let entries =
+                entries.map(|(header, hash)| FilterEntry { header: *header, hash: *hash });
+            let entries: Vec<FilterEntry> = entries.collect();
+            filter_headers::append(store, batch, chain, first, &entries)
         }
         FilterHeaderChange::Rollback { to } => filter_headers::rollback(store, batch, chain, to),
     }

@@ -21,18 +21,26 @@ fn extended(mut chain: HeaderChain, headers: &[Header]) -> HeaderChain {
     chain
 }
 
-fn headers(seed: u64, count: usize) -> Vec<FilterHeader> {
+fn entries(seed: u64, count: usize) -> Vec<FilterEntry> {
     let mut random = SplitMix64::new(seed);
-    let mut header = || {
+    let mut bytes = || {
         let words = [(); 4].map(|()| random.next_u64().to_le_bytes());
-        FilterHeader::from_byte_array(words.concat().try_into().unwrap())
+        <[u8; 32]>::try_from(words.concat()).unwrap()
     };
-    (0..count).map(|_| header()).collect()
+    let mut entry = || FilterEntry {
+        header: FilterHeader::from_byte_array(bytes()),
+        hash: FilterHash::from_byte_array(bytes()),
+    };
+    (0..count).map(|_| entry()).collect()
 }
 
-fn append_at(store: &MemoryStore, chain: &HeaderChain, first: u32, headers: &[FilterHeader]) {
+fn headers_of(entries: &[FilterEntry]) -> Vec<FilterHeader> {
+    entries.iter().map(|entry| entry.header).collect()
+}
+
+fn append_at(store: &MemoryStore, chain: &HeaderChain, first: u32, new: &[FilterEntry]) {
     let mut batch = WriteBatch::new();
-    append(store, &mut batch, chain, BlockHeight(first), headers).unwrap();
+    append(store, &mut batch, chain, BlockHeight(first), new).unwrap();
     store.commit(batch).unwrap();
 }
 
@@ -55,7 +63,7 @@ fn random_appends_and_rollbacks_leave_what_a_plain_list_holds() {
             store.commit(batch).unwrap();
             plain.truncate(to + 1);
         } else {
-            let new = headers(step, place.min(3001 - plain.len()));
+            let new = entries(step, place.min(3001 - plain.len()));
             append_at(&store, &chain, u32::try_from(plain.len()).unwrap(), &new);
             plain.extend(new);
         }
@@ -64,29 +72,33 @@ fn random_appends_and_rollbacks_leave_what_a_plain_list_holds() {
         let some = read(&store, BlockHeight(300)..BlockHeight(501)).unwrap();
         assert_eq!(some, plain.get(300..501.min(plain.len())).unwrap_or_default());
     }
-    assert_eq!(loaded(&store, &chain), plain);
+    assert_eq!(loaded(&store, &chain), headers_of(&plain));
 }
 
 #[test]
 fn headers_of_blocks_that_left_the_best_chain_are_left_out() {
     let (old, store) = (chain(1100), MemoryStore::new());
-    let all = headers(1, 1101);
+    let all = entries(1, 1101);
     append_at(&store, &old, 0, &all);
     let fork = old.get(BlockHeight(800)).unwrap().header;
     let new = extended(old, &Miner::new(9).run(&fork, 400, 60));
-    assert_eq!(loaded(&store, &new), all[..750], "the last piece whose end is on the new chain");
+    assert_eq!(
+        loaded(&store, &new),
+        headers_of(&all[..750]),
+        "the last piece whose end is on the new chain"
+    );
     assert_eq!(read(&store, BlockHeight(0)..BlockHeight(2000)).unwrap(), all[..750]);
 }
 
 #[test]
 fn damage_ends_the_chain_where_it_is() {
     let (chain, store) = (chain(1100), MemoryStore::new());
-    let all = headers(1, 1000);
+    let all = entries(1, 1000);
     append_at(&store, &chain, 0, &all);
     let mut batch = WriteBatch::new();
     batch.put(Table::FilterHeaders, key(BlockHeight(500)), vec![1; 90]);
     store.commit(batch).unwrap();
-    assert_eq!(loaded(&store, &chain), all[..500]);
+    assert_eq!(loaded(&store, &chain), headers_of(&all[..500]));
     let mut batch = WriteBatch::new();
     batch.delete(Table::FilterHeaders, key(BlockHeight(0)));
     store.commit(batch).unwrap();
@@ -96,26 +108,28 @@ fn damage_ends_the_chain_where_it_is() {
 #[test]
 fn a_chain_with_an_anchor_begins_there() {
     let (chain, store) = (chain(2100), MemoryStore::new());
-    let all = headers(3, 101);
+    let all = entries(3, 101);
     let height = BlockHeight(2000);
     let anchor =
-        FilterAnchor { height, block_hash: chain.hash_at(height).unwrap(), header: all[0] };
+        FilterAnchor { height, block_hash: chain.hash_at(height).unwrap(), header: all[0].header };
     let mut batch = WriteBatch::new();
     restart(&mut batch, Some(&anchor));
     store.commit(batch).unwrap();
     append_at(&store, &chain, 2001, &all[1..]);
-    assert_eq!(loaded(&store, &chain), all);
+    assert_eq!(loaded(&store, &chain), headers_of(&all));
     assert_eq!(first_height(&store).unwrap(), Some(height));
 }
 
 #[test]
 fn the_rows_are_the_documented_ones() {
     let (chain, store) = (chain(10), MemoryStore::new());
-    let all = headers(1, 2);
+    let all = entries(1, 2);
     append_at(&store, &chain, 0, &all);
     let row = store.get(Table::FilterHeaders, &[0; 4]).unwrap().unwrap();
     let last_block = chain.hash_at(BlockHeight(1)).unwrap().to_byte_array();
-    let payload = [last_block, all[0].to_byte_array(), all[1].to_byte_array()].concat();
+    let pairs =
+        all.iter().flat_map(|entry| [entry.header.to_byte_array(), entry.hash.to_byte_array()]);
+    let payload = std::iter::once(last_block).chain(pairs).collect::<Vec<_>>().concat();
     assert_eq!(checksum::open(Table::FilterHeaders, &[0; 4], &row), Ok(&payload[..]));
     let row = store.get(Table::Meta, b"filter_headers_from").unwrap().unwrap();
     assert_eq!(checksum::open(Table::Meta, b"filter_headers_from", &row), Ok(&[0; 4][..]));

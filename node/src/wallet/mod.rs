@@ -20,6 +20,7 @@ pub mod fees;
 mod label;
 mod plan;
 mod scan;
+pub mod service;
 pub mod watch;
 
 use bitcoin::{Block, BlockHash, Transaction, Txid};

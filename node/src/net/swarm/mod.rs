@@ -46,6 +46,7 @@ pub use libp2p::{Multiaddr, PeerId as LightPeerId};
 pub(crate) use handle::{LightEvent, SwarmHandle};
 pub use identity::IdentityError;
 pub use source::{ChainSource, ServedPage};
+pub(crate) use source::{DataSource, FilterSource, NotServed, Serving};
 pub(crate) use task::{Swarm, SwarmStart};
 
 /// The key that a node is known by.

@@ -23,11 +23,11 @@ use tracing::error;
 
 use super::bytes_codec::Response;
 use super::protocol::Protocol;
-use super::source::{ChainSource, DataSource, NotServed};
+use super::source::{ChainSource, DataSource, FilterSource, NotServed};
 use super::wire::{
     BlockRequest, Extensions, FiltersRequest, HeadersRequest, MAX_PAGE, ProofRequest, Status,
     block_head, decode_request, encode_checkpoints, encode_filter_hashes, encode_filters,
-    encode_response,
+    encode_response, filters_that_fit,
 };
 use crate::net::ServeReport;
 use crate::net::requests::once_ready;
@@ -280,19 +280,27 @@ async fn filters(
     data: Arc<dyn DataSource>,
     request: FiltersRequest,
 ) -> Result<Option<Response>, NotMade> {
-    let body = spawn_blocking(move || match request {
-        FiltersRequest::Checkpoints { stop } => {
-            data.filter_checkpoints(&stop).map(|headers| encode_checkpoints(&headers))
-        }
-        FiltersRequest::Headers(range) => data
-            .filter_hashes(&range)
-            .map(|(previous, hashes)| encode_filter_hashes(&previous, &hashes)),
-        FiltersRequest::Filters(range) => data
-            .filters(&range)
-            .filter(|filters| !filters.is_empty())
-            .map(|filters| encode_filters(filters.iter().map(|filter| &**filter))),
-    });
+    let body = spawn_blocking(move || filters_body(data.filters()?, &request));
     Ok(body.await?.map(|body| ok(&body)))
+}
+
+fn filters_body(source: &dyn FilterSource, request: &FiltersRequest) -> Option<Vec<u8>> {
+    match request {
+        FiltersRequest::Checkpoints { stop } => {
+            source.filter_checkpoints(stop).map(|headers| encode_checkpoints(&headers))
+        }
+        FiltersRequest::Headers(range) => {
+            let (previous, hashes) = source.filter_hashes(range)?;
+            Some(encode_filter_hashes(&previous, &hashes))
+        }
+        FiltersRequest::Filters(range) => {
+            let filters = source.filters(range)?;
+            let filters = || filters.iter().map(Vec::as_slice);
+            // More than there is room for, or none, would be no response.
+            let count = filters_that_fit(filters());
+            (count > 0).then(|| encode_filters(filters().take(count)))
+        }
+    }
 }
 
 async fn block(data: &dyn DataSource, hash: BlockHash) -> Result<Option<Response>, NotMade> {

@@ -38,16 +38,8 @@ pub trait ChainSource: Send + Sync + 'static {
 /// What others are served besides headers. All of it is of the best chain: what is asked of another
 /// block is not there.
 pub(crate) trait DataSource: Send + Sync + 'static {
-    /// The filter headers at every thousandth height up to a block. May block the thread, as the next
-    /// two may.
-    fn filter_checkpoints(&self, stop: &BlockHash) -> Option<Vec<FilterHeader>>;
-
-    /// The filter header before a range, and the hashes of all its filters.
-    fn filter_hashes(&self, range: &FilterRange) -> Option<(FilterHeader, Vec<FilterHash>)>;
-
-    /// The first of a range's filters, as many as are there and as
-    /// [`filters_that_fit`](super::wire::filters_that_fit); at least one.
-    fn filters(&self, range: &FilterRange) -> Option<Vec<Arc<[u8]>>>;
+    /// Filters; none where none are kept.
+    fn filters(&self) -> Option<&dyn FilterSource>;
 
     /// The bytes of a block with its witnesses, which may have to be fetched first. What that costs
     /// is for the source to bound.
@@ -55,6 +47,19 @@ pub(crate) trait DataSource: Send + Sync + 'static {
 
     /// The bytes of a merkleblock that proves these transactions; it may take the block.
     fn proof(&self, block: BlockHash, txids: Vec<Txid>) -> Serving<Vec<u8>>;
+}
+
+/// Filters of the best chain, as they are stored. Each method may block the thread.
+pub(crate) trait FilterSource: Send + Sync + 'static {
+    /// The filter headers at every thousandth height up to a block.
+    fn filter_checkpoints(&self, stop: &BlockHash) -> Option<Vec<FilterHeader>>;
+
+    /// The filter header before a range, and the hashes of all its filters.
+    fn filter_hashes(&self, range: &FilterRange) -> Option<(FilterHeader, Vec<FilterHash>)>;
+
+    /// The first of a range's filters, as many as are there and as
+    /// [`filters_that_fit`](super::wire::filters_that_fit); at least one.
+    fn filters(&self, range: &FilterRange) -> Option<Vec<Vec<u8>>>;
 }
 
 /// Something that may have to be fetched before it can be served.

@@ -8,17 +8,18 @@ use ironlight_spv::chain::Position;
 use ironlight_spv::proof::{DecodeError, MerkleBlock, ProofError as MerkleError};
 use ironlight_spv::{BlockHeight, ChainTip, UnixTime};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::commands::{Answer, Command};
-use crate::blocks::{BlockError, Blocks};
+use crate::blocks::{BlockError, Blocks, Cause, ProveError};
 use crate::chain::{ChainHandle, Stopped};
 use crate::store::{Store, StoreError};
 use crate::wallet::broadcast::{BroadcastStatus, Broadcasts, SubmitError, Submitted};
 use crate::wallet::fees::{FeeEstimate, FeeEstimator, NoEstimate};
 use crate::wallet::watch::{WatchError, WatchId, WatchItem, WatchRequest, Watched};
 use crate::wallet::{
-    AccountName, Balance, BlockId, HistoryPage, LoadError, PendingEntry, Place, PlanError, Unwatched,
-    Utxo, Wallet,
+    AccountName, Balance, BlockId, HistoryPage, LoadError, PendingEntry, Place, PlanError,
+    Unwatched, Utxo, Wallet,
 };
 
 /// How long a block is waited for, for a question.
@@ -69,9 +70,7 @@ pub enum WalletError {
 #[non_exhaustive]
 pub enum ProofError {
     /// Nobody can find a block by a transaction's id alone.
-    #[error(
-        "{txid} is no transaction of this wallet: say in which block it is, by hash or height"
-    )]
+    #[error("{txid} is no transaction of this wallet: say in which block it is, by hash or height")]
     BlockUnknown {
         /// The transaction.
         txid: Txid,
@@ -342,7 +341,7 @@ impl WalletHandle {
             let Some(height) = tip.minus(back).filter(|height| height.0 > 0) else { break };
             let Some(hash) = self.0.chain.read(|chain| chain.hash_at(height)) else { break };
             // One that cannot be had leaves the estimate to the others: its basis says how many.
-            if let Ok(block) = self.0.blocks.get(hash, PATIENCE).await {
+            if let Ok(block) = self.0.blocks.get(hash, Cause::Own, soon()).await {
                 self.0.fees().handle_block(height, block.block());
             }
         }
@@ -371,12 +370,10 @@ impl WalletHandle {
         if !self.0.chain.read(on_best) {
             return Err(ProofError::NotOnBestChain { hash });
         }
-        match self.0.blocks.prove(hash, &[txid], PATIENCE).await {
+        match self.0.blocks.prove(hash, &[txid], Cause::Own, soon()).await {
             Ok(proof) => self.proven(txid, hash, proof),
-            Err(BlockError::NotInBlock { txid, .. }) => {
-                Err(ProofError::NotInBlock { hash, txid })
-            }
-            Err(error) => Err(error.into()),
+            Err(ProveError::NotInBlock { txid, .. }) => Err(ProofError::NotInBlock { hash, txid }),
+            Err(ProveError::Block(error)) => Err(error.into()),
         }
     }
 
@@ -390,7 +387,8 @@ impl WalletHandle {
         let decoded = MerkleBlock::decode(&merkle_block)?;
         decoded.verify_one(txid)?;
         let (found, tip) = self.0.chain.read(|chain| (chain.find(&hash), chain.tip()));
-        let Some((entry, Position::Best)) = found.filter(|_| decoded.header().hash() == hash) else {
+        let Some((entry, Position::Best)) = found.filter(|_| decoded.header().hash() == hash)
+        else {
             return Err(ProofError::NotOnBestChain { hash });
         };
         let height = entry.height;
@@ -417,10 +415,7 @@ impl WalletHandle {
     ///
     /// # Errors
     /// [`Stopped`]
-    pub async fn when(
-        &self,
-        fits: impl FnMut(&ScanStatus) -> bool,
-    ) -> Result<ScanStatus, Stopped> {
+    pub async fn when(&self, fits: impl FnMut(&ScanStatus) -> bool) -> Result<ScanStatus, Stopped> {
         let mut status = self.0.status.subscribe();
         let closed = self.0.commands.closed();
         tokio::select! {
@@ -428,6 +423,10 @@ impl WalletHandle {
             () = closed => Err(Stopped),
         }
     }
+}
+
+fn soon() -> Instant {
+    Instant::now() + PATIENCE
 }
 
 /// Blocks of the best chain from a height on.

@@ -67,8 +67,7 @@ fn is_match(filter: &StoredFilter, block: &BlockHash, scripts: &[ScriptBuf]) -> 
         StoredFilter::Filter(bytes) => {
             let reader = bitcoin::bip158::BlockFilterReader::new(block);
             let queries = scripts.iter().map(|script| script.as_bytes());
-            !scripts.is_empty()
-                && reader.match_any(&mut bytes.as_slice(), queries).unwrap_or(true)
+            !scripts.is_empty() && reader.match_any(&mut bytes.as_slice(), queries).unwrap_or(true)
         }
     }
 }

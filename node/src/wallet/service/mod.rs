@@ -18,7 +18,5 @@ mod pay;
 mod scan;
 mod task;
 
-pub use handle::{
-    Birthday, ProofError, ScanStatus, TransactionProof, WalletError, WalletHandle,
-};
+pub use handle::{Birthday, ProofError, ScanStatus, TransactionProof, WalletError, WalletHandle};
 pub(crate) use task::{WalletTask, WalletTaskConfig};

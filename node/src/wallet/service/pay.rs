@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bitcoin::consensus::deserialize;
 use bitcoin::{Transaction, Txid};
 use ironlight_spv::peers::PeerId;
-use tracing::{debug, info};
+use tracing::{info, warn};
 
 use super::handle::WalletError;
 use super::task::WalletTask;
@@ -15,18 +15,17 @@ use crate::net::PeerNetwork;
 use crate::net::data::PeerList;
 use crate::net::relay::RelayEvent;
 use crate::store::StoreError;
-use crate::wallet::broadcast::{BroadcastAction, BroadcastState, Submitted, TxName};
+use crate::wallet::broadcast::{BroadcastAction, BroadcastEvent, BroadcastState, Submitted};
 use crate::wallet::{Origin, PendingOutcome};
 
 impl WalletTask {
-    /// After a start: those that wait count as before, and peers get them when they ask.
+    /// After a start: those that wait count as before.
     pub(super) fn remember_broadcasts(&mut self) {
         let waiting: Vec<Arc<Transaction>> = {
             let broadcasts = self.shared.broadcasts();
             broadcasts.waiting().map(|(transaction, _)| Arc::clone(transaction)).collect()
         };
         for transaction in waiting {
-            self.relay.offer(Arc::clone(&transaction));
             self.add_pending(transaction.as_ref().clone(), Origin::Own);
         }
     }
@@ -53,7 +52,6 @@ impl WalletTask {
         };
         if matches!(submitted, Submitted::New { .. } | Submitted::Again { .. }) {
             let shared = Arc::new(transaction.clone());
-            self.relay.offer(Arc::clone(&shared));
             self.add_pending(transaction, Origin::Own);
             if apart {
                 self.networks.announce_apart(shared).await;
@@ -64,7 +62,6 @@ impl WalletTask {
     }
 
     pub(super) fn forget(&mut self, txid: &Txid) -> bool {
-        self.relay.withdraw(txid);
         self.shared.write(|wallet| wallet.drop_pending(txid));
         self.shared.broadcasts().forget(txid)
     }
@@ -81,24 +78,18 @@ impl WalletTask {
                 Some(BroadcastAction::Announce { peer, txid, .. }) => {
                     self.networks.announce_transaction(peer, txid).await;
                 }
-                // The connection that was asked has sent it: see `Relay`.
-                Some(BroadcastAction::Send { .. }) => {}
+                Some(BroadcastAction::Offer(transaction)) => {
+                    if !self.relay.offer(transaction) {
+                        warn!("too many transactions are offered already");
+                    }
+                }
+                Some(BroadcastAction::Withdraw(txid)) => self.relay.withdraw(&txid),
                 Some(BroadcastAction::Event(event)) => {
-                    info!(txid = %event.txid, before = ?event.before, after = ?event.after, "broadcast");
-                    match event.after {
-                        BroadcastState::Confirmed { .. }
-                        | BroadcastState::Conflicted { .. }
-                        | BroadcastState::GivenUp => {
-                            self.relay.withdraw(&event.txid);
-                            if !matches!(event.after, BroadcastState::Confirmed { .. }) {
-                                self.shared.write(|wallet| wallet.drop_pending(&event.txid));
-                            }
-                        }
-                        BroadcastState::Waiting
-                        | BroadcastState::Announced
-                        | BroadcastState::Requested
-                        | BroadcastState::RelayedBack
-                        | BroadcastState::InferredRejected => self.offer_again(&event.txid),
+                    let BroadcastEvent { txid, before, after } = event;
+                    info!(%txid, ?before, ?after, "broadcast");
+                    if matches!(after, BroadcastState::Conflicted { .. } | BroadcastState::GivenUp)
+                    {
+                        self.shared.write(|wallet| wallet.drop_pending(&txid));
                     }
                     self.shared.chain.publish(NodeEvent::Broadcast(event));
                 }
@@ -106,36 +97,20 @@ impl WalletTask {
         }
     }
 
-    /// One that lost its block is offered as before.
-    fn offer_again(&self, txid: &Txid) {
-        if self.relay.by_txid(txid).is_some() {
-            return;
-        }
-        let broadcasts = self.shared.broadcasts();
-        let found = broadcasts.waiting().find(|(waiting, _)| waiting.compute_txid() == *txid);
-        if let Some((transaction, _)) = found {
-            self.relay.offer(Arc::clone(transaction));
-        }
-    }
-
     pub(super) fn on_relayed(&mut self, event: RelayEvent) {
         let now = self.clock.now();
         match event {
             RelayEvent::Requested { peer, txid } => {
-                let unknown =
-                    self.shared.broadcasts().handle_get_data(peer, &[TxName::Txid(txid)], now);
-                if !unknown.is_empty() {
-                    debug!(%peer, %txid, "asked for a transaction that it was not told of");
-                }
+                self.shared.broadcasts().handle_requested(peer, &txid, now);
             }
             RelayEvent::Announced { peer, txid } => {
-                self.shared.broadcasts().handle_inv(peer, &[TxName::Txid(txid)], now);
+                self.shared.broadcasts().handle_announced(peer, &txid, now);
             }
             RelayEvent::Received { transaction, .. } => {
                 self.add_pending(transaction.as_ref().clone(), Origin::Peer);
             }
             RelayEvent::FeeFilter { peer, least } => {
-                self.shared.fees().handle_fee_filter(peer, least.to_sat_per_kwu() * 4);
+                self.shared.fees().handle_fee_filter(peer, least);
             }
         }
     }
@@ -143,8 +118,7 @@ impl WalletTask {
     /// Counts a transaction as waiting, where it is ours.
     pub(super) fn add_pending(&mut self, transaction: Transaction, origin: Origin) {
         let (txid, now) = (transaction.compute_txid(), self.clock.now());
-        let outcome =
-            self.shared.write(|wallet| wallet.add_pending(transaction, origin, now.unix));
+        let outcome = self.shared.write(|wallet| wallet.add_pending(transaction, origin, now.unix));
         match outcome {
             PendingOutcome::Added { .. } => {
                 self.shared.chain.publish(NodeEvent::Pending { txid, own: origin == Origin::Own });

@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::ScriptBuf;
 use ironlight_spv::BlockHeight;
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::matching::{self, Matches};
-use crate::blocks::{BlockError, Blocks, FetchedBlock};
+use crate::blocks::{BlockError, Blocks, Cause, VerifiedBlock};
 use crate::chain::ChainHandle;
 use crate::filters::Filters;
 use crate::store::StoreError;
@@ -32,13 +34,13 @@ pub(super) enum Found {
     /// Filters were matched.
     Matched { range: ScanRange, last: BlockId, blocks: Vec<BlockId> },
     /// A block that matched.
-    Block { range: ScanRange, at: BlockId, block: Arc<FetchedBlock> },
+    Block { range: ScanRange, at: BlockId, block: Arc<VerifiedBlock> },
     /// It cannot be had at the moment.
     NoBlock { at: BlockId, error: BlockError },
 }
 
 /// A step under way. Dropping it loses nothing.
-pub(super) type Step = Pin<Box<dyn Future<Output = Result<Found, StoreError>> + Send>>;
+pub(super) type Step = AbortOnDropHandle<Result<Found, StoreError>>;
 
 /// Where the wallet is within a range.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Scanner {
         let Self { filters, chain, .. } = self.clone();
         let heights = range.from..range.to.next().min(range.from.plus(self.width));
         let scripts = [&range.scripts[..], more].concat();
-        Box::pin(async move {
+        begun(async move {
             let found = tokio::task::spawn_blocking(move || {
                 matching::find(&filters, &chain, heights, &scripts)
             });
@@ -107,11 +109,13 @@ impl Scanner {
     pub(super) fn fetch(&self, scan: &Scan) -> Option<Step> {
         let at = *scan.blocks.front()?;
         for later in scan.blocks.iter().skip(1).take(AHEAD) {
-            self.blocks.fetch_ahead(later.hash);
+            let (blocks, hash) = (self.blocks.clone(), later.hash);
+            // For the cache; whether it came is seen when its turn comes.
+            tokio::spawn(async move { blocks.get(hash, Cause::Own, soon()).await.map(drop) });
         }
         let (blocks, range) = (self.blocks.clone(), scan.range.clone());
-        Some(Box::pin(async move {
-            Ok(match blocks.get(at.hash, PATIENCE).await {
+        Some(begun(async move {
+            Ok(match blocks.get(at.hash, Cause::Own, soon()).await {
                 Ok(block) => Found::Block { range, at, block },
                 Err(error) => Found::NoBlock { at, error },
             })
@@ -125,7 +129,16 @@ impl Scanner {
     }
 }
 
-async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
+fn begun(step: impl Future<Output = Result<Found, StoreError>> + Send + 'static) -> Step {
+    AbortOnDropHandle::new(tokio::spawn(step))
+}
+
+fn soon() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// What a task came to; where it panicked, so does this.
+pub(super) async fn joined<T>(task: impl Future<Output = Result<T, JoinError>>) -> T {
     match task.await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 
 use super::commands::Command;
 use super::handle::{ScanStatus, Shared, WalletError, WalletHandle};
-use super::scan::{Found, Scan, Scanner, Step};
-use crate::blocks::{Blocks, FetchedBlock};
+use super::scan::{Found, Scan, Scanner, Step, joined};
+use crate::blocks::{Blocks, VerifiedBlock};
 use crate::bridge::NetworksHandle;
 use crate::chain::{ChainHandle, ChainStatus, Phase, commit_blocking};
 use crate::clock::Clock;
@@ -25,8 +25,8 @@ use crate::store::{Store, StoreError};
 use crate::wallet::broadcast::{BroadcastConfig, Broadcasts, ConnectedBlock};
 use crate::wallet::fees::FeeEstimator;
 use crate::wallet::{
-    BlockAt, BlockId, ForkPoint, LoadError, Origin, PlanError, Planned, ScanKind, ScanRange, Wallet,
-    WalletEvent,
+    BlockAt, BlockId, ForkPoint, LoadError, Origin, PlanError, Planned, ScanKind, ScanRange,
+    Wallet, WalletEvent,
 };
 
 /// Commands that may wait.
@@ -301,9 +301,7 @@ impl WalletTask {
         let txids: Vec<Txid> = events.iter().filter_map(of).collect();
         let shared = Arc::clone(&self.shared);
         let read = blocking(move || {
-            let load = |txid| {
-                shared.read(|wallet| wallet.transaction(shared.store.as_ref(), txid))
-            };
+            let load = |txid| shared.read(|wallet| wallet.transaction(shared.store.as_ref(), txid));
             txids.iter().map(load).collect::<Result<Vec<_>, LoadError>>()
         });
         match read.await {
@@ -351,8 +349,7 @@ impl WalletTask {
         if range.kind != ScanKind::Tip || self.is_bringing() {
             return Ok(false);
         }
-        let birthday =
-            self.shared.read(|wallet| wallet.watches().map(|item| item.birthday).min());
+        let birthday = self.shared.read(|wallet| wallet.watches().map(|item| item.birthday).min());
         let last = birthday.and_then(|birthday| birthday.minus(1));
         let Some(last) = last.map(|last| last.min(range.to)).filter(|last| *last >= range.from)
         else {
@@ -423,18 +420,13 @@ impl WalletTask {
         &mut self,
         range: ScanRange,
         at: BlockId,
-        fetched: &FetchedBlock,
+        fetched: &VerifiedBlock,
     ) -> Result<(), StoreError> {
         if self.scanner.block_at(at.height) != Some(at) {
             self.start_over();
             return Ok(());
         }
-        let (header, txids) = (Header::from(&fetched.block().header), fetched.txids());
-        let prove = |position| prove(&header, txids, position);
-        let block =
-            BlockAt { height: at.height, hash: at.hash, block: fetched.block(), prove: &prove };
-        let planned = self.shared.read(|wallet| wallet.plan_block(&range, &block));
-        let events = match planned {
+        let events = match self.plan(&range, at, fetched) {
             Ok(planned) => self.make(planned).await?,
             Err(error) => {
                 debug!(%error, "a range is looked at again");
@@ -443,7 +435,7 @@ impl WalletTask {
             }
         };
         if range.kind == ScanKind::Tip {
-            let spends = fetched.block().txdata.iter().zip(txids);
+            let spends = fetched.transactions().iter().zip(fetched.txids().iter());
             let spends = spends.map(|(transaction, txid)| {
                 (*txid, transaction.input.iter().map(|input| input.previous_output).collect())
             });
@@ -459,6 +451,18 @@ impl WalletTask {
         }
         events.iter().for_each(|event| self.tell(event));
         Ok(())
+    }
+
+    fn plan(
+        &self,
+        range: &ScanRange,
+        at: BlockId,
+        fetched: &VerifiedBlock,
+    ) -> Result<Planned<Vec<WalletEvent>>, PlanError> {
+        let prove = |position| prove(fetched.header(), fetched.txids(), position);
+        let BlockId { height, hash } = at;
+        let block = BlockAt { height, hash, block: fetched.block(), prove: &prove };
+        self.shared.read(|wallet| wallet.plan_block(range, &block))
     }
 
     /// Brings the broadcasts up to a height of the wallet's tip.
@@ -493,7 +497,10 @@ impl WalletTask {
             }
             WalletEvent::Exhausted { watch, derived, wanted, limit, .. } => {
                 warn!(
-                    watch = watch.0, derived, wanted, ?limit,
+                    watch = watch.0,
+                    derived,
+                    wanted,
+                    ?limit,
                     "the gap limit cannot be kept: payments to later addresses will not be seen"
                 );
             }
@@ -559,28 +566,21 @@ fn load(
 fn prove(header: &Header, txids: &[Txid], position: u32) -> Vec<u8> {
     let wanted = usize::try_from(position).ok().and_then(|position| txids.get(position));
     let tree = MerkleTree::new(txids).ok();
-    let proof = tree.zip(wanted).and_then(|(tree, wanted)| {
-        tree.merkle_block(header, |txid| txid == wanted).ok()
-    });
+    let proof = tree
+        .zip(wanted)
+        .and_then(|(tree, wanted)| tree.merkle_block(header, |txid| txid == wanted).ok());
     proof.map(|proof| proof.encode()).unwrap_or_default()
 }
 
 /// Off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and takes this task with it.
-            Err(_cancelled) => std::future::pending().await,
-        },
-    }
+    joined(tokio::task::spawn_blocking(work)).await
 }
 
 /// The outcome of the step under way; for ever where there is none.
 async fn step(step: &mut Option<Step>) -> Result<Found, StoreError> {
     match step {
-        Some(step) => step.await,
+        Some(step) => joined(step).await,
         None => std::future::pending().await,
     }
 }
