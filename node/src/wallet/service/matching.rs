@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bitcoin::{BlockHash, ScriptBuf};
 use ironlight_spv::BlockHeight;
+use ironlight_spv::filter::{Filter, FilterKey, MatchScratch, ScriptSet};
 
 use crate::chain::ChainHandle;
 use crate::filters::Filters;
@@ -48,11 +49,16 @@ pub(super) fn find(
     if filters.tip() != branch {
         return Ok(Matches::NotYet);
     }
+    let mut set = ScriptSet::new();
+    for script in scripts {
+        set.push(script);
+    }
+    let mut scratch = MatchScratch::new();
     let looked_at = (heights.start.0..).map(BlockHeight).zip(hashes).zip(found);
     let (mut last, mut blocks) = (None, Vec::new());
     for ((height, hash), filter) in looked_at {
         let block = BlockId { height, hash };
-        if is_match(&filter, &hash, scripts) {
+        if is_match(filter, hash, &set, &mut scratch) {
             blocks.push(block);
         }
         last = Some(block);
@@ -60,14 +66,19 @@ pub(super) fn find(
     Ok(last.map_or(Matches::NotYet, |last| Matches::UpTo { last, blocks }))
 }
 
-/// Whether a block has to be looked into. One whose filter cannot be read has to.
-fn is_match(filter: &StoredFilter, block: &BlockHash, scripts: &[ScriptBuf]) -> bool {
+/// Whether a block has to be looked into. One whose filter makes no sense has to: its header commits
+/// to it, so nobody has a better one.
+fn is_match(
+    filter: StoredFilter,
+    block: BlockHash,
+    scripts: &ScriptSet,
+    scratch: &mut MatchScratch,
+) -> bool {
     match filter {
         StoredFilter::Undecided => true,
         StoredFilter::Filter(bytes) => {
-            let reader = bitcoin::bip158::BlockFilterReader::new(block);
-            let queries = scripts.iter().map(|script| script.as_bytes());
-            !scripts.is_empty() && reader.match_any(&mut bytes.as_slice(), queries).unwrap_or(true)
+            let filter = Filter::decode(FilterKey::new(block), bytes);
+            filter.and_then(|filter| filter.match_any(scripts, scratch)).unwrap_or(true)
         }
     }
 }
