@@ -55,6 +55,8 @@ use std::ops::ControlFlow;
 pub use backend::Backend;
 pub use contain::panic_is_contained;
 pub use error::StoreError;
+#[cfg(feature = "wallet")]
+pub(crate) use error::hex;
 #[cfg(feature = "daemon")]
 pub(crate) use lock::DirLock;
 pub use memory::MemoryStore;
@@ -187,6 +189,11 @@ impl WriteBatch {
     pub fn delete_from(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         let key = key.into();
         self.ops.push(WriteOp::DeleteFrom { table, key });
+    }
+
+    /// Adds the changes of another batch behind these.
+    pub fn append(&mut self, other: Self) {
+        self.ops.extend(other.ops);
     }
 
     /// Whether there is nothing to do.

@@ -66,6 +66,22 @@ pub enum PlanError {
         /// The number.
         id: super::watch::WatchId,
     },
+    /// A used script asks for more of them, and they cannot be derived.
+    #[error("item {id} cannot derive its scripts from index {index} on")]
+    Derivation {
+        /// The item.
+        id: super::watch::WatchId,
+        /// The first index.
+        index: u32,
+        /// Why.
+        source: super::watch::WatchError,
+    },
+    /// Scanning has begun already, and something is watched: its blocks cannot be passed over.
+    #[error("scanning has begun already, its tip is {tip}")]
+    Begun {
+        /// The tip.
+        tip: BlockHeight,
+    },
 }
 
 /// Effects were planned for another state of the wallet.

@@ -13,18 +13,34 @@
 //! Who can make it grow: whoever pays to a watched script, for a fee each time, and whoever tells of
 //! transactions that wait: [`MAX_PENDING`] of those are kept.
 
+mod block;
 pub mod broadcast;
 mod coin;
+mod draft;
 mod error;
 pub mod fees;
+mod items;
 mod label;
+mod ledger;
+mod load;
+mod marks;
+mod pending;
 mod plan;
+mod query;
+mod rows;
 mod scan;
 pub mod service;
 pub mod watch;
 
-use bitcoin::{Block, BlockHash, Transaction, Txid};
-use ironlight_spv::{BlockHeight, Network, UnixTime};
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod testing;
+
+use std::collections::BTreeMap;
+
+use bitcoin::{Block, BlockHash, Txid};
+use ironlight_spv::{BlockHeight, Network};
 
 pub use coin::{
     Balance, BlockId, COINBASE_MATURITY, Coin, Entry, HistoryEntry, HistoryPage, Origin,
@@ -35,8 +51,12 @@ pub use label::{AccountName, Label, NameError};
 pub use plan::{Effects, Planned, RangeLimit, Unwatched, WalletEvent};
 pub use scan::{Job, JobKey, ScanKind, ScanRange};
 
-use self::watch::{WatchError, WatchId, WatchItem, WatchRequest, Watched};
-use crate::store::{Store, StoreError, WriteBatch};
+use self::draft::Draft;
+use self::ledger::Ledger;
+use self::marks::Marks;
+use self::pending::Pending;
+use self::watch::WatchedItems;
+use crate::store::WriteBatch;
 
 /// Transactions of peers that wait, at most; the oldest goes first.
 pub const MAX_PENDING: usize = 1_000;
@@ -117,47 +137,45 @@ pub struct Salvage {
 
 /// Everything that is watched, and what the chain has for it.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "the bodies come next")]
 pub struct Wallet {
     network: Network,
+    /// Counts changes.
     revision: u64,
+    /// Counts removals of blocks.
+    epoch: u64,
+    marks: Marks,
+    watched: WatchedItems,
+    ledger: Ledger,
+    jobs: BTreeMap<JobKey, Job>,
+    pending: Pending,
 }
 
-#[allow(
-    clippy::unimplemented,
-    unused_variables,
-    clippy::missing_panics_doc,
-    clippy::todo,
-    reason = "the bodies come next"
-)]
 impl Wallet {
     /// A wallet that watches nothing.
     #[must_use]
     pub fn new(network: Network) -> Self {
-        Self { network, revision: 0 }
+        Self {
+            network,
+            revision: 0,
+            epoch: 0,
+            marks: Marks::default(),
+            watched: WatchedItems::default(),
+            ledger: Ledger::default(),
+            jobs: BTreeMap::new(),
+            pending: Pending::default(),
+        }
     }
 
-    /// The wallet of a store; one that watches nothing where there is none. Blocking.
-    ///
-    /// # Errors
-    /// [`LoadError`] where the store fails, or a row is damaged or contradicts another; see
-    /// [`salvage`](Self::salvage).
-    pub fn load(store: &dyn Store, network: Network) -> Result<Self, LoadError> {
-        unimplemented!()
-    }
-
-    /// The way out of [`LoadError::Row`]. Changes nothing: commit its batch, then load.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub fn salvage(store: &dyn Store, network: Network) -> Result<Salvage, StoreError> {
-        unimplemented!()
+    /// Its network.
+    #[must_use]
+    pub const fn network(&self) -> Network {
+        self.network
     }
 
     /// Up to which block all scripts have been looked for; none before [`plan_begin`](Self::plan_begin).
     #[must_use]
     pub fn tip(&self) -> Option<BlockId> {
-        unimplemented!()
+        self.marks.tip()
     }
 
     /// Counts the changes that were applied since it was made or loaded.
@@ -170,104 +188,46 @@ impl Wallet {
     /// nothing watched the tip may be moved on without looking at blocks, by the same call.
     ///
     /// # Errors
-    /// [`PlanError`] where something is watched and there is a tip already.
+    /// [`PlanError::Begun`] where something is watched and there is a tip already.
     pub fn plan_begin(&self, tip: BlockId) -> Result<Planned<()>, PlanError> {
-        unimplemented!()
-    }
-
-    /// Watches something. Slow for descriptors: about 0.1 ms a script and key.
-    ///
-    /// # Errors
-    /// [`WatchError`]
-    pub fn plan_watch(&self, request: WatchRequest) -> Result<Planned<Watched>, WatchError> {
-        unimplemented!()
-    }
-
-    /// Watches an item no more. Coins and history of scripts that no other item has are forgotten.
-    ///
-    /// # Errors
-    /// [`WatchError::Unknown`]
-    pub fn plan_unwatch(&self, id: WatchId) -> Result<Planned<Unwatched>, WatchError> {
-        unimplemented!()
-    }
-
-    /// What is watched, in the order in which it was added.
-    pub fn watches(&self) -> impl Iterator<Item = &WatchItem> {
-        [].into_iter()
-    }
-
-    /// The accounts that something is watched for.
-    #[must_use]
-    pub fn accounts(&self) -> Vec<AccountName> {
-        unimplemented!()
-    }
-
-    /// What to scan next, the most urgent first: blocks up to `best`, then birthdays, then what was
-    /// derived late. None: all is done.
-    #[must_use]
-    pub fn next_range(&self, best: BlockHeight) -> Option<ScanRange> {
-        unimplemented!()
-    }
-
-    /// The jobs that are not done yet.
-    pub fn jobs(&self) -> impl Iterator<Item = (JobKey, Job)> {
-        [].into_iter()
-    }
-
-    /// A block whose filter matched: what it does to coins and history, and that the range is done
-    /// up to it. Heights of the range below it did not match, or were given before.
-    ///
-    /// Looking at a block again changes nothing.
-    ///
-    /// # Errors
-    /// [`PlanError`]
-    pub fn plan_block(
-        &self,
-        range: &ScanRange,
-        block: &BlockAt<'_>,
-    ) -> Result<Planned<Vec<WalletEvent>>, PlanError> {
-        unimplemented!()
-    }
-
-    /// The range is done up to a block, whose hash is that of the best chain at its height: no
-    /// filter in between matched but those of blocks that were given.
-    ///
-    /// # Errors
-    /// [`PlanError`]
-    pub fn plan_scanned(
-        &self,
-        range: &ScanRange,
-        up_to: BlockId,
-    ) -> Result<Planned<()>, PlanError> {
-        unimplemented!()
-    }
-
-    /// Looks at blocks again from a height on, for one item or all. Below its birthday, the birthday
-    /// is moved.
-    ///
-    /// # Errors
-    /// [`PlanError::Unknown`]
-    pub fn plan_rescan(
-        &self,
-        which: Option<WatchId>,
-        from: BlockHeight,
-    ) -> Result<Planned<()>, PlanError> {
-        unimplemented!()
+        if let Some(tip) = self.tip().filter(|_| !self.watched.is_empty()) {
+            return Err(PlanError::Begun { tip: tip.height });
+        }
+        let mut draft = Draft::new(self);
+        draft.changes.marks = Some(Marks::default().with(tip));
+        draft.changes.new_epoch = true;
+        draft.drop_done_jobs();
+        Ok(draft.finish(()))
     }
 
     /// Where the wallet's branch leaves the best chain, of which `hash_at` gives the hashes.
     #[must_use]
     pub fn fork_point(&self, hash_at: impl Fn(BlockHeight) -> Option<BlockHash>) -> ForkPoint {
-        unimplemented!()
+        let is_on_best = |block: &&BlockId| hash_at(block.height) == Some(block.hash);
+        match self.marks.blocks().iter().rfind(is_on_best) {
+            Some(block) if Some(*block) == self.tip() => ForkPoint::OnBestChain,
+            Some(block) => ForkPoint::Below(*block),
+            None if self.tip().is_none() => ForkPoint::OnBestChain,
+            None => ForkPoint::Unknown,
+        }
     }
 
     /// Takes off all blocks above one, however many. The outcome names what is unconfirmed now; for
-    /// those to count as waiting read them with [`transaction`](Self::transaction) before the commit.
+    /// those to count as waiting, read them with [`transaction`](Self::transaction) before the commit.
     ///
     /// # Errors
     /// [`PlanError`]
     pub fn plan_disconnect(&self, fork: BlockId) -> Result<Planned<Vec<WalletEvent>>, PlanError> {
-        unimplemented!()
+        let tip = self.tip().ok_or(PlanError::NotBegun)?;
+        if fork.height > tip.height {
+            return Err(PlanError::AboveTip { fork: fork.height, tip: tip.height });
+        }
+        if let Some(known) = self.marks.hash_at(fork.height).filter(|known| *known != fork.hash) {
+            return Err(PlanError::OtherBranch { height: fork.height, known });
+        }
+        let mut draft = Draft::new(self);
+        let events = draft.disconnect(fork);
+        Ok(draft.finish(events))
     }
 
     /// Takes a change into memory, after its batch was committed.
@@ -276,75 +236,12 @@ impl Wallet {
     /// [`StaleEffects`] where another change was applied since it was planned: a bug, and memory and
     /// disk differ now, so load the wallet again.
     pub fn apply(&mut self, effects: Effects) -> Result<(), StaleEffects> {
-        unimplemented!()
-    }
-
-    /// Counts a transaction that is in no block yet. Not kept on disk: after a start, add those of
-    /// our own again ([`Broadcasts::waiting`](broadcast::Broadcasts::waiting)).
-    pub fn add_pending(
-        &mut self,
-        transaction: Transaction,
-        origin: Origin,
-        now: UnixTime,
-    ) -> PendingOutcome {
-        unimplemented!()
-    }
-
-    /// Counts a waiting transaction no more, nor those that spend from it; gives back which.
-    pub fn drop_pending(&mut self, txid: &Txid) -> Vec<Txid> {
-        unimplemented!()
-    }
-
-    /// Drops transactions of peers that have waited for two weeks, as full nodes do.
-    pub fn expire_pending(&mut self, now: UnixTime) -> Vec<Txid> {
-        unimplemented!()
-    }
-
-    /// What an account has, or all of them together.
-    #[must_use]
-    pub fn balance(&self, account: Option<&AccountName>) -> Balance {
-        unimplemented!()
-    }
-
-    /// Unspent coins of an account, or of all, in the order of the chain.
-    #[must_use]
-    pub fn utxos(&self, account: Option<&AccountName>) -> Vec<Utxo> {
-        unimplemented!()
-    }
-
-    /// Confirmed transactions of an account, or of all, the newest first: at most `limit` of those
-    /// before a place.
-    #[must_use]
-    pub fn history(
-        &self,
-        account: Option<&AccountName>,
-        before: Option<Place>,
-        limit: usize,
-    ) -> HistoryPage {
-        unimplemented!()
-    }
-
-    /// Waiting transactions of an account, or of all.
-    #[must_use]
-    pub fn pending(&self, account: Option<&AccountName>) -> Vec<PendingEntry> {
-        unimplemented!()
-    }
-
-    /// Where a transaction of ours is confirmed.
-    #[must_use]
-    pub fn place_of(&self, txid: &Txid) -> Option<Place> {
-        unimplemented!()
-    }
-
-    /// A confirmed transaction of ours with its proof, from the store. Blocking.
-    ///
-    /// # Errors
-    /// [`LoadError`]
-    pub fn transaction(
-        &self,
-        store: &dyn Store,
-        txid: &Txid,
-    ) -> Result<Option<StoredTransaction>, LoadError> {
-        unimplemented!()
+        let Effects { revision, changes } = effects;
+        if revision != self.revision {
+            return Err(StaleEffects { planned: revision, now: self.revision });
+        }
+        self.take_in(*changes);
+        self.revision = self.revision.saturating_add(1);
+        Ok(())
     }
 }

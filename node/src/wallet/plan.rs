@@ -24,6 +24,7 @@ pub struct Planned<O> {
 #[derive(Clone, Debug)]
 pub struct Effects {
     pub(super) revision: u64,
+    pub(super) changes: Box<super::draft::Changes>,
 }
 
 /// Something that a block or its removal did.

@@ -20,7 +20,7 @@ use bitcoin::{OutPoint, Transaction, Txid, Wtxid};
 use ironlight_spv::peers::PeerId;
 use ironlight_spv::{BlockHeight, Now, UnixTime};
 
-pub use check::{SanityError, check};
+pub use check::{MAX_WEIGHT, MIN_BASE_BYTES, SanityError, check};
 
 use super::error::LoadError;
 use crate::store::{Store, WriteBatch};

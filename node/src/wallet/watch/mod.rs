@@ -11,15 +11,17 @@ mod descriptor;
 mod error;
 mod index;
 mod target;
+mod watched;
 
 use std::fmt;
 
-use bitcoin::{NetworkKind, ScriptBuf};
+use bitcoin::NetworkKind;
 use ironlight_spv::{BlockHeight, Network};
 
 pub use error::WatchError;
 pub use index::{ScriptIndex, ScriptOwner};
 pub use target::{TargetView, WatchTarget};
+pub(crate) use watched::WatchedItems;
 
 use super::label::{AccountName, Label};
 
@@ -128,6 +130,34 @@ pub struct WatchItem {
     pub derived: Vec<u32>,
 }
 
+impl WatchItem {
+    /// Its keychains.
+    pub fn keychains(&self) -> impl Iterator<Item = Keychain> + use<> {
+        (0..self.target.keychains()).map(Keychain)
+    }
+
+    /// Scripts derived of a keychain.
+    #[must_use]
+    pub fn count(&self, keychain: Keychain) -> u32 {
+        self.derived.get(usize::from(keychain.0)).copied().unwrap_or(0)
+    }
+
+    /// The places of all its scripts.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = ScriptOwner> {
+        self.keychains().flat_map(move |keychain| {
+            let place = move |index| ScriptOwner { watch: self.id, keychain, index };
+            (0..self.count(keychain)).map(place)
+        })
+    }
+
+    /// Scripts that it has, of all its keychains.
+    #[must_use]
+    pub fn scripts(&self) -> usize {
+        let counts = self.derived.iter().map(|count| usize::try_from(*count).unwrap_or(usize::MAX));
+        counts.fold(0, usize::saturating_add)
+    }
+}
+
 /// What a request to watch did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WatchChange {
@@ -172,6 +202,3 @@ pub(crate) const fn in_bitcoin_crate(network: Network) -> bitcoin::Network {
         Network::Regtest => bitcoin::Network::Regtest,
     }
 }
-
-/// Scripts that were derived at a place of a keychain.
-pub(crate) type Derived = Vec<ScriptBuf>;
