@@ -9,6 +9,7 @@ use ironlight_hardening::health::{HealthRegistry, HealthReport};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -29,6 +30,7 @@ use crate::net::PeerNetwork;
 use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
 use crate::net::data::Offers;
+use crate::net::relay::{Relay, RelayEvent};
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
@@ -170,11 +172,22 @@ pub struct Node {
     health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
     flags: NodeFlags,
+    /// What the wallet will ask peers by and hear from them: kept here until it is there, since a
+    /// channel without a receiver is closed.
+    _wallet_ends: WalletEnds,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
     writer: Option<JoinHandle<Result<(), WriterError>>>,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
+}
+
+/// The ends of the networks that are not the chain's.
+#[derive(Debug)]
+struct WalletEnds {
+    _data: DataPeers,
+    _relay: Relay,
+    _events: mpsc::Receiver<RelayEvent>,
 }
 
 impl Node {
@@ -206,8 +219,9 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
+        let (relay, events) = Relay::new(false);
         let data = DataPeers::default();
-        let mut network = join(&config, &opened, clock, &data, &stop)?;
+        let mut network = join(&config, &opened, (&data, &relay), clock, &stop)?;
         let networks = network.handle();
         let NodeConfig { params, start_point, sync, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
@@ -232,7 +246,7 @@ impl Node {
         #[cfg(feature = "libp2p")]
         {
             networks.serve(chain.clone()).await;
-            let blocks = Blocks::new(chain.clone(), data, BlocksConfig::default());
+            let blocks = Blocks::new(chain.clone(), data.clone(), BlocksConfig::default());
             networks.serve_data(ServedData::new(blocks, None)).await;
         }
         guard.disarm();
@@ -243,6 +257,7 @@ impl Node {
             networks,
             notes: opened.notes,
             flags: opened.flags,
+            _wallet_ends: WalletEnds { _data: data, _relay: relay, _events: events },
             writer: Some(tokio::spawn(writer.run(stop.clone()))),
             stop,
             #[cfg(feature = "daemon")]
@@ -379,8 +394,8 @@ impl NodeConfig {
 fn join(
     config: &NodeConfig,
     opened: &OpenedChain,
+    (data, relay): (&DataPeers, &Relay),
     clock: Clock,
-    data: &DataPeers,
     stop: &CancellationToken,
 ) -> Result<Networks, NodeError> {
     let numbers = PeerNumbers::default();
@@ -398,6 +413,8 @@ fn join(
             numbers: numbers.clone(),
             requests: &requests,
             audit: opened.audit.clone(),
+            data: data.clone(),
+            relay: relay.clone(),
             seed: random_seed(),
         };
         networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));

@@ -15,7 +15,10 @@ pub mod swarm {
 }
 pub mod wire;
 
-pub(crate) use peers::Question;
-pub use peers::{Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, ServeReport};
+pub use peers::{
+    BytesByPurpose, Carried, Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport,
+    Purpose, ServeReport,
+};
+pub(crate) use peers::{PurposeCounter, Question};
 pub(crate) use requests::Requests;
 pub use requests::{PeerRequestReport, RequestConfig, RequestReport};
