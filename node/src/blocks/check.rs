@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bitcoin::consensus::encode;
-use bitcoin::{Block, BlockHash, MerkleBlock, Transaction, TxIn, TxOut, Txid};
-use ironlight_spv::{BlockHeight, Header, IndexedHeader};
+use bitcoin::{Block, BlockHash, Transaction, TxIn, TxOut, Txid};
+use ironlight_spv::proof::{self, MerkleTree, Witness};
+use ironlight_spv::{BlockHeight, Header, IndexedHeader, Network};
 
 use super::error::ProveError;
 
@@ -27,26 +28,35 @@ pub(super) enum NotTheBlock {
     Malformed(#[from] encode::Error),
     #[error("it is block {got}")]
     Another { got: BlockHash },
-    #[error("its transactions do not make its Merkle root")]
-    Transactions,
-    #[error("some of its transactions are there twice (CVE-2012-2459)")]
-    Repeated,
-    #[error("its witnesses are not those that it commits to (BIP141)")]
-    Witnesses,
+    #[error(transparent)]
+    Uncommitted(#[from] proof::BlockError),
+    #[error("its witnesses were taken off (BIP141)")]
+    Stripped,
 }
 
 impl VerifiedBlock {
-    /// Checks the bytes of a block against a header. It takes a few milliseconds.
+    /// Checks the bytes of a block against a header; from the height `segwit` on its witnesses have to
+    /// be there. It takes a few milliseconds.
     ///
     /// # Errors
     /// [`NotTheBlock`]
-    pub(super) fn verify(header: IndexedHeader, bytes: Vec<u8>) -> Result<Self, NotTheBlock> {
+    pub(super) fn verify(
+        header: IndexedHeader,
+        segwit: BlockHeight,
+        bytes: Vec<u8>,
+    ) -> Result<Self, NotTheBlock> {
         let block: Block = encode::deserialize(&bytes)?;
         let got = block.block_hash();
         if got != header.hash {
             return Err(NotTheBlock::Another { got });
         }
-        let txids = committed(&block)?.into();
+        let verified = proof::verify_block(&header.header, &block.txdata)?;
+        match verified.witness() {
+            Witness::Committed | Witness::Absent => {}
+            Witness::Stripped if header.height < segwit => {}
+            Witness::Stripped => return Err(NotTheBlock::Stripped),
+        }
+        let txids = verified.into_txids().into();
         Ok(Self { header, block, bytes: bytes.into(), txids })
     }
 
@@ -106,26 +116,21 @@ const fn allocated(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { bytes.next_multiple_of(16) + 16 }
 }
 
-/// The txids of a block, if they and the witnesses are those that the header commits to.
-fn committed(block: &Block) -> Result<Vec<Txid>, NotTheBlock> {
-    if !block.check_merkle_root() {
-        return Err(NotTheBlock::Transactions);
-    }
-    let txids: Vec<Txid> = block.txdata.iter().map(Transaction::compute_txid).collect();
-    // No two transactions of a block are the same, so that any that are were doubled.
-    if txids.iter().collect::<HashSet<_>>().len() < txids.len() {
-        return Err(NotTheBlock::Repeated);
-    }
-    if !block.check_witness_commitment() {
-        return Err(NotTheBlock::Witnesses);
-    }
-    Ok(txids)
+/// From which height on blocks commit to their witnesses: those of Bitcoin Core's
+/// `kernel/chainparams.cpp`, `SegwitHeight`.
+pub(super) const fn segwit_height(network: Network) -> BlockHeight {
+    BlockHeight(match network {
+        Network::Mainnet => 481_824,
+        Network::Testnet3 => 834_624,
+        Network::Testnet4 | Network::Signet => 1,
+        Network::Regtest => 0,
+    })
 }
 
 /// The bytes of a `merkleblock` that proves the wanted ones of a block's transactions.
 ///
 /// # Errors
-/// [`ProveError::NotInBlock`]
+/// [`ProveError`]
 pub(super) fn prove(
     header: &Header,
     of_block: &[Txid],
@@ -136,9 +141,8 @@ pub(super) fn prove(
         return Err(ProveError::NotInBlock { txid: *missing, block: header.hash() });
     }
     let wanted: HashSet<&Txid> = wanted.iter().collect();
-    let header = bitcoin::block::Header::from(*header);
-    let proof = MerkleBlock::from_header_txids_with_predicate(&header, of_block, |txid| {
-        wanted.contains(txid)
-    });
-    Ok(encode::serialize(&proof))
+    // Verified txids are those of their header.
+    let proof = MerkleTree::new(of_block)
+        .and_then(|tree| tree.merkle_block(header, |txid| wanted.contains(txid)))?;
+    Ok(proof.encode())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bitcoin::{BlockHash, Txid};
+use ironlight_spv::proof::ProofError;
 
 /// Why there is no block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +65,9 @@ pub(crate) enum ProveError {
     /// The block was not to be had.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// The txids kept do not make the header's root: a bug.
+    #[error("no proof could be made ({0}): this is a bug, report it")]
+    Unproven(#[from] ProofError),
     /// It is not in the block.
     #[error("transaction {txid} is not in block {block}")]
     NotInBlock {

@@ -209,8 +209,8 @@ impl Search {
             Ok(Reply::Block(bytes)) => {
                 self.used = self.used.saturating_add(bytes.len());
                 shared.wished(self.cause).received(bytes.len());
-                let header = self.header;
-                match off_async(move || VerifiedBlock::verify(header, bytes)).await? {
+                let (header, segwit) = (self.header, shared.segwit);
+                match off_async(move || VerifiedBlock::verify(header, segwit, bytes)).await? {
                     Ok(block) => return Ok(Some(Arc::new(block))),
                     Err(fault) => self.lied(peer, &entry, &fault),
                 }

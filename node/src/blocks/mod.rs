@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - What is handed out belongs to a header that the chain knows: its transactions make the header's
-//!   Merkle root, and its witnesses are those that it commits to. A peer that sends anything else is
+//!   Merkle root, and its witnesses are those that it commits to (`spv::proof`). A peer that sends anything else is
 //!   reported, and another one is asked.
 //! - Of a block one copy at a time is fetched, and none while it is kept.
 //! - What strangers cause is asked of full nodes only, so that no question goes in circles, and for
@@ -33,8 +33,8 @@ use std::time::Duration;
 use bitcoin::{BlockHash, Txid};
 use ironlight_hardening::cache::{CacheStats, SingleFlight};
 use ironlight_hardening::rate_limit::Quota;
-use ironlight_spv::IndexedHeader;
 use ironlight_spv::chain::Position;
+use ironlight_spv::{BlockHeight, IndexedHeader};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -107,6 +107,8 @@ pub(crate) struct Blocks(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     chain: ChainHandle,
+    /// From which height on blocks have witnesses.
+    segwit: BlockHeight,
     peers: DataPeers,
     flights: SingleFlight<BlockHash, Flight>,
     kept: Mutex<ByteCache<BlockHash, Arc<VerifiedBlock>>>,
@@ -172,8 +174,10 @@ impl Shared {
 
 impl Blocks {
     pub(crate) fn new(chain: ChainHandle, peers: DataPeers, config: BlocksConfig) -> Self {
+        let segwit = check::segwit_height(chain.read(|chain| chain.params().network));
         Self(Arc::new(Shared {
             chain,
+            segwit,
             peers,
             flights: SingleFlight::new(),
             kept: Mutex::new(ByteCache::new(config.cache_bytes)),

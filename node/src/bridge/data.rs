@@ -47,7 +47,7 @@ impl DataSource for ServedData {
             let proof = blocks.prove(block, &txids, Cause::Stranger, deadline).await;
             proof.map_err(|error| match error {
                 ProveError::Block(error) => not_served(&error),
-                ProveError::NotInBlock { .. } => NotServed::NotFound,
+                ProveError::NotInBlock { .. } | ProveError::Unproven(_) => NotServed::NotFound,
             })
         })
     }

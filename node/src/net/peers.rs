@@ -154,6 +154,17 @@ impl BytesByPurpose {
         Purpose::ALL.into_iter().zip(self.0)
     }
 
+    /// With all that is missing in the total as [`Purpose::Other`]: what encryption, multiplexing and
+    /// other protocols carry.
+    #[cfg(feature = "libp2p")]
+    pub(crate) fn up_to(self, total: Carried) -> Self {
+        let known = self.total();
+        let counter = PurposeCounter::default();
+        counter.received(Purpose::Other, total.received.saturating_sub(known.received));
+        counter.sent(Purpose::Other, total.sent.saturating_sub(known.sent));
+        self + counter.report()
+    }
+
     /// All together.
     #[must_use]
     pub fn total(&self) -> Carried {

@@ -1,5 +1,6 @@
 //! All that the swarm does, put together; each part's bounds are set here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ironlight_spv::Params;
@@ -13,13 +14,15 @@ use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    PeerId, allow_block_list, connection_limits, identify, mdns, memory_connection_limits, ping,
+    PeerId, StreamProtocol, allow_block_list, connection_limits, identify, mdns,
+    memory_connection_limits, ping,
 };
 
 use super::SwarmError;
 use super::bytes_codec::BytesCodec;
 use super::protocol::{Names, Protocol};
-use super::wire::{MAX_REQUEST, TIP_SIZE};
+use super::wire::TIP_SIZE;
+use crate::net::PurposeCounter;
 use crate::net::data::Offers;
 
 /// Peers that connect to us at most.
@@ -35,7 +38,9 @@ const MAX_MEMORY: usize = 1 << 30;
 /// Requests of one protocol that a peer is asked at the same time, for filters, blocks and proofs.
 pub(super) const IN_FLIGHT: usize = 2;
 /// A request that is not answered by then has failed.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same where the answer is large: 4 MB at 70 KB a second.
+const LONG_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a tip weighs in gossip at most: the header, its topic's name, and the frame.
 const MAX_GOSSIP: usize = 1024;
 /// Tips remembered, so that none is taken or passed on twice.
@@ -70,12 +75,16 @@ impl Behaviour {
         serve: bool,
         offers: Offers,
         mdns: bool,
+        carried: &Arc<PurposeCounter>,
     ) -> Result<Self, SwarmError> {
         let names = Names::new(params);
         let me = key.public().to_peer_id();
         let mdns = mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), me));
         let mdns = mdns.transpose().map_err(|source| SwarmError::Mdns { source })?;
-        let exchange = |protocol, served| exchange(&names, protocol, serve && served);
+        let exchange = |protocol, served| {
+            let codec = BytesCodec::new(protocol, Arc::clone(carried));
+            exchange(names.of(protocol).clone(), protocol, serve && served, codec)
+        };
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits()),
             // What else is in a wallet's process is none of our business.
@@ -105,14 +114,20 @@ impl Behaviour {
     }
 }
 
-fn exchange(names: &Names, protocol: Protocol, served: bool) -> Exchange {
-    let codec = BytesCodec { request: MAX_REQUEST, response: protocol.max_response() };
+fn exchange(name: StreamProtocol, protocol: Protocol, served: bool, codec: BytesCodec) -> Exchange {
     let support = if served { ProtocolSupport::Full } else { ProtocolSupport::Outbound };
     let config = request_response::Config::default()
-        .with_request_timeout(REQUEST_TIMEOUT)
+        .with_request_timeout(request_timeout(protocol))
         .with_max_concurrent_streams(max_streams(protocol));
-    let protocols = [(names.of(protocol).clone(), support)];
+    let protocols = [(name, support)];
     request_response::Behaviour::with_codec(codec, protocols, config)
+}
+
+const fn request_timeout(protocol: Protocol) -> Duration {
+    match protocol {
+        Protocol::Headers | Protocol::Proofs => REQUEST_TIMEOUT,
+        Protocol::Filters | Protocol::Blocks => LONG_REQUEST_TIMEOUT,
+    }
 }
 
 /// Requests that are answered at the same time, and those in flight, on one connection.

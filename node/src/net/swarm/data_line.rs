@@ -59,7 +59,7 @@ impl DataLine for LightDataLine {
             let protocol = protocol(&query);
             // A peer drops what is more than this, so that nothing is lost by waiting.
             let _place = line.places.of(protocol).acquire().await;
-            let answer = requests.ask(Asked::retry(retry), query, line.clone()).await;
+            let answer = requests.ask_data(Asked::retry(retry), query, line.clone()).await;
             answer.map_err(|error| {
                 debug!(peer = peer.0, %error, "no answer of use");
                 if let NoAnswer::Failed(fault) = &error

@@ -8,7 +8,11 @@ use ironlight_spv::Params;
 use libp2p::StreamProtocol;
 use libp2p::gossipsub::IdentTopic;
 
-use super::wire::{MAX_BLOCK_RESPONSE, MAX_FILTERS_RESPONSE, MAX_PROOF_RESPONSE, MAX_RESPONSE};
+use super::wire::{
+    FiltersRequest, MAX_BLOCK_RESPONSE, MAX_FILTERS_RESPONSE, MAX_PROOF_RESPONSE, MAX_RESPONSE,
+    decode_request,
+};
+use crate::net::Purpose;
 use crate::net::data::Offers;
 
 /// Bytes of the genesis hash in a name, as the hash is computed: its display form begins with
@@ -47,6 +51,26 @@ impl Protocol {
             Self::Blocks => "blocks",
             Self::Proofs => "proofs",
         }
+    }
+}
+
+/// What a request of a protocol, and so its response, is for.
+pub(super) fn purpose(protocol: Protocol, request: &[u8]) -> Purpose {
+    match protocol {
+        Protocol::Headers => Purpose::Headers,
+        Protocol::Filters => {
+            let request = decode_request(request)
+                .and_then(|(_extensions, mut body)| FiltersRequest::decode(&mut body));
+            match request {
+                Ok(FiltersRequest::Filters(_)) => Purpose::Filters,
+                Ok(FiltersRequest::Checkpoints { .. } | FiltersRequest::Headers(_)) => {
+                    Purpose::FilterHeaders
+                }
+                Err(_no_request) => Purpose::Other,
+            }
+        }
+        Protocol::Blocks => Purpose::Blocks,
+        Protocol::Proofs => Purpose::Proofs,
     }
 }
 

@@ -374,6 +374,7 @@ impl WalletHandle {
             Ok(proof) => self.proven(txid, hash, proof),
             Err(ProveError::NotInBlock { txid, .. }) => Err(ProofError::NotInBlock { hash, txid }),
             Err(ProveError::Block(error)) => Err(error.into()),
+            Err(ProveError::Unproven(error)) => Err(error.into()),
         }
     }
 

@@ -11,6 +11,7 @@ mod report;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ironlight_spv::peers::{BanEntry, PeerId, PeerPolicy, PolicyConfig};
@@ -39,9 +40,9 @@ use super::{LightNetConfig, SwarmError, transport};
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::flags::Switches;
-use crate::net::PeerNumbers;
 use crate::net::data::{DataPeers, Offers};
 use crate::net::requests::NetworkRequests;
+use crate::net::{PeerNumbers, PurposeCounter};
 use asking::Reply;
 use exchange::Served;
 use gossip::Pending;
@@ -90,6 +91,8 @@ pub(crate) struct Swarm {
     policy: PeerPolicy,
     rules: Rules,
     traffic: Traffic,
+    /// Bytes of requests and responses by what they are for.
+    carried: Arc<PurposeCounter>,
     directory: Directory,
     read_ahead: ReadAhead,
     numbers: PeerNumbers,
@@ -153,9 +156,10 @@ impl Swarm {
         let key = config.key()?;
         let rules = Rules::new(config.allow_private);
         let traffic = Traffic::default();
+        let carried = Arc::default();
         let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
-        let behaviour = Behaviour::new(params, &key, config.serve, offers, config.mdns)?;
+        let behaviour = Behaviour::new(params, &key, config.serve, offers, config.mdns, &carried)?;
         // Connections are closed by decision: one that is idle waits for the next block.
         let tuning = Tuning::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
         let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning);
@@ -172,6 +176,7 @@ impl Swarm {
             policy,
             rules,
             traffic,
+            carried,
             directory: Directory::default(),
             read_ahead: ReadAhead::default(),
             numbers,
