@@ -6,7 +6,6 @@ use bitcoin::TxMerkleNode;
 use bitcoin::hashes::Hash as _;
 
 use super::error::ProofError;
-use super::tree::joined;
 
 /// A position on the way up.
 #[derive(Clone, Debug)]
@@ -30,23 +29,31 @@ impl<'a> Climb<'a> {
         self.width <= 1
     }
 
-    /// The 64 bytes whose hash is the node above.
+    /// Writes the 64 bytes whose hash is the node above.
     #[inline]
-    pub(super) fn next_node(&mut self) -> Result<[u8; 64], ProofError> {
+    pub(super) fn next_node(&mut self, node: &mut [u8; 64]) -> Result<(), ProofError> {
+        let (left, right) = node.split_at_mut(32);
         let sibling = if self.position ^ 1 < self.width { self.path.next() } else { None };
-        let node = match sibling.map(TxMerkleNode::as_byte_array) {
-            None => joined(&self.hash, &self.hash),
-            Some(sibling) if *sibling == self.hash => {
-                let hash = TxMerkleNode::from_byte_array(*sibling);
-                return Err(ProofError::IdenticalSiblings { hash });
+        match sibling.map(TxMerkleNode::as_byte_array) {
+            None => {
+                left.copy_from_slice(&self.hash);
+                right.copy_from_slice(&self.hash);
             }
-            Some(sibling) if self.position.is_multiple_of(2) => joined(&self.hash, sibling),
-            Some(sibling) => joined(sibling, &self.hash),
-        };
-        refuse_transaction(&node)?;
+            Some(sibling) => {
+                if *sibling == self.hash {
+                    let hash = TxMerkleNode::from_byte_array(*sibling);
+                    return Err(ProofError::IdenticalSiblings { hash });
+                }
+                let (own, other) =
+                    if self.position.is_multiple_of(2) { (left, right) } else { (right, left) };
+                own.copy_from_slice(&self.hash);
+                other.copy_from_slice(sibling);
+            }
+        }
+        refuse_transaction(node)?;
         self.position /= 2;
         self.width = self.width.div_ceil(2);
-        Ok(node)
+        Ok(())
     }
 }
 

@@ -68,8 +68,10 @@ impl MerkleProof {
     /// [`ProofError::NodeIsTransaction`].
     pub fn verify(&self) -> Result<Inclusion, ProofError> {
         let mut climb = self.climb();
+        let mut node = [0; 64];
         while !climb.is_done() {
-            climb.hash = lanes::sha256d_64_single(&climb.next_node()?);
+            climb.next_node(&mut node)?;
+            climb.hash = lanes::sha256d_64_single(&node);
         }
         self.arrived_at(climb.hash)
     }
