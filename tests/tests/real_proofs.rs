@@ -135,24 +135,24 @@ mod tests {
     #[ignore = "needs the test data folder (IRONLIGHT_TEST_DATA)"]
     fn any_changed_bit_of_a_real_proof_proves_nothing_false() {
         let client = client();
+        let block = block(830_000);
+        let header = Header::from(block.header);
+        let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
         for index in PROVEN {
             let bytes = read(&format!("mainnet-txoutproof-830000-{index}.bin"));
-            let right = MerkleBlock::decode(&bytes).unwrap().verify().unwrap();
             let hashes = 85..85 + 32 * usize::from(bytes[84]);
             for bit in 0..bytes.len() * 8 {
                 let mut bytes = bytes.clone();
                 bytes[bit / 8] ^= 1 << (bit % 8);
-                let Ok(block) = MerkleBlock::decode(&bytes) else { continue };
-                for found in block.verify().into_iter().flatten() {
+                let Ok(changed) = MerkleBlock::decode(&bytes) else { continue };
+                for found in changed.verify().into_iter().flatten() {
                     assert!(!hashes.contains(&(bit / 8)), "bit {bit} of a hash");
                     let verdict = client.locate(&found, 1);
                     if bit < 80 * 8 {
                         assert!(matches!(verdict, Verdict::UnknownHeader { .. }), "bit {bit}");
                     } else {
-                        assert_eq!(
-                            (found.txid(), found.header()),
-                            (right[0].txid(), right[0].header())
-                        );
+                        assert!(txids.contains(&found.txid()), "bit {bit}");
+                        assert_eq!(found.header(), &header);
                     }
                 }
             }
