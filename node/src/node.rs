@@ -298,6 +298,13 @@ impl Node {
         &self.chain
     }
 
+    /// What is watched, what the chain has for it, and what is brought to the network.
+    #[cfg(feature = "wallet")]
+    #[must_use]
+    pub const fn wallet(&self) -> &crate::wallet::service::WalletHandle {
+        &self.services.wallet
+    }
+
     /// Every network that the node is in, with its peers. Cancel safe.
     pub async fn networks(&self) -> Vec<NetworkReport> {
         self.networks.reports().await
