@@ -22,7 +22,7 @@ use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::Clock;
-use crate::filters::FilterConfig;
+use crate::filters::{FilterConfig, Filters};
 use crate::flags::{FlagError, NodeFlags};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
@@ -296,6 +296,12 @@ impl Node {
     #[must_use]
     pub const fn chain(&self) -> &ChainHandle {
         &self.chain
+    }
+
+    /// Which compact filters are there.
+    #[must_use]
+    pub const fn filters(&self) -> &Filters {
+        &self.services.filters
     }
 
     /// What is watched, what the chain has for it, and what is brought to the network.
