@@ -76,11 +76,11 @@ async fn count(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, sent: Sent) {
 fn hashes(command: &str, payload: &[u8]) -> Vec<BlockHash> {
     match command {
         "headers" => {
-            let headers: Vec<bitcoin::block::Header> =
-                payload[if payload[0] < 0xfd { 1 } else { 3 }..]
-                    .chunks_exact(81)
-                    .map(|entry| bitcoin::consensus::deserialize(&entry[..80]).unwrap())
-                    .collect();
+            let headers: Vec<bitcoin::block::Header> = payload
+                [if payload[0] < 0xfd { 1 } else { 3 }..]
+                .chunks_exact(81)
+                .map(|entry| bitcoin::consensus::deserialize(&entry[..80]).unwrap())
+                .collect();
             headers.iter().map(bitcoin::block::Header::block_hash).collect()
         }
         "cfilter" => vec![BlockHash::from_slice(&payload[1..33]).unwrap()],
