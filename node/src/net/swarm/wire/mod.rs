@@ -5,7 +5,7 @@
 //! What an attacker can grow: what is allocated is in proportion to the bytes that came, and those
 //! are capped before they are read ([`MAX_REQUEST`], [`MAX_RESPONSE`]).
 
-#[cfg(test)]
+#[cfg(all(test, feature = "libp2p"))]
 mod documented_examples;
 mod envelope;
 mod headers;
