@@ -19,6 +19,8 @@ use ironlight::spv::filter::sync::FilterSyncConfig;
 use ironlight::wallet::watch::{WatchRequest, WatchTarget};
 use ironlight::{BlockHash, BlockHeight, Network, Node, NodeConfig};
 use ironlight_tests::{FilterLiar, FilterLie, TrueFilter, filter_without};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PAYMENT: Amount = Amount::from_sat(77_000);
@@ -51,6 +53,23 @@ async fn liar(devnet: &Arc<Devnet>, lie: FilterLie) -> SocketAddr {
     };
     let address = devnet.address();
     FilterLiar::new(lie, Arc::new(truth), Arc::new(without)).listen(address).await
+}
+
+/// A way to a full node on which nothing is heard before it is opened.
+async fn gate(full_node: SocketAddr, opened: watch::Receiver<bool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut opened = opened.clone();
+            tokio::spawn(async move {
+                opened.wait_for(|open| *open).await.unwrap();
+                let mut far = TcpStream::connect(full_node).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
 }
 
 fn config(connect: Vec<SocketAddr>) -> NodeConfig {
@@ -89,13 +108,19 @@ async fn one_honest_peer_beats_seven_that_lie_about_filters() {
     for lie in lies {
         connect.push(liar(&devnet, lie).await);
     }
-    // The honest one comes last, when the liars agree with each other already.
-    connect.push(devnet.address());
+    // The honest one comes last, when the liars have been heard.
+    let (open, opened) = tokio::sync::watch::channel(false);
+    let honest = gate(devnet.address(), opened).await;
+    connect.push(honest);
 
     let node = Node::start(config(connect)).await.unwrap();
     let address = Address::from_script(&script(), bitcoin::Network::Regtest).unwrap();
     let target = WatchTarget::address(&address.to_string(), Network::Regtest).unwrap();
     node.wallet().watch(WatchRequest::new(target, BlockHeight(1))).await.unwrap();
+    let heard = node.wallet().when(|status| status.tip.is_some_and(|tip| tip.height.0 > 125));
+    let heard = tokio::time::timeout(Duration::from_secs(1), heard).await;
+    println!("of liars alone: {heard:?}, {:?}", node.wallet().balance(None));
+    open.send(true).unwrap();
     let has = |node: &Node, times: u64| node.wallet().balance(None).confirmed == PAYMENT * times;
     let seen = async {
         while !has(&node, 1) {
@@ -114,7 +139,7 @@ async fn one_honest_peer_beats_seven_that_lie_about_filters() {
     };
     tokio::time::timeout(LIMIT, seen).await.expect("the second payment is found");
     let peers = node.networks().await.remove(0).peers;
-    let honest = devnet.address().to_string();
+    let honest = honest.to_string();
     assert!(peers.iter().any(|peer| peer.address == honest), "the honest one is kept");
     node.stop().await.unwrap();
 }
