@@ -24,7 +24,7 @@ use crate::chain::{
 };
 use crate::clock::Clock;
 use crate::events::EVENTS_KEPT;
-use crate::filters::FilterConfig;
+use crate::filters::{FilterConfig, Filters};
 use crate::flags::{FlagError, NodeFlags};
 use crate::handle::{NodeHandle, Parts};
 #[cfg(feature = "libp2p")]
@@ -323,6 +323,12 @@ impl Node {
     #[must_use]
     pub const fn chain(&self) -> &ChainHandle {
         &self.chain
+    }
+
+    /// Which compact filters are there.
+    #[must_use]
+    pub const fn filters(&self) -> &Filters {
+        &self.services.filters
     }
 
     /// What is watched, what the chain has for it, and what is brought to the network.

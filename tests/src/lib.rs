@@ -16,12 +16,14 @@
 mod core;
 mod daemon;
 mod fake;
+mod signer;
 mod stranger;
 mod wire;
 
 pub use self::core::BitcoinCore;
 pub use daemon::Daemon;
 pub use fake::{Behaviour, FakeNode};
+pub use signer::{Signer, Spendable};
 pub use stranger::Stranger;
 pub use wire::Wire;
 

@@ -22,6 +22,8 @@ mod check;
 mod error;
 mod fetch;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::future::Future;
@@ -56,6 +58,7 @@ const TXID_BYTES: usize = 8_000_000;
 
 /// Whose wish it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "libp2p"), allow(dead_code, reason = "only light nodes are strangers"))]
 pub(crate) enum Cause {
     /// This node's own.
     Own,

@@ -22,7 +22,7 @@ use std::time::Duration;
 use ironlight_spv::BlockHeight;
 use ironlight_spv::filter::sync::FilterSyncConfig;
 
-pub(crate) use kept::Filters;
+pub use kept::{Filters, FiltersStatus};
 pub(crate) use task::{FilterTask, FilterTaskConfig};
 
 /// Filters that are fetched ahead of the wallet at most, however many bytes may be kept.

@@ -1,5 +1,6 @@
 //! The task that drives filter sync.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::ask::{Answered, Asking, query};
+use super::ask::{Answered, Asking, Outcome, query};
 use super::kept::{Command, Filters, FiltersStatus};
 use super::{FilterConfig, MAX_UNREAD};
 use crate::chain::{ChainHandle, ChainStatus};
@@ -62,6 +63,8 @@ pub(crate) struct FilterTask {
     commands: mpsc::Receiver<Command>,
     read_to: watch::Receiver<Option<BlockHeight>>,
     asking: JoinSet<Answered>,
+    /// How often in a row each peer did not have what it was asked for.
+    missing: BTreeMap<PeerId, u32>,
     /// Filters that are not written yet, and the height of the first.
     unwritten: Vec<StoredFilter>,
     unwritten_from: BlockHeight,
@@ -100,6 +103,7 @@ impl FilterTask {
             known: PeerList::default(),
             commands,
             asking: JoinSet::new(),
+            missing: BTreeMap::new(),
             unwritten: Vec::new(),
             unwritten_from: BlockHeight::GENESIS,
             unwritten_bytes: 0,
@@ -176,10 +180,15 @@ impl FilterTask {
 
     fn answered(&mut self, answered: Result<Answered, tokio::task::JoinError>) {
         match answered {
-            Ok(Answered { peer, id, outcome: Ok(answer) }) => {
+            Ok(Answered { peer, id, outcome: Outcome::Answer(answer) }) => {
+                self.missing.remove(&peer);
                 self.with(|sync, chain, now| sync.handle_answer(chain, peer, id, answer, now));
             }
-            Ok(Answered { peer, id, outcome: Err(why) }) => {
+            Ok(Answered { peer, id, outcome: Outcome::NotThere }) => {
+                let why = FilterUnanswered::Refused { retry_after: self.missing_for(peer) };
+                self.with(|sync, chain, now| sync.handle_unanswered(chain, peer, id, why, now));
+            }
+            Ok(Answered { peer, id, outcome: Outcome::Unanswered(why) }) => {
                 self.with(|sync, chain, now| sync.handle_unanswered(chain, peer, id, why, now));
             }
             // The machine asks elsewhere when the answer is overdue.
@@ -187,11 +196,21 @@ impl FilterTask {
         }
     }
 
+    /// When a peer that did not have what it was asked for is asked again: soon, and less and less
+    /// often.
+    fn missing_for(&mut self, peer: PeerId) -> Duration {
+        let times = self.missing.entry(peer).or_default();
+        let wait = SOON.saturating_mul(1 << (*times).min(8));
+        *times = times.saturating_add(1);
+        wait
+    }
+
     /// Tells the machine who has come, who has gone, and who has which block.
     fn meet(&mut self) {
         let list = Arc::clone(&self.peers.borrow_and_update());
         let known = std::mem::replace(&mut self.known, Arc::clone(&list));
         for peer in known.keys().filter(|peer| !list.contains_key(peer)) {
+            self.missing.remove(peer);
             self.with(|sync, chain, now| sync.handle_disconnected(chain, *peer, now));
         }
         for (peer, entry) in list.iter().filter(|(_, entry)| entry.offers.filters) {
@@ -274,7 +293,7 @@ impl FilterTask {
         // One that is not known any more is answered as all others are: not from within.
         let line = entry.map(|entry| Arc::clone(&entry.line));
         let Some((line, query)) = line.zip(query) else {
-            let outcome = Err(FilterUnanswered::Refused { retry_after: SOON });
+            let outcome = Outcome::Unanswered(FilterUnanswered::Refused { retry_after: SOON });
             self.asking.spawn(async move { Answered { peer, id, outcome } });
             return;
         };

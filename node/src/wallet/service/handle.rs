@@ -290,7 +290,7 @@ impl WalletHandle {
                 self.0.fees().handle_block(height, block.block());
             }
         }
-        Ok(self.0.fees().estimate(target)?)
+        Ok(self.0.fees().estimate(target, tip)?)
     }
 
     /// Proves that a transaction is in a block of the best chain: one of the wallet's from what it
