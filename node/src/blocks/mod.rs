@@ -209,7 +209,12 @@ impl Blocks {
         if let Some(kept) = self.0.kept().get(&hash) {
             return Ok(kept);
         }
-        let fetching = self.fetched(&header, cause);
+        let fetching = async {
+            tokio::select! {
+                fetched = self.fetched(&header, cause) => fetched,
+                () = self.0.chain.ended() => Err(BlockError::Stopping),
+            }
+        };
         timeout_at(deadline, fetching).await.unwrap_or_else(|_late| {
             let listed = self.0.peers.list();
             let offering = listed.values().filter(|peer| peer.offers.blocks).count();

@@ -23,6 +23,7 @@ use crate::chain::{ChainHandle, ChainStatus};
 use crate::clock::Clock;
 use crate::events::NodeEvent;
 use crate::net::data::{DataPeer, DataPeers, PeerList};
+use crate::net::suspend::Suspension;
 use crate::net::{Direction, PeerNetwork};
 use crate::store::filter_headers::FilterEntry;
 use crate::store::filters::{Held, StoredFilter};
@@ -36,9 +37,6 @@ const WRITE_COUNT: usize = 1000;
 /// What could not be asked because peer or chain moved on is asked anew after this.
 const SOON: Duration = Duration::from_millis(100);
 
-/// So long without anybody who serves filters is worth a warning.
-const ALONE: Duration = Duration::from_secs(30);
-
 /// What the task starts with.
 pub(crate) struct FilterTaskConfig {
     pub(crate) config: FilterConfig,
@@ -46,6 +44,7 @@ pub(crate) struct FilterTaskConfig {
     pub(crate) chain: ChainHandle,
     pub(crate) peers: DataPeers,
     pub(crate) clock: Clock,
+    pub(crate) suspension: Suspension,
     pub(crate) seed: u64,
 }
 
@@ -79,6 +78,7 @@ pub(crate) struct FilterTask {
     /// Whether that was told.
     alone_told: bool,
     clock: Clock,
+    suspension: Suspension,
 }
 
 impl FilterTask {
@@ -87,7 +87,7 @@ impl FilterTask {
     /// # Errors
     /// [`StoreError`]
     pub(crate) fn open(start: FilterTaskConfig) -> Result<(Self, Filters), StoreError> {
-        let FilterTaskConfig { config, store, chain, peers, clock, seed } = start;
+        let FilterTaskConfig { config, store, chain, peers, clock, suspension, seed } = start;
         let (filters, commands) = Filters::open(Arc::clone(&store))?;
         let headers = chain.read(|chain| filter_headers::load(store.as_ref(), chain))?;
         let mut task = Self {
@@ -116,6 +116,7 @@ impl FilterTask {
             chain,
             filters: filters.clone(),
             clock,
+            suspension,
         };
         task.drop_unproven()?;
         task.begin();
@@ -150,6 +151,7 @@ impl FilterTask {
         loop {
             self.act().await?;
             self.publish();
+            let silent = self.suspension.silence().is_some();
             let alone = self.look_for_company();
             let deadline = self.sync.poll_timeout().into_iter().chain(alone).min();
             let deadline = deadline.map(|elapsed| self.clock.instant(elapsed));
@@ -161,6 +163,7 @@ impl FilterTask {
                 Ok(()) = self.tip.changed() => self.follow(),
                 Ok(()) = self.read_to.changed() => {}
                 Some(Command::WantFrom(height)) = self.commands.recv() => self.want(height),
+                () = turned(&self.suspension, silent) => {}
                 () = sleep_until(deadline) => {
                     let now = self.clock.now();
                     let sync = &mut self.sync;
@@ -422,14 +425,15 @@ impl FilterTask {
 
     /// Says so where nobody serves filters for too long; gives when to look again.
     fn look_for_company(&mut self) -> Option<Duration> {
-        let alone =
-            self.wanted_from.is_some() && !self.known.values().any(|entry| entry.offers.filters);
+        let wanted = self.wanted_from.is_some() && self.suspension.silence().is_none();
+        let alone = wanted && !self.known.values().any(|entry| entry.offers.filters);
         if !alone {
             (self.alone_since, self.alone_told) = (None, false);
             return None;
         }
         let now = self.clock.now().elapsed;
-        let due = *self.alone_since.get_or_insert(now) + ALONE;
+        let patience = self.config.alone_after;
+        let due = *self.alone_since.get_or_insert(now) + patience;
         if self.alone_told {
             return None;
         }
@@ -438,7 +442,7 @@ impl FilterTask {
         }
         self.alone_told = true;
         warn!("no peer serves compact filters; dialling on");
-        self.chain.publish(NodeEvent::NoFilterPeers { since: ALONE });
+        self.chain.publish(NodeEvent::NoFilterPeers { since: patience });
         None
     }
 
@@ -504,6 +508,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
             // The runtime is shutting down, and takes this task with it.
             Err(_cancelled) => std::future::pending().await,
         },
+    }
+}
+
+/// Waits until the networks are silent, or go on.
+async fn turned(suspension: &Suspension, silent: bool) {
+    match silent {
+        true => suspension.resumed().await,
+        false => drop(suspension.suspended().await),
     }
 }
 
