@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Amount, Block, OutPoint, Transaction, Txid};
+use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, Txid};
 use ironlight_spv::BlockHeight;
 
 use super::coin::{BlockId, Coin, Entry, Place, Spend};
@@ -55,12 +55,7 @@ impl Draft<'_> {
         for vout in pays {
             self.receive(OutPoint { txid, vout }, place, transaction);
         }
-        let entry = Entry {
-            txid,
-            block: at.hash,
-            inputs: u32::try_from(transaction.input.len()).unwrap_or(u32::MAX),
-            output_total: total(transaction),
-        };
+        let entry = entry_of(transaction, at.hash);
         if self.entry(&place) != Some(&entry) {
             let proof = (at.prove)(place.position);
             self.add_entry(place, entry, (transaction, &proof));
@@ -130,7 +125,7 @@ impl Draft<'_> {
     }
 
     /// Keeps the gap behind an index that a block of a height uses. Whether scripts were added.
-    fn extend(
+    pub(super) fn extend(
         &mut self,
         (watch, keychain): (WatchId, Keychain),
         highest: u32,
@@ -270,8 +265,15 @@ impl Draft<'_> {
     }
 }
 
+/// What is kept in memory of a transaction.
+pub(super) fn entry_of(transaction: &Transaction, block: BlockHash) -> Entry {
+    let inputs = u32::try_from(transaction.input.len()).unwrap_or(u32::MAX);
+    let output_total = total(transaction);
+    Entry { txid: transaction.compute_txid(), block, inputs, output_total }
+}
+
 /// What all outputs pay; in a valid block it fits.
-pub(super) fn total(transaction: &Transaction) -> Amount {
+fn total(transaction: &Transaction) -> Amount {
     let values = transaction.output.iter().map(|output| output.value);
     let sum = values.fold(Amount::ZERO, |sum, value| sum.checked_add(value).unwrap_or(Amount::MAX));
     sum.min(Amount::MAX_MONEY)
