@@ -23,24 +23,33 @@
 #[cfg(feature = "daemon")]
 pub mod api;
 mod audit;
+pub mod blocks;
 mod bridge;
+mod builder;
 pub mod chain;
 #[cfg(feature = "daemon")]
 pub mod cli;
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod devnet;
+pub mod events;
+pub mod filters;
 pub mod flags;
+pub mod handle;
 mod health;
 pub mod net;
 mod node;
 mod opened;
+mod proven;
 #[cfg(any(feature = "audit", feature = "libp2p"))]
 mod secret_file;
+mod services;
 pub mod store;
 #[cfg(feature = "wallet")]
 pub mod wallet;
 
+pub use builder::NodeBuilder;
+pub use handle::NodeHandle;
 pub use ironlight_hardening as hardening;
 pub use ironlight_spv as spv;
 pub use ironlight_spv::{BlockHash, BlockHeight, ChainTip, Network, Params};

@@ -29,6 +29,7 @@ mod plan;
 mod query;
 mod rows;
 mod scan;
+pub mod service;
 pub mod watch;
 
 #[cfg(test)]

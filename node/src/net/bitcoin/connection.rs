@@ -7,7 +7,7 @@
 //! Invariants: events of all peers go into one bounded channel, into which each connection puts
 //! one at a time, in turn; while it is full, this peer is not read from. A peer that talks faster
 //! than [`ConnectionConfig::quota`] is read from more slowly and is not punished: the line's own
-//! flow control pushes back. Headers that we asked for do not count. A peer that stops answering,
+//! flow control pushes back. What we asked for does not count. A peer that stops answering,
 //! reading or finishing its messages is closed within the times of [`ConnectionConfig`].
 
 use std::net::SocketAddr;
@@ -22,10 +22,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
+use super::awaited::{Arrived, Awaited};
+use super::data_line::question;
 use super::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
-use super::line::Awaited;
+use super::gathered::Told;
 use super::message::{Inbound, Outbound};
 use super::transport::{MessageReader, MessageWriter, Received};
+use crate::net::PurposeCounter;
+use crate::net::data::Query;
+use crate::net::suspend::Suspension;
 
 /// A message costs one token, and one more for so many bytes.
 const BYTES_PER_TOKEN: u32 = 1024;
@@ -67,14 +72,14 @@ impl Default for ConnectionConfig {
 /// What was carried; shared with whoever shows it.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// Bytes received.
-    pub(super) bytes_in: AtomicU64,
-    /// Bytes sent.
-    pub(super) bytes_out: AtomicU64,
+    /// Bytes.
+    pub(super) carried: PurposeCounter,
     /// Headers received, before they are judged.
     pub(super) headers: AtomicU64,
     /// How long the last ping took, in microseconds; 0 before the first.
     pub(super) ping_micros: AtomicU64,
+    /// What is carried is spent here.
+    pub(super) suspension: Suspension,
 }
 
 /// The other end of a connection's leash: closes it, once, with a reason.
@@ -95,6 +100,8 @@ pub(super) enum WhyClose {
     Asked,
     /// See [`CloseReason::NotReading`].
     NotReading,
+    /// See [`CloseReason::Suspended`].
+    Suspended,
 }
 
 impl Leash {
@@ -119,6 +126,7 @@ impl Leash {
             Some(WhyClose::Evicted) => CloseReason::Evicted,
             Some(WhyClose::Asked) => CloseReason::Asked,
             Some(WhyClose::NotReading) => CloseReason::NotReading,
+            Some(WhyClose::Suspended) => CloseReason::Suspended,
             None => CloseReason::Shutdown,
         }
     }
@@ -131,6 +139,8 @@ pub(super) enum ToWriter {
     Send(Outbound),
     /// A request for headers; what it is sent with is told of the answer.
     Ask(Outbound, oneshot::Sender<()>),
+    /// A question about filters or blocks, and where its answer is told.
+    Query(Query, Told),
     /// A pong that came, with its nonce.
     Pong(u64),
 }
@@ -150,6 +160,8 @@ pub(super) struct Connection {
     pub(super) notices: mpsc::Sender<Notice>,
     /// A sender into `outbox`, for answers.
     pub(super) replies: mpsc::Sender<ToWriter>,
+    /// What is asked and not answered yet.
+    pub(super) awaited: Arc<Awaited>,
     /// What is counted.
     pub(super) traffic: Arc<Traffic>,
     /// What closes it.
@@ -165,15 +177,14 @@ impl Connection {
     /// Cancel safe in that nothing outlives it.
     pub(super) async fn run(
         self,
-        reader: impl MessageReader,
+        mut reader: impl MessageReader,
         writer: impl MessageWriter,
         outbox: mpsc::Receiver<ToWriter>,
     ) -> CloseReason {
-        let awaited = Awaited::default();
-        let reading = Reading { connection: &self, awaited: &awaited };
+        reader.note_progress(self.awaited.progress().clone());
+        let reading = Reading { connection: &self };
         let writing = Writing {
             connection: &self,
-            awaited: &awaited,
             writer,
             outbox,
             nonces: SplitMix64::new(self.seed),
@@ -190,9 +201,15 @@ impl Connection {
     }
 }
 
+/// However it ends.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.awaited.end();
+    }
+}
+
 struct Reading<'a> {
     connection: &'a Connection,
-    awaited: &'a Awaited,
 }
 
 impl Reading<'_> {
@@ -208,21 +225,20 @@ impl Reading<'_> {
                     return CloseReason::Idle { within: config.idle };
                 }
             };
-            let cost = self.cost(&received).min(config.quota.burst);
+            let Received { message, bytes } = received;
+            let Arrived { asked_for, rest } = self.connection.awaited.arrived(message);
+            let cost = if asked_for { 0 } else { 1 + bytes / BYTES_PER_TOKEN };
+            let cost = cost.min(config.quota.burst);
             while let Err(RetryAfter(wait)) = limiter.check(cost, start.elapsed()) {
                 trace!(peer = %self.connection.peer, ?wait, "talks too fast");
                 sleep(wait).await;
             }
-            if let Err(reason) = self.dispatch(received.message).await {
+            if let Some(message) = rest
+                && let Err(reason) = self.dispatch(message).await
+            {
                 return reason;
             }
         }
-    }
-
-    /// Headers that we asked for are free.
-    fn cost(&self, received: &Received) -> u32 {
-        let asked_for = matches!(received.message, Inbound::Headers(_)) && self.awaited.arrived();
-        if asked_for { 0 } else { 1 + received.bytes / BYTES_PER_TOKEN }
     }
 
     async fn dispatch(&self, message: Inbound) -> Result<(), CloseReason> {
@@ -242,8 +258,16 @@ impl Reading<'_> {
             Inbound::Addresses(addresses) => self.pass_on(addresses).await,
             // Core passes over a second verack as well.
             Inbound::Inv { .. } | Inbound::SendHeaders | Inbound::Verack => Ok(()),
-            Inbound::Ignored(command) => {
-                trace!(peer = %self.connection.peer, %command, "passed over");
+            Inbound::CFilter { .. }
+            | Inbound::CFHeaders { .. }
+            | Inbound::CFCheckpt { .. }
+            | Inbound::Block { .. }
+            | Inbound::Tx(_)
+            | Inbound::NotFound(_)
+            | Inbound::GetData(_)
+            | Inbound::FeeFilter(_)
+            | Inbound::Ignored(_) => {
+                trace!(peer = %self.connection.peer, command = %message.command(), "passed over");
                 Ok(())
             }
             Inbound::Version(_) | Inbound::WtxidRelay | Inbound::SendAddrV2 => {
@@ -270,7 +294,6 @@ impl Reading<'_> {
 
 struct Writing<'a, W> {
     connection: &'a Connection,
-    awaited: &'a Awaited,
     writer: W,
     outbox: mpsc::Receiver<ToWriter>,
     nonces: SplitMix64,
@@ -284,12 +307,16 @@ impl<W: MessageWriter> Writing<'_, W> {
         let mut next_ping = Instant::now() + config.ping_every;
         loop {
             let deadline = match self.ping {
-                Some((_, sent)) => sent + config.pong_within,
+                // A pong queues behind what was asked for, and that may be much.
+                Some((_, sent)) => {
+                    sent.max(self.connection.awaited.progress().last()) + config.pong_within
+                }
                 None => next_ping,
             };
             let outcome = tokio::select! {
                 Some(item) = self.outbox.recv() => self.handle(item).await,
                 () = sleep_until(deadline) => match self.ping {
+                    Some(_) if self.is_receiving() => Ok(()),
                     Some(_) => Err(CloseReason::PingTimeout { within: config.pong_within }),
                     None => {
                         next_ping = Instant::now() + config.ping_every;
@@ -307,6 +334,7 @@ impl<W: MessageWriter> Writing<'_, W> {
         match item {
             ToWriter::Send(message) => self.send(message).await,
             ToWriter::Ask(message, answered) => self.ask(message, answered).await,
+            ToWriter::Query(query, told) => self.query(query, told).await,
             ToWriter::Pong(nonce) => {
                 if let Some((_, sent)) = self.ping.take_if(|(expected, _)| *expected == nonce) {
                     let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -329,8 +357,26 @@ impl<W: MessageWriter> Writing<'_, W> {
         answered: oneshot::Sender<()>,
     ) -> Result<(), CloseReason> {
         // Before it is sent: the answer may be quick.
-        self.awaited.expect(answered);
+        self.connection.awaited.expect_headers(answered);
         self.send(message).await
+    }
+
+    async fn query(&mut self, query: Query, told: Told) -> Result<(), CloseReason> {
+        match question(&query) {
+            // Given up while it waited for its turn.
+            _ if told.is_closed() => Ok(()),
+            Some(message) => {
+                self.connection.awaited.expect(query, told);
+                self.send(message).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether blocks or filters came lately.
+    fn is_receiving(&self) -> bool {
+        let last = self.connection.awaited.progress().last();
+        last + self.connection.config.pong_within > Instant::now()
     }
 
     async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {

@@ -34,6 +34,7 @@ fn serve(config: ConnectionConfig, buffer: usize) -> Serving {
         events,
         notices,
         replies: outbox.clone(),
+        awaited: Arc::default(),
         traffic: Arc::default(),
         leash: Leash::new(&parent),
         seed: 1,

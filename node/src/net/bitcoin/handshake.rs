@@ -204,6 +204,14 @@ async fn wait_for_verack(reader: &mut impl MessageReader) -> Result<(), Handshak
             | Inbound::Inv { .. }
             | Inbound::Addresses(_)
             | Inbound::GetHeaders
+            | Inbound::CFilter { .. }
+            | Inbound::CFHeaders { .. }
+            | Inbound::CFCheckpt { .. }
+            | Inbound::Block { .. }
+            | Inbound::Tx(_)
+            | Inbound::NotFound(_)
+            | Inbound::GetData(_)
+            | Inbound::FeeFilter(_)
             | Inbound::Ignored(_) => {}
         }
     }

@@ -27,6 +27,7 @@ async fn meet_at(stream: DuplexStream) -> Result<Version, HandshakeError> {
         time: UnixTime(1_700_000_000),
         nonce: NONCE,
         start_height: BlockHeight::GENESIS,
+        relay: false,
     };
     handshake(&mut reader, &mut writer, own, HandshakeConfig::default()).await
 }

@@ -34,8 +34,11 @@ use super::seeds::Resolve;
 use super::transport::Connect;
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
+use crate::net::data::DataPeers;
+use crate::net::relay::Relay;
 use crate::net::requests::{Asked, NetworkRequests, Requests};
-use crate::net::{PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
+use crate::net::suspend::Suspension;
+use crate::net::{BytesByPurpose, PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
 pub use task::Pool;
 
 /// Commands that may wait for the pool.
@@ -62,6 +65,12 @@ pub struct PoolConfig {
     pub(crate) requests: NetworkRequests,
     /// Hears of peers that are shut out.
     pub(crate) audit: NodeAudit,
+    /// Where peers are listed that can be asked for filters and blocks.
+    pub(crate) data: DataPeers,
+    /// The transactions that peers may have, and who hears what they say of transactions.
+    pub(crate) relay: Relay,
+    /// When to be silent.
+    pub(crate) suspension: Suspension,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -82,6 +91,9 @@ impl PoolConfig {
             requests: Requests::new(RequestConfig::default(), None, NodeAudit::default(), seed)
                 .network("bitcoin"),
             audit: NodeAudit::default(),
+            data: DataPeers::default(),
+            relay: Relay::new(false).0,
+            suspension: Suspension::default(),
             seed,
         }
     }
@@ -99,7 +111,8 @@ pub fn pool<C: Connect, R: Resolve>(
 ) -> (Pool<C, R>, PoolHandle, mpsc::Receiver<PeerEvent>) {
     let (events, events_out) = mpsc::channel(config.events.max(1));
     let (commands, commands_in) = mpsc::channel(COMMANDS);
-    let pool = Pool::new(config, policy, connector, resolver, clock, events, commands_in);
+    let weak = commands.downgrade();
+    let pool = Pool::new(config, policy, connector, resolver, clock, events, (weak, commands_in));
     (pool, PoolHandle { commands }, events_out)
 }
 
@@ -114,10 +127,8 @@ pub struct PeerInfo {
     pub manual: bool,
     /// What it says of itself; none while it is being dialled.
     pub session: Option<SessionInfo>,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
+    /// Bytes, by what they were for.
+    pub by_purpose: BytesByPurpose,
     /// Headers received, before they are judged.
     pub headers: u64,
 }
@@ -127,10 +138,8 @@ pub struct PeerInfo {
 pub struct PoolInfo {
     /// All peers and dialled addresses, the oldest first.
     pub peers: Vec<PeerInfo>,
-    /// Bytes received since the start, of peers that are gone, too.
-    pub bytes_in: u64,
-    /// Bytes sent since the start.
-    pub bytes_out: u64,
+    /// Bytes since the start, of peers that are gone, too.
+    pub by_purpose: BytesByPurpose,
     /// How requests went since the start.
     pub requests: RequestReport,
 }
@@ -155,7 +164,7 @@ pub struct SessionInfo {
 }
 
 #[derive(Debug)]
-enum PoolCommand {
+pub(super) enum PoolCommand {
     GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash, asked: Asked },
     Disconnect { peer: PeerId },
     Misbehaved { peer: PeerId, offence: Offence },
@@ -236,5 +245,7 @@ mod abuse_tests;
 #[cfg(test)]
 #[cfg(feature = "audit")]
 mod audit_tests;
+#[cfg(test)]
+mod data_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What became of peers, told to the policy.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bitcoin::p2p::ServiceFlags;
 use ironlight_spv::peers::{
@@ -11,11 +12,13 @@ use tracing::{debug, error, info, warn};
 
 use super::peer_task::{End, crash_goodbye};
 use super::task::{Peer, Pool, Session};
-use crate::net::PeerNetwork;
+use crate::net::bitcoin::data_line::{self, FullNodeLine};
 use crate::net::bitcoin::events::Notice;
 use crate::net::bitcoin::message::Version;
 use crate::net::bitcoin::seeds::Resolve;
 use crate::net::bitcoin::transport::Connect;
+use crate::net::data::{DataPeer, Offers};
+use crate::net::{Direction, PeerNetwork};
 
 impl<C: Connect, R: Resolve> Pool<C, R> {
     pub(super) fn on_notice(&mut self, notice: Notice) {
@@ -34,6 +37,22 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         debug!(%peer, addr = %entry.addr, agent = %version.user_agent, "connected");
         let addr = entry.addr;
         let requests = self.config.requests.peer(addr, peer.0);
+        let offers = data_line::offers(version.services);
+        if offers != Offers::default() {
+            let (outbox, awaited) = (entry.line.outbox.clone(), Arc::clone(&entry.awaited));
+            let pool = self.own_commands.clone();
+            let line = FullNodeLine::new(peer, outbox, awaited, requests.clone(), pool);
+            let listed = DataPeer {
+                network: PeerNetwork::Bitcoin,
+                direction: Direction::Outbound,
+                address: addr.to_string(),
+                offers,
+                height: version.start_height,
+                latest: None,
+                line: Arc::new(line),
+            };
+            self.config.data.joined(peer, listed);
+        }
         entry.session = Some(Session { version, since: now.elapsed, requests });
         self.policy.handle_connected(addr, peer, now);
         self.seed_backoff.reset();

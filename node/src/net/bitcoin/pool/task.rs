@@ -19,6 +19,8 @@ use tracing::{debug, info, warn};
 use super::peer_task::{End, PeerTask};
 use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
 use crate::clock::Clock;
+use crate::net::BytesByPurpose;
+use crate::net::bitcoin::awaited::Awaited;
 use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
 use crate::net::bitcoin::events::{Notice, PeerEvent, PeerEventKind};
 use crate::net::bitcoin::line::{Line, LineClosed};
@@ -26,6 +28,7 @@ use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
 use crate::net::bitcoin::seeds::{self, Resolve};
 use crate::net::bitcoin::transport::Connect;
 use crate::net::requests::{Asked, NoAnswer, PeerRequests};
+use crate::net::suspend::{Member, Mode};
 
 /// Notices that may wait, of all peers together; one holds at most 1000 addresses, 48 KB.
 const NOTICES: usize = 32;
@@ -46,8 +49,9 @@ pub struct Pool<C, R> {
     resolver: Arc<R>,
     pub(super) clock: Clock,
     stop: CancellationToken,
-    /// Bytes of peers that are gone, received and sent.
-    pub(super) gone: (u64, u64),
+    member: Member,
+    /// Bytes of peers that are gone.
+    pub(super) gone: BytesByPurpose,
     pub(super) peers: BTreeMap<PeerId, Peer>,
     tasks: JoinSet<(PeerId, End)>,
     pub(super) task_ids: HashMap<Id, PeerId>,
@@ -61,6 +65,8 @@ pub struct Pool<C, R> {
     next_seeding: Duration,
     pub(super) events: mpsc::Sender<PeerEvent>,
     commands: mpsc::Receiver<PoolCommand>,
+    /// Into `commands`, for those who ask peers directly.
+    pub(super) own_commands: mpsc::WeakSender<PoolCommand>,
     notices: mpsc::Sender<Notice>,
     notices_in: mpsc::Receiver<Notice>,
 }
@@ -69,7 +75,8 @@ pub struct Pool<C, R> {
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     leash: Leash,
-    line: Line,
+    pub(super) line: Line,
+    pub(super) awaited: Arc<Awaited>,
     traffic: Arc<Traffic>,
     pub(super) addresses: Gcra,
     /// Since it shook hands.
@@ -91,18 +98,19 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         resolver: R,
         clock: Clock,
         events: mpsc::Sender<PeerEvent>,
-        commands: mpsc::Receiver<PoolCommand>,
+        (own_commands, commands): (mpsc::WeakSender<PoolCommand>, mpsc::Receiver<PoolCommand>),
     ) -> Self {
         let (notices, notices_in) = mpsc::channel(NOTICES);
         Self {
             seed_backoff: Backoff::new(SEED_PAUSE, config.seed),
+            member: config.suspension.member(),
             config,
             policy,
             connector: Arc::new(connector),
             resolver: Arc::new(resolver),
             clock,
             stop: CancellationToken::new(),
-            gone: (0, 0),
+            gone: BytesByPurpose::default(),
             peers: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_ids: HashMap::new(),
@@ -111,6 +119,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             next_seeding: Duration::ZERO,
             events,
             commands,
+            own_commands,
             notices,
             notices_in,
         }
@@ -122,9 +131,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     /// Cancel safe in that nothing outlives it: dropping it ends all connections.
     pub async fn run(mut self, stop: CancellationToken) -> PeerPolicy {
         loop {
-            self.dial();
-            self.drop_slow();
-            self.ask_seeds();
+            self.connect();
             let wake = self.clock.instant(self.next_wake());
             tokio::select! {
                 biased;
@@ -138,6 +145,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                     Some(command) => self.on_command(command),
                     None => break,
                 },
+                () = self.member.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -146,6 +154,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     async fn drain(mut self) -> PeerPolicy {
         self.stop.cancel();
+        self.peers.keys().for_each(|peer| self.config.data.left(*peer));
         self.errands.shutdown().await;
         self.asking.shutdown().await;
         while self.tasks.join_next().await.is_some() {}
@@ -153,9 +162,30 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.policy
     }
 
+    /// Dials and lets go of peers as the policy says, or of all where the node is suspended.
+    fn connect(&mut self) {
+        match self.member.mode(self.peers.len()) {
+            Mode::Silent => {
+                return self.peers.values().for_each(|peer| peer.leash.pull(WhyClose::Suspended));
+            }
+            Mode::Reopened => {
+                self.policy.handle_resumed(self.clock.now());
+                self.next_seeding = Duration::ZERO;
+                self.seed_backoff.reset();
+            }
+            Mode::Open => {}
+        }
+        self.dial();
+        self.drop_slow();
+        self.ask_seeds();
+    }
+
     fn next_wake(&self) -> Duration {
         let now = self.clock.now();
         let latest = now.elapsed + AT_LATEST;
+        if self.config.suspension.silence().is_some() {
+            return latest;
+        }
         let due = self.policy.poll_timeout().unwrap_or(latest).min(latest);
         let may_seed = !self.config.dns_seeds.is_empty() && self.policy.wants_addresses(now);
         if may_seed { due.min(self.next_seeding) } else { due }
@@ -172,11 +202,14 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         debug!(%peer, %addr, "dialling");
         let (outbox, outbox_in) = mpsc::channel(self.config.connection.outbox.max(2));
         let leash = Leash::new(&self.stop);
-        let traffic = Arc::<Traffic>::default();
+        let suspension = self.config.suspension.clone();
+        let traffic = Arc::new(Traffic { suspension, ..Traffic::default() });
+        let awaited = Arc::<Awaited>::default();
         let now = self.clock.now();
         let (nonce, ping_seed) = (self.draw(peer, 0), self.draw(peer, 1));
         let start_height = self.config.start_height;
-        let own = OwnVersion { receiver: addr, time: now.unix, nonce, start_height };
+        let relay = self.config.relay.watches_mempool();
+        let own = OwnVersion { receiver: addr, time: now.unix, nonce, start_height, relay };
         let task = PeerTask {
             connector: Arc::clone(&self.connector),
             connection: Connection {
@@ -186,6 +219,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 events: self.events.clone(),
                 notices: self.notices.clone(),
                 replies: outbox.clone(),
+                awaited: Arc::clone(&awaited),
                 traffic: Arc::clone(&traffic),
                 leash: leash.clone(),
                 seed: ping_seed,
@@ -199,7 +233,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.task_ids.insert(handle.id(), peer);
         let addresses = Gcra::new(ADDRESS_QUOTA);
         let line = Line { outbox, leash: leash.clone() };
-        self.peers.insert(peer, Peer { addr, leash, line, traffic, addresses, session: None });
+        let session = None;
+        self.peers.insert(peer, Peer { addr, leash, line, awaited, traffic, addresses, session });
     }
 
     /// A number for one peer. Peers see it, so it says nothing about the seed or about others.
@@ -311,21 +346,19 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             addr: entry.addr,
             manual: self.policy.is_manual(entry.addr),
             session: entry.session_info(elapsed),
-            bytes_in: entry.traffic.bytes_in.load(Ordering::Relaxed),
-            bytes_out: entry.traffic.bytes_out.load(Ordering::Relaxed),
+            by_purpose: entry.traffic.carried.report(),
             headers: entry.traffic.headers.load(Ordering::Relaxed),
         };
         let peers: Vec<PeerInfo> = self.peers.iter().map(info).collect();
-        let bytes_in = self.gone.0 + peers.iter().map(|peer| peer.bytes_in).sum::<u64>();
-        let bytes_out = self.gone.1 + peers.iter().map(|peer| peer.bytes_out).sum::<u64>();
-        PoolInfo { peers, bytes_in, bytes_out, requests: self.config.requests.report() }
+        let by_purpose = peers.iter().fold(self.gone, |sum, peer| sum + peer.by_purpose);
+        PoolInfo { peers, by_purpose, requests: self.config.requests.report() }
     }
 
     /// Takes a peer off the books.
     pub(super) fn forget(&mut self, peer: PeerId) -> Option<Peer> {
         let entry = self.peers.remove(&peer)?;
-        self.gone.0 += entry.traffic.bytes_in.load(Ordering::Relaxed);
-        self.gone.1 += entry.traffic.bytes_out.load(Ordering::Relaxed);
+        self.config.data.left(peer);
+        self.gone = self.gone + entry.traffic.carried.report();
         Some(entry)
     }
 }
