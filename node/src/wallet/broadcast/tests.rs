@@ -366,10 +366,10 @@ fn the_row_is_the_documented_one() {
     let payload = crate::store::checksum::open(Table::Broadcast, &key, &stored).unwrap();
     let mut expected = vec![7, 101, 0, 0, 0];
     expected.extend(bitcoin::hashes::Hash::to_byte_array(other.compute_txid()));
-    for number in [1_700_000_000_u32, 100, 0] {
-        expected.extend(number.to_le_bytes());
-    }
-    expected.extend(bytes(&tx));
+    expected.extend([0x00, 0xf1, 0x53, 0x65, 100, 0, 0, 0, 0, 0, 0, 0]);
+    expected.extend([2, 0, 0, 0, 1].iter().chain(&[1; 32]));
+    expected.extend([7, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0xe8, 3, 0, 0, 0, 0, 0, 0]);
+    expected.extend([1, 0x51, 0, 0, 0, 0]);
     assert_eq!(payload, expected);
 }
 
