@@ -44,7 +44,7 @@ struct Naive {
     items: Vec<Item>,
 }
 
-fn all<'a>(chain: &'a TestChain) -> impl Iterator<Item = (Place, &'a Transaction)> {
+fn all(chain: &TestChain) -> impl Iterator<Item = (Place, &Transaction)> {
     chain.blocks.iter().zip(0..).flat_map(|(block, height)| {
         block.txdata.iter().zip(0..).map(move |(transaction, position)| {
             (Place { height: BlockHeight(height), position }, transaction)
