@@ -269,7 +269,7 @@ fn fit_body_coins(
         let coin = wallet.ledger.coin(&outpoint);
         let is_ours = wallet.watched.counts(&output.script_pubkey, place.height, None);
         let fits = coin.map_or(!is_ours, |coin| {
-            coin.made > place || (coin.value, &coin.script) == (output.value, &output.script_pubkey)
+            (coin.value, &coin.script) == (output.value, &output.script_pubkey)
         });
         if !fits {
             return Err(format!("the coin {outpoint} that it makes is missing"));

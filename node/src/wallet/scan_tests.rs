@@ -116,6 +116,60 @@ fn a_range_of_before_a_reorg_or_new_scripts_is_refused() {
 }
 
 #[test]
+fn a_range_of_before_a_rescan_does_not_move_it_on() {
+    let chain = TestChain::new(12);
+    let mut bench = Bench::new(chain.tip());
+    watch(&mut bench, request(&target(1), 5, 1));
+    let range = bench.wallet.next_range(chain.tip().height).unwrap();
+    done(&mut bench, &chain, &range, 7);
+    let planned = bench.wallet.plan_rescan(None, BlockHeight(5)).unwrap();
+    bench.commit(planned);
+    let refused = bench.wallet.plan_scanned(&range, chain.at(11)).unwrap_err();
+    assert_eq!(refused, PlanError::StaleRange);
+    let again = bench.wallet.next_range(chain.tip().height).unwrap();
+    assert_eq!(heights(&again), (5, 11));
+}
+
+#[test]
+fn looking_again_moves_no_birthday() {
+    let chain = TestChain::new(12);
+    let mut bench = Bench::new(chain.tip());
+    let early = watch(&mut bench, request(&target(1), 2, 1)).id;
+    let late = watch(&mut bench, request(&target(2), 8, 1)).id;
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let planned = bench.wallet.plan_recheck(BlockHeight(5));
+    bench.commit(planned);
+    let nexts: Vec<_> = bench.wallet.jobs().map(|(key, job)| (key.watch, job.next.0)).collect();
+    assert_eq!(nexts, [(early, 5), (late, 8)]);
+    assert_eq!(bench.wallet.earliest_birthday(), Some(BlockHeight(2)));
+    let planned = bench.wallet.plan_rescan(Some(late), BlockHeight(1)).unwrap();
+    bench.commit(planned);
+    assert_eq!(bench.wallet.earliest_birthday(), Some(BlockHeight(1)));
+}
+
+#[test]
+fn of_two_coinbases_with_one_id_the_later_one_counts() {
+    let mut chain = TestChain::new(3);
+    chain.mine(&script(1), Vec::new());
+    chain.mine(&script(0), Vec::new());
+    chain.mine(&script(1), Vec::new());
+    chain.blocks[5].txdata[0] = chain.blocks[3].txdata[0].clone();
+    let mut bench = Bench::new(chain.tip());
+    watch(&mut bench, request(&target(1), 0, 1));
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    for _ in 0..2 {
+        assert_eq!(bench.wallet.balance(None).immature.to_sat(), 50);
+        let history = bench.wallet.history(None, None, 9).entries;
+        assert_eq!(history.iter().map(|entry| entry.place.height.0).collect::<Vec<_>>(), [5]);
+        bench.reload();
+        // The earlier one again, after the later one.
+        let planned = bench.wallet.plan_rescan(None, BlockHeight(0)).unwrap();
+        bench.commit(planned);
+        bench.sync(&chain, GOOD, &mut Dice(1));
+    }
+}
+
+#[test]
 fn a_block_of_another_branch_is_refused() {
     let mut chain = TestChain::new(4);
     let mut bench = Bench::new(chain.tip());
