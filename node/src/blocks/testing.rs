@@ -214,6 +214,8 @@ impl FakeLine {
             direction: Direction::Outbound,
             address: format!("peer {number}"),
             offers: Offers { blocks: true, ..Offers::default() },
+            height: ironlight_spv::BlockHeight::GENESIS,
+            latest: None,
             line: Arc::<Self>::clone(self),
         };
         peers.joined(PeerId(number), entry);
