@@ -3,17 +3,25 @@
 
 mod bitcoin;
 #[cfg(feature = "libp2p")]
+mod data;
+#[cfg(feature = "libp2p")]
+mod filters;
+#[cfg(feature = "libp2p")]
 mod light;
 #[cfg(feature = "libp2p")]
 mod source;
 
 use std::future::pending;
 
-use ironlight_spv::Header;
 use ironlight_spv::peers::{BanEntry, PeerPolicy};
 use ironlight_spv::sync::{PeerId, SyncOffence};
+use ironlight_spv::{BlockHash, Header};
 
 pub(crate) use bitcoin::{BitcoinPeers, BitcoinPeersConfig};
+#[cfg(feature = "libp2p")]
+pub(crate) use data::ServedData;
+#[cfg(feature = "libp2p")]
+pub(crate) use filters::ServedFilters;
 #[cfg(feature = "libp2p")]
 pub(crate) use light::LightPeers;
 
@@ -22,6 +30,7 @@ use tokio::task::JoinHandle;
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
 use crate::net::bitcoin::PoolHandle;
+use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::SwarmHandle;
 use crate::net::{NetworkReport, Question};
@@ -32,6 +41,8 @@ pub(crate) struct Networks {
     pub(crate) bitcoin: Option<BitcoinPeers>,
     #[cfg(feature = "libp2p")]
     pub(crate) light: Option<LightPeers>,
+    /// Hears which blocks peers show.
+    pub(crate) data: DataPeers,
 }
 
 /// Asks the networks how they stand; cheap to clone.
@@ -60,12 +71,32 @@ impl NetworksHandle {
         reports
     }
 
+    /// Tells a full node of a transaction that it may have.
+    #[cfg(feature = "wallet")]
+    pub(crate) async fn announce_transaction(&self, _peer: PeerId, _txid: ::bitcoin::Txid) {}
+
+    /// Brings a transaction to full nodes over connections that are for it alone.
+    #[cfg(feature = "wallet")]
+    pub(crate) async fn announce_apart(
+        &self,
+        _transaction: std::sync::Arc<::bitcoin::Transaction>,
+    ) {
+    }
+
     /// From now on light nodes are served from this chain, and their tips are judged by it.
     #[cfg(feature = "libp2p")]
     pub(crate) async fn serve(&self, chain: crate::chain::ChainHandle) {
         if let Some(swarm) = &self.light {
             // It fails when the swarm has stopped, and then the writer says so.
             let _ = swarm.serve(std::sync::Arc::new(source::ServedChain::new(chain))).await;
+        }
+    }
+
+    /// From now on light nodes are served filters, blocks and proofs, as far as they were offered.
+    #[cfg(feature = "libp2p")]
+    pub(crate) async fn serve_data(&self, data: ServedData) {
+        if let Some(swarm) = &self.light {
+            let _ = swarm.serve_data(std::sync::Arc::new(data)).await;
         }
     }
 }
@@ -103,6 +134,19 @@ async fn bans_at_the_end(
     Ok(policy.export_bans(clock.now()))
 }
 
+/// The newest block that a peer shows to have.
+fn shown(input: &NetworkInput) -> Option<(PeerId, BlockHash)> {
+    match input {
+        NetworkInput::Headers { peer, headers } => {
+            headers.last().map(|header| (*peer, header.hash()))
+        }
+        NetworkInput::BlockInv { peer, hashes } => hashes.last().map(|hash| (*peer, *hash)),
+        NetworkInput::Joined { .. }
+        | NetworkInput::Left { .. }
+        | NetworkInput::Unanswered { .. } => None,
+    }
+}
+
 async fn next_bitcoin(bitcoin: &mut Option<BitcoinPeers>) -> Option<NetworkInput> {
     match bitcoin {
         Some(bitcoin) => bitcoin.next().await,
@@ -115,12 +159,16 @@ impl HeaderNetwork for Networks {
     /// be the one that was asked for.
     async fn next(&mut self) -> Option<NetworkInput> {
         #[cfg(feature = "libp2p")]
-        return tokio::select! {
+        let input = tokio::select! {
             input = next_bitcoin(&mut self.bitcoin) => input,
             input = Self::next_light(&mut self.light) => input,
         };
         #[cfg(not(feature = "libp2p"))]
-        next_bitcoin(&mut self.bitcoin).await
+        let input = next_bitcoin(&mut self.bitcoin).await;
+        if let Some((peer, block)) = input.as_ref().and_then(shown) {
+            self.data.shows(peer, block);
+        }
+        input
     }
 
     async fn get_headers(&self, peer: PeerId, question: Question) {

@@ -10,12 +10,10 @@ use etcetera::BaseStrategy as _;
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 use figment::value::{Dict, Value};
-use ironlight_spv::sync::SyncConfig;
 use ironlight_spv::{BlockHash, BlockHeight, Network, Params, Work, parse_work};
 use serde::{Deserialize, Serialize};
 
 use super::light::LightSettings;
-use crate::net::RequestConfig;
 use crate::node::{NodeConfig, StartPoint, Storage};
 use crate::store::Backend;
 
@@ -219,8 +217,14 @@ impl Settings {
         }
         let dns_seeds = networks.bitcoin && !self.no_seeds && connect.is_empty();
         let libp2p = self.light.config(networks, self.chain.location.network_dir()?)?;
-        let (sync, requests) = (SyncConfig::default(), RequestConfig::default());
-        Ok(NodeConfig { params, storage, connect, dns_seeds, libp2p, start_point, sync, requests })
+        Ok(NodeConfig {
+            storage,
+            connect,
+            dns_seeds,
+            libp2p,
+            start_point,
+            ..NodeConfig::of(params)
+        })
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) enum Reply {
         /// Hashes of the filters.
         hashes: Vec<FilterHash>,
     },
-    /// The bytes of as many filters as asked for, in order.
+    /// The bytes of the first of the filters asked for, in order; at least one of them.
     Filters(Vec<Vec<u8>>),
     /// The bytes of a block; its header has the hash that was asked for.
     Block(Vec<u8>),
@@ -131,16 +131,21 @@ pub(crate) struct DataPeer {
     pub(crate) address: String,
     /// What it has.
     pub(crate) offers: Offers,
+    /// The height that it said it had when it connected.
+    pub(crate) height: BlockHeight,
+    /// The last block that it has shown to have since.
+    pub(crate) latest: Option<BlockHash>,
     /// Where it is asked.
     pub(crate) line: Arc<dyn DataLine>,
 }
 
 impl fmt::Debug for DataPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, direction, address, offers, line: _ } = self;
+        let Self { network, direction, address, offers, height, latest, line: _ } = self;
         let mut shown = f.debug_struct("DataPeer");
-        shown.field("network", network).field("direction", direction);
-        shown.field("address", address).field("offers", offers).finish_non_exhaustive()
+        shown.field("network", network).field("direction", direction).field("address", address);
+        shown.field("offers", offers).field("height", height).field("latest", latest);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -155,6 +160,17 @@ impl DataPeers {
     /// A peer has shaken hands.
     pub(crate) fn joined(&self, peer: PeerId, entry: DataPeer) {
         self.0.send_modify(|list| drop(Arc::make_mut(list).insert(peer, entry)));
+    }
+
+    /// A peer has shown that it has a block.
+    pub(crate) fn shows(&self, peer: PeerId, block: BlockHash) {
+        self.0.send_if_modified(|list| {
+            let known = list.get(&peer).is_some_and(|entry| entry.latest != Some(block));
+            if known && let Some(entry) = Arc::make_mut(list).get_mut(&peer) {
+                entry.latest = Some(block);
+            }
+            known
+        });
     }
 
     /// A peer is gone.

@@ -154,6 +154,28 @@ impl BytesByPurpose {
         Purpose::ALL.into_iter().zip(self.0)
     }
 
+    /// With all that is missing in the total as [`Purpose::Other`]: what encryption, multiplexing and
+    /// other protocols carry.
+    #[cfg(feature = "libp2p")]
+    pub(crate) fn up_to(self, total: Carried) -> Self {
+        let known = self.total();
+        let counter = PurposeCounter::default();
+        counter.received(Purpose::Other, total.received.saturating_sub(known.received));
+        counter.sent(Purpose::Other, total.sent.saturating_sub(known.sent));
+        self + counter.report()
+    }
+
+    /// What was carried since an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        for (of, before) in since.0.iter_mut().zip(earlier.0) {
+            of.received = of.received.saturating_sub(before.received);
+            of.sent = of.sent.saturating_sub(before.sent);
+        }
+        since
+    }
+
     /// All together.
     #[must_use]
     pub fn total(&self) -> Carried {
@@ -295,6 +317,7 @@ mod tests {
         let report = counter.report();
         assert_eq!(report.of(Purpose::Headers), Carried { received: 1, sent: 10 });
         assert_eq!(report.of(Purpose::Other), Carried { received: 7, sent: 70 });
+        assert_eq!((report + report).since(&report), report);
         assert_eq!((report + report).total(), Carried { received: 56, sent: 560 });
     }
 }

@@ -23,7 +23,7 @@ struct BanRecord {
 }
 
 /// The order is part of the record: new ones go to the end.
-const OFFENCES: [Offence; 7] = [
+const OFFENCES: [Offence; 8] = [
     Offence::InvalidHeader,
     Offence::TooManyHeaders,
     Offence::Oversized,
@@ -31,6 +31,7 @@ const OFFENCES: [Offence; 7] = [
     Offence::BadChecksum,
     Offence::WrongNetwork,
     Offence::Stalled,
+    Offence::FalseFilter,
 ];
 
 impl From<&BanEntry> for BanRecord {

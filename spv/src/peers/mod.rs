@@ -118,6 +118,8 @@ pub enum Offence {
     WrongNetwork,
     /// An answer that is overdue.
     Stalled,
+    /// A compact filter, or its header, that is provably not the one of its block.
+    FalseFilter,
 }
 
 impl Offence {
@@ -130,7 +132,8 @@ impl Offence {
             Self::InvalidHeader
             | Self::TooManyHeaders
             | Self::Oversized
-            | Self::ProtocolViolation => Weight::Ban,
+            | Self::ProtocolViolation
+            | Self::FalseFilter => Weight::Ban,
             Self::BadChecksum | Self::WrongNetwork => Weight::Drop,
             Self::Stalled => Weight::Slow,
         }
@@ -184,6 +187,9 @@ pub enum DisconnectCause {
     Evicted,
     /// The node's own reasons: nothing is held against the peer.
     Local,
+    /// The node closes all connections for a while: nothing is held against the peer, and it may be
+    /// dialled again after [`PeerPolicy::handle_resumed`].
+    Suspended,
 }
 
 /// The pause after so many failures in a row: doubling from `base` up to `cap`, of which the

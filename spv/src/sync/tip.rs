@@ -73,7 +73,8 @@ fn invalid(offence: SyncOffence) -> TipVerdict {
         | Offence::ProtocolViolation
         | Offence::BadChecksum
         | Offence::WrongNetwork
-        | Offence::Stalled => TipVerdict::Undecided,
+        | Offence::Stalled
+        | Offence::FalseFilter => TipVerdict::Undecided,
     }
 }
 

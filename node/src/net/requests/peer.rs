@@ -261,7 +261,7 @@ impl PeerRequests {
         count(counters(&network.counts));
     }
 
-    /// How long it has for an answer.
+    /// How long it has for an answer, or for the next piece of one.
     pub(crate) fn attempt_timeout(&self) -> Duration {
         self.0.lines.prompt.attempt_timeout
     }

@@ -48,6 +48,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 direction: Direction::Outbound,
                 address: addr.to_string(),
                 offers,
+                height: version.start_height,
+                latest: None,
                 line: Arc::new(line),
             };
             self.config.data.joined(peer, listed);

@@ -1,0 +1,401 @@
+//! Filters: which are asked of whom, and which are handed out when.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::time::Duration;
+
+use bitcoin::BlockHash;
+
+use super::action::{FilterAction, FilterEvent, FilterOffence, Revision, ServedFilter};
+use super::ask::{InFlight, Purpose};
+use super::machine::{FilterSync, Useful};
+use super::peer::Peer;
+use super::spans::Spans;
+use crate::chain::HeaderChain;
+use crate::filter::header_chain::{block_hashes, hash_of, link};
+use crate::filter::{Filter, FilterError, FilterKey};
+use crate::header::BlockHeight;
+use crate::peers::PeerId;
+use crate::time::Now;
+
+/// What a filter is taken to have before any was seen: those of full blocks have so many bytes.
+const EXPECTED: usize = 20_000;
+/// What a filter takes in memory beside its bytes.
+const OVERHEAD: usize = 128;
+
+/// What is wanted, what is on its way, and what waits for its turn.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// Below it nothing was ever wanted.
+    floor: u32,
+    /// The next to be handed out.
+    cursor: Option<u32>,
+    /// All below it was consumed.
+    consumed: u32,
+    /// What the driver has itself.
+    pub(super) cached: Spans,
+    /// What is in flight or waits.
+    covered: Spans,
+    waiting: BTreeMap<u32, (BlockHash, Filter)>,
+    waiting_bytes: usize,
+    /// How many are in flight, those that are overdue not counted.
+    flying: usize,
+    /// Bytes of a filter, the last ones counting most.
+    mean: usize,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            floor: u32::MAX,
+            cursor: None,
+            consumed: 0,
+            cached: Spans::default(),
+            covered: Spans::default(),
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            flying: 0,
+            mean: EXPECTED,
+        }
+    }
+}
+
+/// What a filter takes in memory.
+fn size_of(filter: &Filter) -> usize {
+    filter.as_bytes().len() + OVERHEAD
+}
+
+fn count(range: &Range<u32>) -> usize {
+    usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)
+}
+
+impl Delivery {
+    pub(super) const fn next(&self) -> Option<u32> {
+        self.cursor
+    }
+
+    pub(super) fn consumed(&mut self, height: u32) {
+        let upper = self.cursor.unwrap_or(0);
+        self.consumed = self.consumed.max(height.saturating_add(1).min(upper));
+    }
+
+    pub(super) fn want(&mut self, floor: u32, next: u32) {
+        self.floor = self.floor.min(floor);
+        self.cursor = Some(next);
+        self.consumed = next;
+        let later = self.waiting.split_off(&next);
+        self.drop_waiting(later);
+    }
+
+    /// Keeps these of those that wait.
+    fn drop_waiting(&mut self, kept: BTreeMap<u32, (BlockHash, Filter)>) {
+        for height in self.waiting.keys() {
+            self.covered.remove(*height..height + 1);
+        }
+        self.waiting = kept;
+        let bytes = self.waiting.values().map(|(_, filter)| size_of(filter));
+        self.waiting_bytes = bytes.sum();
+    }
+
+    fn forget_from(&mut self, next: u32) {
+        self.cached.remove(next..u32::MAX);
+        self.covered.remove(next..u32::MAX);
+        let lower = {
+            let _upper = self.waiting.split_off(&next);
+            core::mem::take(&mut self.waiting)
+        };
+        self.drop_waiting(lower);
+    }
+
+    pub(super) fn give_back(&mut self, heights: Range<u32>) {
+        self.flying = self.flying.saturating_sub(count(&heights));
+        self.covered.remove(heights);
+    }
+
+    fn send_out(&mut self, heights: Range<u32>) {
+        self.flying += count(&heights);
+        self.covered.insert(heights);
+    }
+
+    fn note_sizes(&mut self, filters: usize, bytes: usize) {
+        if let Some(mean) = bytes.checked_div(filters) {
+            self.mean = (self.mean + 3 * (mean + OVERHEAD)) / 4;
+        }
+    }
+
+    /// The first heights that nobody has and nobody was asked for.
+    fn gap(&self, heights: Range<u32>, undecided: &BTreeSet<u32>) -> Option<Range<u32>> {
+        let mut start = heights.start;
+        while start < heights.end {
+            if let Some(end) = self.covered.end_of(start).or_else(|| self.cached.end_of(start)) {
+                start = end;
+            } else if undecided.contains(&start) {
+                start += 1;
+            } else {
+                let covered = self.covered.next_start(start);
+                let ends = covered.into_iter().chain(self.cached.next_start(start));
+                let ends = ends.chain(undecided.range(start..).next().copied());
+                return Some(start..ends.fold(heights.end, u32::min));
+            }
+        }
+        None
+    }
+}
+
+/// What is wrong with the filter after those that are right.
+enum Wrong {
+    Nothing,
+    /// It is another one than the headers commit to.
+    Hash(BlockHash),
+    /// The headers commit to what is none.
+    Filter(FilterError),
+}
+
+/// Whether what is in doubt holds up the delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nothing is in doubt.
+    None,
+    /// It does, up to then.
+    Until(Duration),
+    /// It took too long: what turns out wrong is delivered again.
+    Over,
+}
+
+impl Hold {
+    pub(super) const fn ends(self) -> Option<Duration> {
+        match self {
+            Self::Until(end) => Some(end),
+            Self::None | Self::Over => None,
+        }
+    }
+}
+
+impl FilterSync {
+    /// The first height that is in doubt, if that matters.
+    fn doubted(&self) -> Option<u32> {
+        let sound = |peer: &&Peer| peer.lapses == 0 && peer.backoff.is_none();
+        let peers = self.peers.values().filter(sound);
+        peers.filter_map(Peer::doubts_from).min().filter(|from| *from < self.filters.end())
+    }
+
+    pub(super) fn drive_hold(&mut self, now: Now) {
+        self.hold = match (self.doubted(), self.hold) {
+            (None, _) => Hold::None,
+            (Some(_), Hold::None) => {
+                let patience = self.config.request_timeout.saturating_mul(2);
+                Hold::Until(now.elapsed.saturating_add(patience))
+            }
+            (Some(_), Hold::Until(end)) if end <= now.elapsed => Hold::Over,
+            (Some(_), hold @ (Hold::Until(_) | Hold::Over)) => hold,
+        };
+    }
+
+    /// Below it the filters are known as far as anybody says.
+    fn undoubted(&self) -> u32 {
+        let end = if self.former.is_some() { 0 } else { self.filters.end() };
+        match self.hold {
+            Hold::None | Hold::Over => end,
+            Hold::Until(_) => self.doubted().map_or(end, |from| from.min(end)),
+        }
+    }
+
+    /// Asks for filters.
+    pub(super) fn drive_filters(&mut self, chain: &HeaderChain, now: Now) {
+        let Some(mut next) = self.delivery.cursor else { return };
+        let end = self.undoubted();
+        let mut first = true;
+        while let Some(gap) = self.delivery.gap(next..end, &self.undecided) {
+            let Some(id) = self.least_busy(|peer| peer.holds(gap.start + 1)) else { return };
+            let chunk = self.chunk(id, &gap);
+            let in_flight = self.delivery.flying.saturating_add(count(&chunk));
+            let bytes = in_flight.saturating_mul(self.delivery.mean);
+            let bytes = bytes.saturating_add(self.delivery.waiting_bytes);
+            if bytes > self.config.buffer_bytes && !(first && gap.start == next) {
+                return;
+            }
+            let purpose = Purpose::Filters { start: chunk.start };
+            if self.ask(chain, id, purpose, chunk.end - 1, now).is_none() {
+                return;
+            }
+            next = chunk.end;
+            first = false;
+            self.delivery.send_out(chunk);
+        }
+    }
+
+    /// So many of the filters in a gap are asked of a peer at once.
+    fn chunk(&self, id: PeerId, gap: &Range<u32>) -> Range<u32> {
+        let fitting = (self.config.answer_bytes / self.delivery.mean.max(1)).max(1);
+        let fitting = u32::try_from(fitting).unwrap_or(u32::MAX).min(self.filters_at_most());
+        let Some(peer) = self.peers.get(&id) else { return gap.start..gap.start + 1 };
+        let place = match peer.stand {
+            super::peer::Stand::Holds(place) => place.next,
+            super::peer::Stand::Unheard
+            | super::peer::Stand::Differs { .. }
+            | super::peer::Stand::Disputes { .. }
+            | super::peer::Stand::Refused => gap.start + 1,
+        };
+        let end = gap.start.saturating_add(fitting.min(peer.span).max(1));
+        gap.start..end.min(gap.end).min(place)
+    }
+
+    /// Filters arrived.
+    pub(super) fn take_filters(
+        &mut self,
+        chain: &HeaderChain,
+        asked: &InFlight,
+        start: u32,
+        served: Vec<ServedFilter>,
+        now: Now,
+    ) -> Useful {
+        let heights = start..asked.stop.0 + 1;
+        if served.len() > count(&heights) {
+            return Useful::No;
+        }
+        let (mut height, mut bytes) = (start, 0);
+        let all = served.len() == count(&heights);
+        let mut wrong = Wrong::Nothing;
+        let Some(mut before) = self.before(start) else { return Useful::Yes };
+        let blocks = block_hashes(chain, heights);
+        for (served, block_hash) in served.into_iter().zip(blocks) {
+            let Some(ours) = self.filters.get(BlockHeight(height)) else { break };
+            if served.block_hash != block_hash {
+                break;
+            }
+            let theirs = link(&hash_of(&served.filter), &before);
+            if theirs != ours && self.config.defences.check_filters {
+                wrong = Wrong::Hash(block_hash);
+                break;
+            }
+            bytes += served.filter.len();
+            match Filter::decode(FilterKey::new(block_hash), served.filter) {
+                Ok(filter) => self.keep(height, block_hash, filter),
+                Err(error) => {
+                    wrong = Wrong::Filter(error);
+                    break;
+                }
+            }
+            (height, before) = (height + 1, ours);
+        }
+        let kept = start.max(self.delivery.cursor.unwrap_or(0))..height;
+        self.delivery.covered.insert(kept);
+        let filters = count(&(start..height));
+        self.delivery.note_sizes(filters, bytes);
+        if !asked.overdue {
+            self.note_pace(asked, bytes, all, now);
+        }
+        match wrong {
+            Wrong::Nothing => {}
+            Wrong::Hash(block_hash) => self.take_wrong(chain, asked.peer, height, block_hash, now),
+            Wrong::Filter(error) => self.refute(chain, height, error, now),
+        }
+        if filters == 0 { Useful::No } else { Useful::Yes }
+    }
+
+    fn keep(&mut self, height: u32, block_hash: BlockHash, filter: Filter) {
+        if self.delivery.cursor.is_none_or(|cursor| height < cursor) {
+            return;
+        }
+        self.delivery.waiting_bytes += size_of(&filter);
+        if let Some((_, old)) = self.delivery.waiting.insert(height, (block_hash, filter)) {
+            self.delivery.waiting_bytes -= size_of(&old);
+        }
+    }
+
+    /// Asks for more at once while answers are small and quick, for less where they are not.
+    fn note_pace(&mut self, asked: &InFlight, bytes: usize, all: bool, now: Now) {
+        let took = now.elapsed.saturating_sub(asked.sent);
+        let most = self.filters_at_most();
+        let slow = took.saturating_mul(4) > self.config.request_timeout || !all;
+        let quick = took.saturating_mul(16) <= self.config.request_timeout;
+        let Some(peer) = self.peers.get_mut(&asked.peer) else { return };
+        if slow {
+            peer.span = (peer.span / 2).max(1);
+        } else if quick && bytes < self.config.answer_bytes {
+            peer.span = peer.span.saturating_mul(2).min(most);
+        }
+    }
+
+    /// A filter that is not the one of our header.
+    fn take_wrong(
+        &mut self,
+        chain: &HeaderChain,
+        id: PeerId,
+        height: u32,
+        block_hash: BlockHash,
+        now: Now,
+    ) {
+        if self.undecided.contains(&height) {
+            return;
+        }
+        if !self.filters.is_linked(height) {
+            // A header that was stored: it may be the one that is wrong.
+            self.roll_back(chain, height, Revision::Damage);
+        } else if self.peers.get(&id).is_some_and(|peer| peer.holds(height + 1)) {
+            let height = BlockHeight(height);
+            self.blame(id, FilterOffence::WrongFilter { height, block_hash }, now);
+        }
+    }
+
+    /// Hands out what is next.
+    pub(super) fn deliver(&mut self, chain: &HeaderChain) {
+        let Some(start) = self.delivery.cursor else { return };
+        let unconsumed = u32::try_from(self.config.max_unconsumed).unwrap_or(u32::MAX);
+        let end = self.undoubted().min(self.committed);
+        let end = end.min(self.delivery.consumed.saturating_add(unconsumed));
+        let mut next = start;
+        while next < end {
+            let height = BlockHeight(next);
+            if self.undecided.contains(&next) {
+                let Some(block_hash) = chain.hash_at(height) else { break };
+                self.act(FilterAction::Undecided { height, block_hash });
+                next += 1;
+            } else if let Some(cached) = self.delivery.cached.end_of(next) {
+                let undecided = self.undecided.range(next..).next().copied();
+                next = undecided.into_iter().fold(cached.min(end), u32::min);
+                self.act(FilterAction::Cached { heights: height..BlockHeight(next) });
+            } else if let Some((block_hash, filter)) = self.delivery.waiting.remove(&next) {
+                self.delivery.waiting_bytes -= size_of(&filter);
+                self.act(FilterAction::Filter { height, block_hash, filter });
+                next += 1;
+            } else {
+                break;
+            }
+        }
+        if next > start {
+            self.delivery.cursor = Some(next);
+            self.delivery.covered.remove(start..next);
+            if self.delivery.waiting.range(..next).next().is_some() {
+                // Filters of blocks that became undecided meanwhile.
+                let later = self.delivery.waiting.split_off(&next);
+                self.delivery.drop_waiting(later);
+            }
+        }
+    }
+
+    /// Nobody can say which filter is right: the block is looked through instead.
+    pub(super) fn mark_undecided(&mut self, height: u32, block_hash: BlockHash) {
+        let passed = self.delivery.cursor.is_some_and(|cursor| height < cursor);
+        if self.undecided.insert(height) && passed && height >= self.delivery.floor {
+            let height = BlockHeight(height);
+            self.act(FilterAction::Undecided { height, block_hash });
+        }
+    }
+
+    /// What was delivered from a height on is void.
+    pub(super) fn rewind(&mut self, next: u32, why: Revision) {
+        self.delivery.forget_from(next);
+        let Some(cursor) = self.delivery.cursor.filter(|cursor| *cursor > next) else { return };
+        if !self.config.defences.revise && why == Revision::Evidence {
+            return;
+        }
+        let from = next.max(self.delivery.floor.min(cursor));
+        self.delivery.cursor = Some(from);
+        self.delivery.consumed = self.delivery.consumed.min(from);
+        if from < cursor {
+            self.tell(FilterEvent::Revised { from: BlockHeight(from), why });
+        }
+    }
+}
