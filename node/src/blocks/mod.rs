@@ -16,6 +16,7 @@
 //! [`TXID_BYTES`]; blocks on their way, [`OWN_AT_ONCE`] and [`STRANGERS_AT_ONCE`] of at most
 //! 4 MB. What strangers make us fetch is bounded in all by [`BlocksConfig::strangers`].
 
+mod asked;
 mod budget;
 mod cache;
 mod check;
@@ -223,7 +224,8 @@ impl Blocks {
     }
 
     /// The bytes of a `merkleblock` (BIP37) that proves these transactions. Of a block that was asked
-    /// for lately its txids are enough.
+    /// for lately its txids are enough; for the node itself light nodes are asked before a block is
+    /// fetched.
     ///
     /// Cancel safe, as [`get`](Self::get).
     ///
@@ -242,6 +244,12 @@ impl Blocks {
         let of_block = match kept {
             Some(kept) => kept,
             None => {
+                if cause == Cause::Own
+                    && self.0.kept().get(&block).is_none()
+                    && let Some(proof) = self.asked_proof(block, txids, deadline).await
+                {
+                    return Ok(proof);
+                }
                 let found = Arc::clone(self.get(block, cause, deadline).await?.txids());
                 self.0.txids().insert(block, Arc::clone(&found), size_of_val(&*found));
                 found

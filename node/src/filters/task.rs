@@ -262,7 +262,7 @@ impl FilterTask {
                 self.with(FilterSync::handle_committed);
             }
             FilterAction::Filter { height, filter, .. } => {
-                self.deliver(height, StoredFilter::Filter(filter)).await?;
+                self.deliver(height, StoredFilter::Filter(filter.into_bytes())).await?;
             }
             FilterAction::Cached { heights } => {
                 self.write().await?;
