@@ -28,8 +28,7 @@ fn address(byte: u8) -> Address {
 async fn a_payment_is_found_by_filters_and_followed_through_a_reorg() {
     let devnet =
         Devnet::start(DevnetConfig { blocks: 120, ..DevnetConfig::default() }).await.unwrap();
-    let node =
-        Node::builder(Network::Regtest).connect(devnet.address()).build().await.unwrap();
+    let node = Node::builder(Network::Regtest).connect(devnet.address()).build().await.unwrap();
     let target = WatchTarget::address(&address(1).to_string(), Network::Regtest).unwrap();
     node.wallet().watch(WatchRequest::new(target, BlockHeight(0))).await.unwrap();
     let synced = tokio::time::timeout(LIMIT, node.wallet().synced()).await.unwrap().unwrap();
@@ -38,8 +37,10 @@ async fn a_payment_is_found_by_filters_and_followed_through_a_reorg() {
 
     let txid = devnet.pay(address(1).script_pubkey(), Amount::from_sat(12_345)).await.unwrap();
     devnet.mine(1).await.unwrap();
-    let at = |height| move |status: &ironlight::wallet::service::ScanStatus| {
-        status.synced && status.tip.is_some_and(|tip| tip.height == BlockHeight(height))
+    let at = |height| {
+        move |status: &ironlight::wallet::service::ScanStatus| {
+            status.synced && status.tip.is_some_and(|tip| tip.height == BlockHeight(height))
+        }
     };
     tokio::time::timeout(LIMIT, node.wallet().when(at(121))).await.unwrap().unwrap();
     assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(12_345));

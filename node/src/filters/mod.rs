@@ -21,6 +21,8 @@ use ironlight_spv::BlockHeight;
 use ironlight_spv::filter::sync::FilterSyncConfig;
 
 pub(crate) use kept::Filters;
+#[cfg(feature = "daemon")]
+pub(crate) use kept::{CheckedFilters, FilterFault};
 pub(crate) use task::{FilterTask, FilterTaskConfig};
 
 /// Filters that are fetched ahead of the wallet at most, however many bytes may be kept.
