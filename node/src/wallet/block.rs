@@ -103,8 +103,8 @@ impl Draft<'_> {
     ) -> Result<(), PlanError> {
         loop {
             let mut extended = false;
-            for ((watch, keychain), highest) in self.highest_used(block, height) {
-                extended |= self.extend(watch, keychain, highest, events)?;
+            for (place, highest) in self.highest_used(block, height) {
+                extended |= self.extend(place, highest, height, events)?;
             }
             if !extended {
                 return Ok(());
@@ -129,12 +129,12 @@ impl Draft<'_> {
         highest
     }
 
-    /// Keeps the gap behind a used index. Whether scripts were added.
+    /// Keeps the gap behind an index that a block of a height uses. Whether scripts were added.
     fn extend(
         &mut self,
-        watch: WatchId,
-        keychain: Keychain,
+        (watch, keychain): (WatchId, Keychain),
         highest: u32,
+        height: BlockHeight,
         events: &mut Vec<WalletEvent>,
     ) -> Result<bool, PlanError> {
         let Some(item) = self.item(watch).filter(|item| item.target.is_ranged()) else {
@@ -163,8 +163,11 @@ impl Draft<'_> {
         self.add_scripts(&mut item, keychain, scripts);
         let birthday = item.birthday;
         self.set_item(watch, Some(item));
-        let key = JobKey { watch, keychain, first: derived };
-        self.need_scan(key, birthday, ScanKind::LookBack);
+        // This block is looked at again with the new scripts, and those above it will be.
+        if birthday < height {
+            let key = JobKey { watch, keychain, first: derived };
+            self.need_scan(key, birthday, ScanKind::LookBack);
+        }
         events.push(WalletEvent::Extended { watch, keychain, from: derived, to });
         Ok(true)
     }

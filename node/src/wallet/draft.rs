@@ -34,7 +34,8 @@ pub(super) struct Changes {
     pub(super) next_id: Option<u32>,
     /// Waiting transactions that wait no more. They have no rows.
     pub(super) settled: BTreeSet<Txid>,
-    /// Blocks were taken off: ranges that were handed out before mean nothing now.
+    /// Blocks were taken off, scripts came, or a job was sent back: ranges that were handed out
+    /// before say less or something else now.
     pub(super) new_epoch: bool,
 }
 
@@ -121,6 +122,8 @@ impl<'a> Draft<'a> {
         scripts: Vec<ScriptBuf>,
     ) {
         let Some(derived) = item.derived.get_mut(usize::from(keychain.0)) else { return };
+        // A range that was handed out before does not look for them.
+        self.changes.new_epoch |= !scripts.is_empty();
         for script in scripts {
             let owner = ScriptOwner { watch: item.id, keychain, index: *derived };
             *derived = derived.saturating_add(1);
@@ -137,9 +140,9 @@ impl<'a> Draft<'a> {
         let mut jobs = self.wallet.jobs.clone();
         for (key, job) in &self.changes.jobs {
             match job {
-                Some(job) => drop(jobs.insert(*key, *job)),
-                None => drop(jobs.remove(key)),
-            }
+                Some(job) => jobs.insert(*key, *job),
+                None => jobs.remove(key),
+            };
         }
         jobs
     }
@@ -148,12 +151,9 @@ impl<'a> Draft<'a> {
         self.changes.jobs.insert(key, job);
     }
 
-    /// Scripts of a keychain from an index on need the blocks from a height on. A job that does as
-    /// much already is enough, one that does less is replaced.
+    /// Scripts of a keychain from an index on need the blocks from a height on, below the tip. A job
+    /// that does as much already is enough, one that does less is replaced.
     pub(super) fn need_scan(&mut self, key: JobKey, next: BlockHeight, kind: ScanKind) {
-        if self.tip().is_some_and(|tip| next > tip.height) {
-            return;
-        }
         let of_keychain =
             |other: &JobKey| (other.watch, other.keychain) == (key.watch, key.keychain);
         let jobs: Vec<(JobKey, Job)> =
@@ -173,6 +173,8 @@ impl<'a> Draft<'a> {
                 key.first = key.first.min(other.first);
             }
         }
+        // A range that was handed out for the old job would move the new one on.
+        self.changes.new_epoch |= self.wallet.jobs.contains_key(&key);
         self.set_job(key, Some(job));
     }
 
@@ -238,9 +240,9 @@ impl Wallet {
         }
         for (key, job) in jobs {
             match job {
-                Some(job) => drop(self.jobs.insert(key, job)),
-                None => drop(self.jobs.remove(&key)),
-            }
+                Some(job) => self.jobs.insert(key, job),
+                None => self.jobs.remove(&key),
+            };
         }
         if let Some(marks) = marks {
             self.marks = marks;

@@ -13,8 +13,12 @@ pub enum PlanError {
     /// Nothing says yet where scanning begins.
     #[error("the wallet has no tip yet: begin with one")]
     NotBegun,
-    /// The range was handed out before blocks were taken off: its heights mean other blocks now.
-    #[error("the range was handed out before a reorg: ask for the next one")]
+    /// Since the range was handed out blocks were taken off, so that its heights mean other blocks
+    /// now, or scripts came that it does not look for, or one of its jobs was sent back. Ask for
+    /// the next one.
+    #[error(
+        "the range was handed out before a reorg, a rescan or new scripts: ask for the next one"
+    )]
     StaleRange,
     /// The height is none of the range.
     #[error("height {height} is outside of the range {from} to {to}")]

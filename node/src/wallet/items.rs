@@ -96,6 +96,7 @@ impl Draft<'_> {
             let key = JobKey { watch: id, keychain, first: 0 };
             self.need_scan(key, birthday, ScanKind::CatchUp);
         }
+        self.drop_done_jobs();
         let scan_from = self.scan_from(id);
         Ok(Watched { id, change: WatchChange::Added, added_scripts, scan_from })
     }
@@ -133,6 +134,7 @@ impl Draft<'_> {
                 self.need_scan(JobKey { watch: id, keychain, first }, birthday, ScanKind::CatchUp);
             }
         }
+        self.drop_done_jobs();
         let scan_from = self.scan_from(id);
         Ok(Watched { id, change: WatchChange::Updated, added_scripts, scan_from })
     }

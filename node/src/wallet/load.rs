@@ -94,7 +94,9 @@ impl Loading {
     fn read_kind(&mut self, kind: u8, key: &[u8], payload: &[u8]) -> Option<Result<(), String>> {
         let ledger = &mut self.wallet.ledger;
         match kind {
-            rows::BODY => drop(self.bodies.insert(rows::read_place(key)?, facts(payload)?)),
+            rows::BODY => {
+                self.bodies.insert(rows::read_place(key)?, facts(payload)?);
+            }
             rows::COIN => {
                 ledger.set_coin(rows::read_outpoint(key)?, Some(rows::read_coin(payload)?));
             }

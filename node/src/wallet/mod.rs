@@ -141,7 +141,7 @@ pub struct Wallet {
     network: Network,
     /// Counts changes.
     revision: u64,
-    /// Counts removals of blocks.
+    /// Counts what makes ranges stale.
     epoch: u64,
     marks: Marks,
     watched: WatchedItems,

@@ -51,9 +51,9 @@ pub struct Job {
 }
 
 /// Heights whose filters have to be matched with scripts, in ascending order. A block whose filter
-/// matches goes to [`Wallet::plan_block`](super::Wallet::plan_block); when its outcome says that scripts
-/// were derived, ask for the next range again, so that the heights above are matched with
-/// those, too.
+/// matches goes to [`Wallet::plan_block`](super::Wallet::plan_block). When its outcome says that scripts
+/// were derived, ask for the next range: this one is stale, since the heights above have to be matched
+/// with those, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRange {
     /// The first height.
@@ -142,8 +142,13 @@ impl Wallet {
         self.check_range(range, block.height)?;
         self.check_branch(block)?;
         let (mut draft, mut events) = (Draft::new(self), Vec::new());
+        // First what lies below: scripts that this block makes us derive were not looked for there,
+        // and a job that has passed it must not pass for one that will.
+        if let Some(below) = block.height.minus(1).filter(|below| *below >= range.from) {
+            draft.advance_jobs(range, range.from, below);
+        }
         draft.apply_block(block, &mut events)?;
-        draft.advance(range, BlockId { height: block.height, hash: block.hash });
+        draft.advance(range, block.height, BlockId { height: block.height, hash: block.hash });
         Ok(draft.finish(events))
     }
 
@@ -162,7 +167,7 @@ impl Wallet {
             return Err(PlanError::OtherBranch { height: up_to.height, known });
         }
         let mut draft = Draft::new(self);
-        draft.advance(range, up_to);
+        draft.advance(range, range.from, up_to);
         Ok(draft.finish(()))
     }
 
@@ -192,33 +197,32 @@ impl Wallet {
                 draft.need_scan(key, from, ScanKind::CatchUp);
             }
         }
+        draft.drop_done_jobs();
         Ok(draft.finish(()))
     }
 }
 
 impl Draft<'_> {
-    /// A range is done up to a block.
-    fn advance(&mut self, range: &ScanRange, up_to: BlockId) {
+    /// A range is done from a height up to a block.
+    fn advance(&mut self, range: &ScanRange, from: BlockHeight, up_to: BlockId) {
         let wallet = self.wallet;
-        match range.kind {
-            ScanKind::Tip => {
-                if wallet.tip().is_some_and(|tip| tip.height < up_to.height) {
-                    self.changes.marks = Some(wallet.marks.with(up_to));
-                }
-            }
-            ScanKind::CatchUp | ScanKind::LookBack => {
-                let jobs = self.jobs();
-                for key in &range.jobs {
-                    // One that was sent further back since has to begin there.
-                    let Some(job) = jobs.get(key).filter(|job| job.next >= range.from) else {
-                        continue;
-                    };
-                    let next = job.next.max(up_to.height.next());
-                    self.set_job(*key, Some(Job { next, ..*job }));
-                }
-            }
+        if range.kind == ScanKind::Tip && wallet.tip().is_some_and(|tip| tip.height < up_to.height)
+        {
+            self.changes.marks = Some(wallet.marks.with(up_to));
         }
+        self.advance_jobs(range, from, up_to.height);
         self.drop_done_jobs();
+    }
+
+    /// The jobs of a range are done from a height up to another.
+    fn advance_jobs(&mut self, range: &ScanRange, from: BlockHeight, up_to: BlockHeight) {
+        let jobs = self.jobs();
+        for key in &range.jobs {
+            // One that was sent further back since has to begin there.
+            let Some(job) = jobs.get(key).filter(|job| job.next >= from) else { continue };
+            let next = job.next.max(up_to.next());
+            self.set_job(*key, Some(Job { next, ..*job }));
+        }
     }
 }
 

@@ -8,10 +8,6 @@ use thiserror::Error;
 /// `MAX_STANDARD_TX_WEIGHT`).
 pub const MAX_WEIGHT: Weight = Weight::from_wu(400_000);
 
-/// Bytes without witnesses that a transaction needs (Core, `policy.h`,
-/// `MIN_STANDARD_TX_NONWITNESS_SIZE`): 64 could pass for an inner node of a Merkle tree.
-pub const MIN_BASE_BYTES: usize = 65;
-
 /// Why no full node would take a transaction (Core, `CheckTransaction`).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -79,14 +75,6 @@ pub enum SanityError {
         /// The limit.
         limit: Weight,
     },
-    /// It is smaller than full nodes relay.
-    #[error("the transaction has {bytes} bytes without witnesses, at least {limit} are relayed")]
-    TooSmall {
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
 }
 
 /// Reads a transaction and checks what needs no coins. Standardness is for peers to judge.
@@ -129,10 +117,6 @@ fn check_size(transaction: &Transaction) -> Result<(), SanityError> {
     }
     if transaction.weight() > MAX_WEIGHT {
         return Err(SanityError::TooHeavy { weight: transaction.weight(), limit: MAX_WEIGHT });
-    }
-    if transaction.base_size() < MIN_BASE_BYTES {
-        let (bytes, limit) = (transaction.base_size(), MIN_BASE_BYTES);
-        return Err(SanityError::TooSmall { bytes, limit });
     }
     Ok(())
 }

@@ -12,18 +12,21 @@
 //! Who can make it grow: the operator, to [`MAX_BROADCASTS`]. Peers only move states of what is there.
 
 mod check;
+mod machine;
+mod record;
+mod submit;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{OutPoint, Transaction, Txid, Wtxid};
 use ironlight_spv::peers::PeerId;
-use ironlight_spv::{BlockHeight, Now, UnixTime};
+use ironlight_spv::{BlockHeight, UnixTime};
 
-pub use check::{MAX_WEIGHT, MIN_BASE_BYTES, SanityError, check};
+pub use check::{MAX_WEIGHT, SanityError, check};
+pub use machine::Broadcasts;
 
-use super::error::LoadError;
-use crate::store::{Store, WriteBatch};
+use crate::store::WriteBatch;
 
 /// Transactions that are kept, finished ones included; finished ones are forgotten first.
 pub const MAX_BROADCASTS: usize = 1_000;
@@ -40,9 +43,6 @@ pub struct BroadcastConfig {
     pub give_up_after: Duration,
     /// After so many blocks without being in one it is given up.
     pub give_up_blocks: u32,
-    /// So many blocks on top of a confirmation or conflict make it final: then it is not followed
-    /// any more.
-    pub final_after: u32,
 }
 
 impl Default for BroadcastConfig {
@@ -53,7 +53,6 @@ impl Default for BroadcastConfig {
             // Two weeks, as Core keeps a transaction in its pool (`DEFAULT_MEMPOOL_EXPIRY_HOURS`).
             give_up_after: Duration::from_secs(14 * 24 * 60 * 60),
             give_up_blocks: 2_016,
-            final_after: 100,
         }
     }
 }
@@ -68,7 +67,8 @@ pub enum BroadcastState {
     Announced,
     /// A peer asked for it and was given it.
     Requested,
-    /// A peer that did not have it from us announced it.
+    /// A peer that did not have it from us announced it. Only peers that announce transactions to
+    /// us can tell that much.
     RelayedBack,
     /// Told, and nobody asked for it in time: peers refuse it, or have it already. Inferred, never
     /// told by anybody.
@@ -89,6 +89,21 @@ pub enum BroadcastState {
     GivenUp,
 }
 
+impl BroadcastState {
+    /// Whether it is still to be brought to the network.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        match self {
+            Self::Waiting
+            | Self::Announced
+            | Self::Requested
+            | Self::RelayedBack
+            | Self::InferredRejected => true,
+            Self::Confirmed { .. } | Self::Conflicted { .. } | Self::GivenUp => false,
+        }
+    }
+}
+
 /// A transaction with where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BroadcastStatus {
@@ -100,11 +115,11 @@ pub struct BroadcastStatus {
     pub state: BroadcastState,
     /// When it was submitted first.
     pub since: UnixTime,
-    /// How often a peer was told of it.
+    /// How often a peer was told of it, since the node started.
     pub announced: u32,
-    /// How often a peer asked for it.
+    /// How often a peer asked for it, since the node started.
     pub requested: u32,
-    /// How many peers announced it back.
+    /// How many peers announced it back, since the node started.
     pub relayed_back: u32,
 }
 
@@ -198,112 +213,5 @@ pub struct ConnectedBlock<'a> {
     pub transactions: &'a [(Txid, Vec<OutPoint>)],
 }
 
-/// The machine.
-#[derive(Debug)]
-#[allow(dead_code, reason = "the bodies come next")]
-pub struct Broadcasts {
-    config: BroadcastConfig,
-}
-
-#[allow(
-    clippy::unimplemented,
-    unused_variables,
-    clippy::missing_panics_doc,
-    reason = "the bodies come next"
-)]
-impl Broadcasts {
-    /// One with nothing to bring. The seed decides which peers are told.
-    #[must_use]
-    pub fn new(config: BroadcastConfig, seed: u64) -> Self {
-        Self { config }
-    }
-
-    /// What a store has: whatever is not final is announced again as peers connect. Blocking.
-    ///
-    /// # Errors
-    /// [`LoadError`]
-    pub fn load(store: &dyn Store, config: BroadcastConfig, seed: u64) -> Result<Self, LoadError> {
-        unimplemented!()
-    }
-
-    /// Brings a transaction to the network. Submitting it again changes nothing while it is followed.
-    ///
-    /// # Errors
-    /// [`SubmitError`]
-    pub fn submit(
-        &mut self,
-        bytes: &[u8],
-        tip: BlockHeight,
-        now: Now,
-    ) -> Result<Submitted, SubmitError> {
-        unimplemented!()
-    }
-
-    /// Follows a transaction no more; whether it was there. Peers that have it keep it.
-    pub fn forget(&mut self, txid: &Txid) -> bool {
-        unimplemented!()
-    }
-
-    /// A peer finished its handshake. `relays`: whether it wants to hear of transactions.
-    pub fn handle_connected(&mut self, peer: PeerId, relays: bool, now: Now) {
-        unimplemented!()
-    }
-
-    /// A peer is gone.
-    pub fn handle_disconnected(&mut self, peer: PeerId, now: Now) {
-        unimplemented!()
-    }
-
-    /// A peer asked for an offered transaction, and was given it.
-    pub fn handle_requested(&mut self, peer: PeerId, txid: &Txid, now: Now) {
-        unimplemented!()
-    }
-
-    /// A peer announced an offered transaction to us.
-    pub fn handle_announced(&mut self, peer: PeerId, txid: &Txid, now: Now) {
-        unimplemented!()
-    }
-
-    /// The best chain grew by a block.
-    pub fn handle_block(&mut self, block: &ConnectedBlock<'_>, now: Now) {
-        unimplemented!()
-    }
-
-    /// Blocks above a height are off the best chain.
-    pub fn handle_blocks_disconnected(&mut self, fork: BlockHeight, now: Now) {
-        unimplemented!()
-    }
-
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Now) {
-        unimplemented!()
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout), as time since the node started.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Duration> {
-        unimplemented!()
-    }
-
-    /// The next thing to do.
-    pub fn poll(&mut self) -> Option<BroadcastAction> {
-        unimplemented!()
-    }
-
-    /// Where a transaction stands.
-    #[must_use]
-    pub fn status(&self, txid: &Txid) -> Option<BroadcastStatus> {
-        unimplemented!()
-    }
-
-    /// All that are kept, the oldest first.
-    #[must_use]
-    pub fn statuses(&self) -> Vec<BroadcastStatus> {
-        unimplemented!()
-    }
-
-    /// Those that are in no block and not conflicted: what the wallet counts as waiting.
-    pub fn waiting(&self) -> impl Iterator<Item = (&Arc<Transaction>, UnixTime)> {
-        [].into_iter()
-    }
-}
+#[cfg(test)]
+mod tests;
