@@ -138,34 +138,36 @@ fn merkle(criterion: &mut Criterion) {
     let mut figures = Figures::new(criterion, "merkle");
 
     figures.section("root of 4,096 txids");
-    figures.time("ironlight", |_| merkle_root(black_box(txids)));
+    figures.time("root: ironlight", |_| merkle_root(black_box(txids)));
     figures.goal(0.3 * 686_000.0);
-    figures.time("bitcoin", |_| peer_root(black_box(txids)));
-    figures.time("rs_merkle, its tree built", |_| {
+    figures.time("root: bitcoin", |_| peer_root(black_box(txids)));
+    figures.time("root: rs_merkle, which builds its tree", |_| {
         rs_merkle::MerkleTree::<Sha256d>::from_leaves(black_box(&input.leaves)).root()
     });
 
-    figures.section("a proof of depth 12, alone");
+    figures.section("a proof of depth 12");
     let next = |number: u64| usize::try_from(number).unwrap_or_default() % BATCH;
-    figures.time("ironlight", |number| {
+    figures.time("proof: ironlight", |number| {
         input.proofs.get(next(number)).map(|proof| black_box(proof).verify().is_ok())
     });
     figures.goal(1_600.0);
-    figures.time("rs_merkle", |number| peer_holds(black_box(&input), next(number)));
-    figures.time("ironlight, as BIP37", |_| black_box(&input.block).verify().is_ok());
-    figures.time("bitcoin, as BIP37", |_| peer_block_holds(black_box(&input.peer_block)));
+    figures.time("proof: rs_merkle", |number| peer_holds(black_box(&input), next(number)));
+    figures.time("proof: ironlight, BIP37", |_| black_box(&input.block).verify().is_ok());
+    figures.time("proof: bitcoin, BIP37", |_| peer_block_holds(black_box(&input.peer_block)));
 
-    let mut section = |title, length: usize, goal: f64| {
-        figures.section(title);
-        let Some(proofs) = input.proofs.get(..length) else { return };
-        figures.time("ironlight", |_| verify_batch(black_box(proofs)));
-        figures.goal(goal);
-        figures.time("rs_merkle, one by one", |_| {
-            (0..length).filter(|at| peer_holds(black_box(&input), *at)).count()
-        });
-    };
-    section("64 proofs of depth 12 at once", 64, 64.0 * 600.0);
-    section("1,024 proofs of depth 12 at once", 1_024, 1_024.0 * 600.0);
+    figures.section("64 proofs of depth 12");
+    let some = input.proofs.get(..64).unwrap_or_default();
+    figures.time("64 proofs: ironlight", |_| verify_batch(black_box(some)));
+    figures.goal(64.0 * 600.0);
+    figures.time("64 proofs: rs_merkle", |_| {
+        (0..64).filter(|at| peer_holds(black_box(&input), *at)).count()
+    });
+    figures.section("1,024 proofs of depth 12");
+    figures.time("1,024 proofs: ironlight", |_| verify_batch(black_box(&input.proofs)));
+    figures.goal(1_024.0 * 600.0);
+    figures.time("1,024 proofs: rs_merkle", |_| {
+        (0..BATCH).filter(|at| peer_holds(black_box(&input), *at)).count()
+    });
 
     nodes(&mut figures);
     figures.finish();

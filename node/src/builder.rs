@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ironlight_spv::{BlockHash, BlockHeight, Network, Params};
 
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::LightNetConfig;
 use crate::node::{Node, NodeConfig, NodeError, StartPoint, Storage};
-use crate::store::Backend;
+use crate::store::{Backend, CustomStore, Store};
 
 /// Describes a node; [`build`](Self::build) starts it. What is not said stays as [`NodeConfig::new`]
 /// has it: peers by DNS, all in memory, Bitcoin's own network only.
@@ -75,6 +76,12 @@ impl NodeBuilder {
     #[cfg(feature = "libp2p")]
     pub fn libp2p(mut self, config: LightNetConfig) -> Self {
         self.config.libp2p = Some(config);
+        self
+    }
+
+    /// Keeps all in a store of the user's own.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.config.storage = Storage::Custom(CustomStore::new(store));
         self
     }
 

@@ -1,7 +1,8 @@
 //! Numbered events, the last few thousand of them kept.
 //!
 //! A subscriber that falls behind by more than the ring holds is told so, and from which height
-//! on to look again; it never silently misses one. Bound: [`RING`] events of a few dozen bytes.
+//! on to look again; it never silently misses one. Bound: [`EVENTS_KEPT`] events of a few dozen bytes, or as many as the
+//! user asked for.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "wallet")]
 use crate::wallet::{WalletEvent, broadcast::BroadcastEvent};
 
-/// Events kept for subscribers that fell behind.
-const RING: usize = 4096;
+/// Events kept for subscribers that fell behind, where nothing else is asked for.
+pub const EVENTS_KEPT: usize = 4096;
 
 /// Something that happened to the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,11 +113,24 @@ pub struct Lagged {
     pub resync_from: BlockHeight,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ring {
     events: VecDeque<Numbered>,
+    /// Events kept.
+    limit: usize,
     /// Of each event that fell out of the ring, the lowest height that it may have changed.
     lowest_dropped: Option<BlockHeight>,
+}
+
+impl Ring {
+    fn cut(&mut self) {
+        while self.events.len() > self.limit
+            && let Some(dropped) = self.events.pop_front()
+        {
+            let height = lowest_change(&dropped.event);
+            self.lowest_dropped = self.lowest_dropped.into_iter().chain(height).min();
+        }
+    }
 }
 
 /// Where events are published and subscribed to.
@@ -129,7 +143,8 @@ pub struct EventBus {
 
 impl Default for EventBus {
     fn default() -> Self {
-        let (ring, closed) = (Mutex::default(), CancellationToken::new());
+        let ring = Ring { events: VecDeque::new(), limit: EVENTS_KEPT, lowest_dropped: None };
+        let (ring, closed) = (Mutex::new(ring), CancellationToken::new());
         Self { ring, latest: watch::Sender::new(0), closed }
     }
 }
@@ -139,20 +154,26 @@ impl EventBus {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let sequence = *self.latest.borrow() + 1;
         ring.events.push_back(Numbered { sequence, event });
-        if ring.events.len() > RING
-            && let Some(dropped) = ring.events.pop_front()
-            && let Some(height) = lowest_change(&dropped.event)
-        {
-            let lowest = ring.lowest_dropped.map_or(height, |lowest| lowest.min(height));
-            ring.lowest_dropped = Some(lowest);
-        }
+        ring.cut();
         drop(ring);
         self.latest.send_replace(sequence);
+    }
+
+    /// From now on so many events are kept, and at least one.
+    pub(crate) fn keep(&self, events: usize) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.limit = events.max(1);
+        ring.cut();
     }
 
     /// No more events will come: subscribers read what there is, then hear of the end.
     pub(crate) fn close(&self) {
         self.closed.cancel();
+    }
+
+    /// Waits until no more events come. Cancel safe.
+    pub(crate) async fn closed(&self) {
+        self.closed.cancelled().await;
     }
 
     /// The number of the latest event; 0 before the first.
@@ -316,7 +337,7 @@ mod tests {
     async fn one_that_fell_behind_is_told_where_to_look_again() {
         let bus = Arc::new(EventBus::default());
         let mut subscription = bus.subscribe(0);
-        for height in 100..100 + u32::try_from(RING).unwrap() + 10 {
+        for height in 100..100 + u32::try_from(EVENTS_KEPT).unwrap() + 10 {
             bus.publish(extended(height));
         }
         let lagged = subscription.next().await.unwrap_err();

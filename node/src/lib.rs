@@ -35,10 +35,12 @@ pub mod devnet;
 pub mod events;
 pub mod filters;
 pub mod flags;
+pub mod handle;
 mod health;
 pub mod net;
 mod node;
 mod opened;
+mod proven;
 #[cfg(any(feature = "audit", feature = "libp2p"))]
 mod secret_file;
 mod services;
@@ -47,6 +49,7 @@ pub mod store;
 pub mod wallet;
 
 pub use builder::NodeBuilder;
+pub use handle::NodeHandle;
 pub use ironlight_hardening as hardening;
 pub use ironlight_spv as spv;
 pub use ironlight_spv::{BlockHash, BlockHeight, ChainTip, Network, Params};

@@ -11,6 +11,7 @@ use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::audit::NodeAudit;
@@ -22,20 +23,23 @@ use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::Clock;
-use crate::filters::FilterConfig;
+use crate::events::EVENTS_KEPT;
+use crate::filters::{FilterConfig, Filters};
 use crate::flags::{FlagError, NodeFlags};
+use crate::handle::{NodeHandle, Parts};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
 use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
 use crate::net::data::Offers;
 use crate::net::relay::Relay;
+use crate::net::suspend::Suspension;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
 use crate::opened::{self, OpenedChain};
-use crate::services::{Services, ServicesStart, Tasks};
-use crate::store::{Backend, Store, StoreError, headers};
+use crate::services::{Kept, Services, ServicesStart, Tasks};
+use crate::store::{Backend, CustomStore, Store, StoreError, headers};
 
 /// Where the chain is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub enum Storage {
         /// it, else redb.
         backend: Option<Backend>,
     },
+    /// In a store of the user's own.
+    Custom(CustomStore),
 }
 
 /// A block that the user trusts, to start from instead of genesis.
@@ -87,6 +93,8 @@ pub struct NodeConfig {
     pub filters: FilterConfig,
     /// Whether full nodes are asked for every transaction that they relay.
     pub watch_mempool: bool,
+    /// Events kept for subscribers that fall behind; at least one is.
+    pub events_kept: usize,
 }
 
 impl NodeConfig {
@@ -111,6 +119,7 @@ impl NodeConfig {
             requests: RequestConfig::default(),
             filters: FilterConfig::default(),
             watch_mempool: false,
+            events_kept: EVENTS_KEPT,
         }
     }
 }
@@ -178,7 +187,8 @@ pub enum NodeError {
 }
 
 /// A running node. Dropping it without [`stop`](Self::stop) stops it as well, at once and still
-/// safely: what was published is committed.
+/// safely: what was published is committed. Its tasks end, and its directory is free, as soon as the
+/// runtime has seen to it; handles that are left keep neither.
 #[derive(Debug)]
 pub struct Node {
     /// The first to be given up: see its module.
@@ -189,6 +199,7 @@ pub struct Node {
     notes: Vec<String>,
     flags: NodeFlags,
     services: Services,
+    handle: NodeHandle,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
     writer: Option<JoinHandle<Result<(), WriterError>>>,
@@ -196,6 +207,8 @@ pub struct Node {
     tasks: Tasks,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
+    /// Open for as long as the audit log beside it: the last to be given up.
+    _kept: Kept,
 }
 
 impl Node {
@@ -234,9 +247,10 @@ impl Node {
         let guard = stop.clone().drop_guard();
         let (relay, relayed) = Relay::new(config.watch_mempool);
         let peers = DataPeers::default();
-        let mut network = join(&config, &opened, (&peers, &relay), clock, &stop)?;
+        let suspension = Suspension::default();
+        let mut network = join(&config, &opened, (&peers, &relay, &suspension), clock, &stop)?;
         let networks = network.handle();
-        let NodeConfig { params, start_point, sync, filters, .. } = config;
+        let NodeConfig { params, start_point, sync, filters, events_kept, .. } = config;
         let (chain, joined) = match (opened.chain, start_point) {
             (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
             (None, None) => (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new()),
@@ -254,17 +268,20 @@ impl Node {
         let sync = HeaderSync::new(sync, random_seed());
         let (of, store) = (chain.params().network, Arc::clone(&opened.store));
         let audit = opened.audit;
+        let kept = Kept { store: Arc::clone(&store), tracker: TaskTracker::new() };
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
+        chain.keep_events(events_kept);
         let services = ServicesStart {
             filters,
-            store: Arc::clone(&store),
+            kept: kept.clone(),
             chain: chain.clone(),
             networks: networks.clone(),
             peers,
             relay,
             relayed,
             clock,
+            suspension: suspension.clone(),
             seed: random_seed(),
         };
         let (services, tasks, notes) = services.run(&stop).await?;
@@ -276,6 +293,14 @@ impl Node {
             networks.serve_data(served).await;
         }
         guard.disarm();
+        let handle = NodeHandle::new(Parts {
+            chain: chain.clone(),
+            networks: networks.clone(),
+            services: services.clone(),
+            suspension,
+            stop: stop.clone(),
+            tracker: kept.tracker.clone(),
+        });
         Ok(Self {
             audit,
             health: crate::health::checks(&chain, &networks, &store, of),
@@ -283,12 +308,14 @@ impl Node {
             networks,
             notes: opened.notes.into_iter().chain(notes).collect(),
             flags: opened.flags,
-            writer: Some(tokio::spawn(writer.run(stop.clone()))),
+            writer: Some(tokio::spawn(kept.run(writer.run(stop.clone())))),
             tasks,
             services,
+            handle,
             stop,
             #[cfg(feature = "daemon")]
             control: None,
+            _kept: kept,
         })
     }
 
@@ -298,11 +325,23 @@ impl Node {
         &self.chain
     }
 
+    /// Which compact filters are there.
+    #[must_use]
+    pub const fn filters(&self) -> &Filters {
+        &self.services.filters
+    }
+
     /// What is watched, what the chain has for it, and what is brought to the network.
     #[cfg(feature = "wallet")]
     #[must_use]
     pub const fn wallet(&self) -> &crate::wallet::service::WalletHandle {
         &self.services.wallet
+    }
+
+    /// Reads the node and tells it what to do, from anywhere. Cheap to clone.
+    #[must_use]
+    pub fn handle(&self) -> NodeHandle {
+        self.handle.clone()
     }
 
     /// Every network that the node is in, with its peers. Cancel safe.
@@ -459,7 +498,7 @@ fn task_ended(outcome: Result<Result<(), StoreError>, JoinError>) -> Result<(), 
 fn join(
     config: &NodeConfig,
     opened: &OpenedChain,
-    (peers, relay): (&DataPeers, &Relay),
+    (peers, relay, suspension): (&DataPeers, &Relay, &Suspension),
     clock: Clock,
     stop: &CancellationToken,
 ) -> Result<Networks, NodeError> {
@@ -480,6 +519,7 @@ fn join(
             audit: opened.audit.clone(),
             data: peers.clone(),
             relay: relay.clone(),
+            suspension: suspension.clone(),
             seed: random_seed(),
         };
         networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));
@@ -501,6 +541,7 @@ fn join(
             audit,
             data: peers.clone(),
             offers: Offers { filters: config.filters.from.is_some(), blocks: true, proofs: true },
+            suspension: suspension.clone(),
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }

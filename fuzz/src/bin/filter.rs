@@ -4,6 +4,7 @@
 //! The first byte says how many scripts are looked for, so that both ways of matching are reached.
 
 #![cfg_attr(all(feature = "libfuzzer", not(test)), no_main)]
+#![allow(clippy::panic, reason = "a panic is how a fuzz target reports")]
 
 use bitcoin::bip158::BlockFilter;
 use bitcoin::hashes::Hash as _;

@@ -201,6 +201,7 @@ fn of_wallet(error: &WalletError) -> StatusCode {
 fn of_proof(error: &ProofError) -> StatusCode {
     match error {
         ProofError::BlockUnknown { .. }
+        | ProofError::NoSuchHeight { .. }
         | ProofError::NotInBlock { .. }
         | ProofError::Block(BlockError::Unknown { .. }) => StatusCode::NOT_FOUND,
         ProofError::NotOnBestChain { .. } | ProofError::Block(BlockError::NotBest { .. }) => {
@@ -212,7 +213,8 @@ fn of_proof(error: &ProofError) -> StatusCode {
             | BlockError::Late { .. }
             | BlockError::Budget { .. }
             | BlockError::Stopping,
-        ) => StatusCode::SERVICE_UNAVAILABLE,
+        )
+        | ProofError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
         ProofError::Invalid(_) | ProofError::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
         ProofError::Wallet(error) => of_wallet(error),
     }

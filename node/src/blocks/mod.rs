@@ -16,11 +16,14 @@
 //! [`TXID_BYTES`]; blocks on their way, [`OWN_AT_ONCE`] and [`STRANGERS_AT_ONCE`] of at most
 //! 4 MB. What strangers make us fetch is bounded in all by [`BlocksConfig::strangers`].
 
+mod asked;
 mod budget;
 mod cache;
 mod check;
 mod error;
 mod fetch;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +59,7 @@ const TXID_BYTES: usize = 8_000_000;
 
 /// Whose wish it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "libp2p"), allow(dead_code, reason = "only light nodes are strangers"))]
 pub(crate) enum Cause {
     /// This node's own.
     Own,
@@ -206,7 +210,12 @@ impl Blocks {
         if let Some(kept) = self.0.kept().get(&hash) {
             return Ok(kept);
         }
-        let fetching = self.fetched(&header, cause);
+        let fetching = async {
+            tokio::select! {
+                fetched = self.fetched(&header, cause) => fetched,
+                () = self.0.chain.ended() => Err(BlockError::Stopping),
+            }
+        };
         timeout_at(deadline, fetching).await.unwrap_or_else(|_late| {
             let listed = self.0.peers.list();
             let offering = listed.values().filter(|peer| peer.offers.blocks).count();
@@ -221,7 +230,8 @@ impl Blocks {
     }
 
     /// The bytes of a `merkleblock` (BIP37) that proves these transactions. Of a block that was asked
-    /// for lately its txids are enough.
+    /// for lately its txids are enough; for the node itself light nodes are asked before a block is
+    /// fetched.
     ///
     /// Cancel safe, as [`get`](Self::get).
     ///
@@ -240,6 +250,12 @@ impl Blocks {
         let of_block = match kept {
             Some(kept) => kept,
             None => {
+                if cause == Cause::Own
+                    && self.0.kept().get(&block).is_none()
+                    && let Some(proof) = self.asked_proof(block, txids, deadline).await
+                {
+                    return Ok(proof);
+                }
                 let found = Arc::clone(self.get(block, cause, deadline).await?.txids());
                 self.0.txids().insert(block, Arc::clone(&found), size_of_val(&*found));
                 found

@@ -21,6 +21,7 @@ use crate::net::bitcoin::{
 };
 use crate::net::data::DataPeers;
 use crate::net::relay::Relay;
+use crate::net::suspend::Suspension;
 use crate::net::{
     Carried, Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, Question, Requests,
     ServeReport,
@@ -51,6 +52,8 @@ pub(crate) struct BitcoinPeersConfig<'a> {
     pub(crate) data: DataPeers,
     /// The transactions that peers may have.
     pub(crate) relay: Relay,
+    /// When to be silent.
+    pub(crate) suspension: Suspension,
     pub(crate) seed: u64,
 }
 
@@ -62,7 +65,8 @@ impl BitcoinPeers {
         stop: CancellationToken,
     ) -> Self {
         let BitcoinPeersConfig { params, connect, seeds, bans, .. } = config;
-        let BitcoinPeersConfig { numbers, requests, audit, data, relay, seed, .. } = config;
+        let BitcoinPeersConfig { numbers, requests, audit, data, relay, suspension, seed, .. } =
+            config;
         let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
         policy.import_bans(bans, clock.now());
         for address in connect {
@@ -76,6 +80,7 @@ impl BitcoinPeers {
         config.audit = audit;
         config.data = data;
         config.relay = relay;
+        config.suspension = suspension;
         config.dns_seeds = seeds.iter().map(|&name| name.to_owned()).collect();
         let connector = TcpConnector::new(params.magic);
         let (task, pool, events) = pool::pool(config, policy, connector, SystemResolver, clock);

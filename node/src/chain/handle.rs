@@ -104,9 +104,19 @@ impl ChainHandle {
         self.read(|chain| chain.find(hash))
     }
 
+    /// From now on so many events are kept for those who fall behind.
+    pub(crate) fn keep_events(&self, events: usize) {
+        self.events.keep(events);
+    }
+
     /// Tells subscribers something that happened to the node.
     pub(crate) fn publish(&self, event: NodeEvent) {
         self.events.publish(event);
+    }
+
+    /// Waits until the node has stopped. Cancel safe.
+    pub(crate) async fn ended(&self) {
+        self.events.closed().await;
     }
 
     /// One that stands still.

@@ -44,8 +44,8 @@ fn per_vbyte(sat_per_kvb: u64) -> String {
 }
 
 fn because(basis: &FeeBasisDto) -> String {
-    let FeeBasisDto { blocks, newest_block, percentile, peers, floor_sat_per_kvb, at_floor } =
-        basis;
+    let FeeBasisDto { blocks, newest_block, stretches, enough_in_percent, .. } = basis;
+    let FeeBasisDto { peers, floor_sat_per_kvb, at_floor, .. } = basis;
     let of_peers = match floor_sat_per_kvb {
         Some(floor) => format!("{peers} peers relay from {} on", per_vbyte(*floor)),
         None => "no peer has said what it relays".to_owned(),
@@ -54,7 +54,8 @@ fn because(basis: &FeeBasisDto) -> String {
         (None, _) => format!("{of_peers}; no block was seen whole"),
         (Some(_), true) => format!("{of_peers}; {blocks} blocks earned less"),
         (Some(newest), false) => format!(
-            "averages of {blocks} blocks up to {newest}, {percentile} % of them lower; {of_peers}"
+            "enough in {enough_in_percent} % of {stretches} stretches, by the averages of {blocks} \
+             blocks up to {newest}; {of_peers}"
         ),
     }
 }

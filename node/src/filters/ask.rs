@@ -24,18 +24,30 @@ pub(super) struct Asking {
 pub(super) struct Answered {
     pub(super) peer: PeerId,
     pub(super) id: FilterRequestId,
-    pub(super) outcome: Result<FilterAnswer, FilterUnanswered>,
+    pub(super) outcome: Outcome,
+}
+
+/// See [`Answered`].
+pub(super) enum Outcome {
+    /// An answer, to be checked.
+    Answer(FilterAnswer),
+    /// The peer does not have it. A light node may have it soon: it has to fetch it first.
+    NotThere,
+    /// None.
+    Unanswered(FilterUnanswered),
 }
 
 impl Asking {
     pub(super) async fn ask(self, line: Arc<dyn DataLine>) -> Answered {
         let Self { peer, id, query, retry } = self;
         let outcome = match line.ask(query.clone(), retry).await {
-            Ok(reply) => answer(&query, reply).ok_or(FilterUnanswered::NoAnswer),
+            Ok(Reply::NotFound) => Outcome::NotThere,
+            Ok(reply) => answer(&query, reply)
+                .map_or(Outcome::Unanswered(FilterUnanswered::NoAnswer), Outcome::Answer),
             Err(Unanswered::Refused { retry_after }) => {
-                Err(FilterUnanswered::Refused { retry_after })
+                Outcome::Unanswered(FilterUnanswered::Refused { retry_after })
             }
-            Err(Unanswered::NoAnswer) => Err(FilterUnanswered::NoAnswer),
+            Err(Unanswered::NoAnswer) => Outcome::Unanswered(FilterUnanswered::NoAnswer),
         };
         Answered { peer, id, outcome }
     }

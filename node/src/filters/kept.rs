@@ -12,6 +12,7 @@ use bitcoin::hashes::Hash as _;
 use ironlight_spv::BlockHeight;
 use tokio::sync::{mpsc, watch};
 
+use crate::chain::Stopped;
 use crate::store::filter_headers::FilterEntry;
 use crate::store::filters::{Held, StoredFilter};
 use crate::store::{Store, StoreError, WriteBatch, filter_headers};
@@ -31,30 +32,30 @@ pub(super) enum Command {
 
 /// How filters stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FiltersStatus {
+pub struct FiltersStatus {
     /// The tip whose branch the stored filters are of; none before the first.
-    pub(crate) tip: Option<BlockHash>,
+    pub tip: Option<BlockHash>,
     /// The next height that will be there.
-    pub(crate) next: Option<BlockHeight>,
+    pub next: Option<BlockHeight>,
     /// The highest filter header that is stored.
-    pub(crate) headers: Option<BlockHeight>,
+    pub headers: Option<BlockHeight>,
     /// The lowest height that filters are wanted from.
-    pub(crate) wanted_from: Option<BlockHeight>,
+    pub wanted_from: Option<BlockHeight>,
     /// All is there up to the tip, and every peer that answers was compared.
-    pub(crate) synced: bool,
+    pub synced: bool,
     /// Peers that serve filters.
-    pub(crate) peers: usize,
+    pub peers: usize,
     /// Blocks whose filters are undecided.
-    pub(crate) undecided: usize,
+    pub undecided: usize,
     /// Disputes that are being settled.
-    pub(crate) disputes: usize,
+    pub disputes: usize,
     /// Counts changes of what is stored.
-    pub(crate) changes: u64,
+    pub changes: u64,
 }
 
 /// Reads stored filters and says which are wanted. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Filters(Arc<Shared>);
+pub struct Filters(Arc<Shared>);
 
 struct Shared {
     store: Arc<dyn Store>,
@@ -94,8 +95,24 @@ impl Filters {
         self.0.status.borrow().tip
     }
 
-    /// How filters stand, and when that changes. It closes when the task ends.
-    pub(crate) fn status(&self) -> watch::Receiver<FiltersStatus> {
+    /// Waits until all filters that are wanted are there, up to a tip of the best chain, and every peer
+    /// that answers was compared. It waits on where none are wanted. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Stopped`] where the node stops before.
+    pub async fn synced(&self) -> Result<FiltersStatus, Stopped> {
+        let mut status = self.status();
+        let closed = self.0.commands.closed();
+        tokio::select! {
+            found = status.wait_for(|status| status.synced) => {
+                found.map(|status| status.clone()).map_err(|_closed| Stopped)
+            }
+            () = closed => Err(Stopped),
+        }
+    }
+
+    /// How filters stand, and when that changes.
+    pub fn status(&self) -> watch::Receiver<FiltersStatus> {
         self.0.status.subscribe()
     }
 
@@ -128,12 +145,14 @@ impl Filters {
     }
 
     /// The ranges of heights that can be read.
-    pub(crate) fn held(&self) -> Vec<Range<BlockHeight>> {
+    #[must_use]
+    pub fn held(&self) -> Vec<Range<BlockHeight>> {
         self.read_held(|held| held.ranges().collect())
     }
 
     /// Bytes of stored filters.
-    pub(crate) fn bytes(&self) -> u64 {
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
         self.read_held(Held::bytes)
     }
 

@@ -17,12 +17,14 @@ mod ask;
 mod kept;
 mod task;
 
+use std::time::Duration;
+
 use ironlight_spv::BlockHeight;
 use ironlight_spv::filter::sync::FilterSyncConfig;
 
-pub(crate) use kept::Filters;
 #[cfg(feature = "daemon")]
 pub(crate) use kept::{CheckedFilters, FilterFault};
+pub use kept::{Filters, FiltersStatus};
 pub(crate) use task::{FilterTask, FilterTaskConfig};
 
 /// Filters that are fetched ahead of the wallet at most, however many bytes may be kept.
@@ -36,12 +38,20 @@ pub struct FilterConfig {
     /// Filters are fetched from this height on, whether or not anything is watched, to serve them to
     /// light nodes; none for as far as the wallet needs.
     pub from: Option<BlockHeight>,
+    /// So long without anybody who serves filters is told
+    /// ([`NoFilterPeers`](crate::events::NodeEvent::NoFilterPeers)).
+    pub alone_after: Duration,
     /// Deadlines and bounds; the defaults suit Bitcoin's networks.
     pub sync: FilterSyncConfig,
 }
 
 impl Default for FilterConfig {
     fn default() -> Self {
-        Self { cache_bytes: 500_000_000, from: None, sync: FilterSyncConfig::default() }
+        Self {
+            cache_bytes: 500_000_000,
+            from: None,
+            alone_after: Duration::from_secs(30),
+            sync: FilterSyncConfig::default(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The task that drives filter sync.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +16,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::ask::{Answered, Asking, query};
+use super::ask::{Answered, Asking, Outcome, query};
 use super::kept::{Command, Filters, FiltersStatus};
 use super::{FilterConfig, MAX_UNREAD};
 use crate::chain::{ChainHandle, ChainStatus};
 use crate::clock::Clock;
 use crate::events::NodeEvent;
 use crate::net::data::{DataPeer, DataPeers, PeerList};
+use crate::net::suspend::Suspension;
 use crate::net::{Direction, PeerNetwork};
 use crate::store::filter_headers::FilterEntry;
 use crate::store::filters::{Held, StoredFilter};
@@ -35,9 +37,6 @@ const WRITE_COUNT: usize = 1000;
 /// What could not be asked because peer or chain moved on is asked anew after this.
 const SOON: Duration = Duration::from_millis(100);
 
-/// So long without anybody who serves filters is worth a warning.
-const ALONE: Duration = Duration::from_secs(30);
-
 /// What the task starts with.
 pub(crate) struct FilterTaskConfig {
     pub(crate) config: FilterConfig,
@@ -45,6 +44,7 @@ pub(crate) struct FilterTaskConfig {
     pub(crate) chain: ChainHandle,
     pub(crate) peers: DataPeers,
     pub(crate) clock: Clock,
+    pub(crate) suspension: Suspension,
     pub(crate) seed: u64,
 }
 
@@ -63,6 +63,8 @@ pub(crate) struct FilterTask {
     commands: mpsc::Receiver<Command>,
     read_to: watch::Receiver<Option<BlockHeight>>,
     asking: JoinSet<Answered>,
+    /// How often in a row each peer did not have what it was asked for.
+    missing: BTreeMap<PeerId, u32>,
     /// Filters that are not written yet, and the height of the first.
     unwritten: Vec<StoredFilter>,
     unwritten_from: BlockHeight,
@@ -76,6 +78,7 @@ pub(crate) struct FilterTask {
     /// Whether that was told.
     alone_told: bool,
     clock: Clock,
+    suspension: Suspension,
 }
 
 impl FilterTask {
@@ -84,7 +87,7 @@ impl FilterTask {
     /// # Errors
     /// [`StoreError`]
     pub(crate) fn open(start: FilterTaskConfig) -> Result<(Self, Filters), StoreError> {
-        let FilterTaskConfig { config, store, chain, peers, clock, seed } = start;
+        let FilterTaskConfig { config, store, chain, peers, clock, suspension, seed } = start;
         let (filters, commands) = Filters::open(Arc::clone(&store))?;
         let headers = chain.read(|chain| filter_headers::load(store.as_ref(), chain))?;
         let mut task = Self {
@@ -100,6 +103,7 @@ impl FilterTask {
             known: PeerList::default(),
             commands,
             asking: JoinSet::new(),
+            missing: BTreeMap::new(),
             unwritten: Vec::new(),
             unwritten_from: BlockHeight::GENESIS,
             unwritten_bytes: 0,
@@ -112,6 +116,7 @@ impl FilterTask {
             chain,
             filters: filters.clone(),
             clock,
+            suspension,
         };
         task.drop_unproven()?;
         task.begin();
@@ -146,6 +151,7 @@ impl FilterTask {
         loop {
             self.act().await?;
             self.publish();
+            let silent = self.suspension.silence().is_some();
             let alone = self.look_for_company();
             let deadline = self.sync.poll_timeout().into_iter().chain(alone).min();
             let deadline = deadline.map(|elapsed| self.clock.instant(elapsed));
@@ -157,6 +163,7 @@ impl FilterTask {
                 Ok(()) = self.tip.changed() => self.follow(),
                 Ok(()) = self.read_to.changed() => {}
                 Some(Command::WantFrom(height)) = self.commands.recv() => self.want(height),
+                () = turned(&self.suspension, silent) => {}
                 () = sleep_until(deadline) => {
                     let now = self.clock.now();
                     let sync = &mut self.sync;
@@ -173,10 +180,15 @@ impl FilterTask {
 
     fn answered(&mut self, answered: Result<Answered, tokio::task::JoinError>) {
         match answered {
-            Ok(Answered { peer, id, outcome: Ok(answer) }) => {
+            Ok(Answered { peer, id, outcome: Outcome::Answer(answer) }) => {
+                self.missing.remove(&peer);
                 self.with(|sync, chain, now| sync.handle_answer(chain, peer, id, answer, now));
             }
-            Ok(Answered { peer, id, outcome: Err(why) }) => {
+            Ok(Answered { peer, id, outcome: Outcome::NotThere }) => {
+                let why = FilterUnanswered::Refused { retry_after: self.missing_for(peer) };
+                self.with(|sync, chain, now| sync.handle_unanswered(chain, peer, id, why, now));
+            }
+            Ok(Answered { peer, id, outcome: Outcome::Unanswered(why) }) => {
                 self.with(|sync, chain, now| sync.handle_unanswered(chain, peer, id, why, now));
             }
             // The machine asks elsewhere when the answer is overdue.
@@ -184,11 +196,21 @@ impl FilterTask {
         }
     }
 
+    /// When a peer that did not have what it was asked for is asked again: soon, and less and less
+    /// often.
+    fn missing_for(&mut self, peer: PeerId) -> Duration {
+        let times = self.missing.entry(peer).or_default();
+        let wait = SOON.saturating_mul(1 << (*times).min(8));
+        *times = times.saturating_add(1);
+        wait
+    }
+
     /// Tells the machine who has come, who has gone, and who has which block.
     fn meet(&mut self) {
         let list = Arc::clone(&self.peers.borrow_and_update());
         let known = std::mem::replace(&mut self.known, Arc::clone(&list));
         for peer in known.keys().filter(|peer| !list.contains_key(peer)) {
+            self.missing.remove(peer);
             self.with(|sync, chain, now| sync.handle_disconnected(chain, *peer, now));
         }
         for (peer, entry) in list.iter().filter(|(_, entry)| entry.offers.filters) {
@@ -240,7 +262,7 @@ impl FilterTask {
                 self.with(FilterSync::handle_committed);
             }
             FilterAction::Filter { height, filter, .. } => {
-                self.deliver(height, StoredFilter::Filter(filter)).await?;
+                self.deliver(height, StoredFilter::Filter(filter.into_bytes())).await?;
             }
             FilterAction::Cached { heights } => {
                 self.write().await?;
@@ -271,7 +293,7 @@ impl FilterTask {
         // One that is not known any more is answered as all others are: not from within.
         let line = entry.map(|entry| Arc::clone(&entry.line));
         let Some((line, query)) = line.zip(query) else {
-            let outcome = Err(FilterUnanswered::Refused { retry_after: SOON });
+            let outcome = Outcome::Unanswered(FilterUnanswered::Refused { retry_after: SOON });
             self.asking.spawn(async move { Answered { peer, id, outcome } });
             return;
         };
@@ -403,14 +425,15 @@ impl FilterTask {
 
     /// Says so where nobody serves filters for too long; gives when to look again.
     fn look_for_company(&mut self) -> Option<Duration> {
-        let alone =
-            self.wanted_from.is_some() && !self.known.values().any(|entry| entry.offers.filters);
+        let wanted = self.wanted_from.is_some() && self.suspension.silence().is_none();
+        let alone = wanted && !self.known.values().any(|entry| entry.offers.filters);
         if !alone {
             (self.alone_since, self.alone_told) = (None, false);
             return None;
         }
         let now = self.clock.now().elapsed;
-        let due = *self.alone_since.get_or_insert(now) + ALONE;
+        let patience = self.config.alone_after;
+        let due = *self.alone_since.get_or_insert(now) + patience;
         if self.alone_told {
             return None;
         }
@@ -419,7 +442,7 @@ impl FilterTask {
         }
         self.alone_told = true;
         warn!("no peer serves compact filters; dialling on");
-        self.chain.publish(NodeEvent::NoFilterPeers { since: ALONE });
+        self.chain.publish(NodeEvent::NoFilterPeers { since: patience });
         None
     }
 
@@ -485,6 +508,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
             // The runtime is shutting down, and takes this task with it.
             Err(_cancelled) => std::future::pending().await,
         },
+    }
+}
+
+/// Waits until the networks are silent, or go on.
+async fn turned(suspension: &Suspension, silent: bool) {
+    match silent {
+        true => suspension.resumed().await,
+        false => drop(suspension.suspended().await),
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod data;
 mod peers;
 pub(crate) mod relay;
 mod requests;
+pub(crate) mod suspend;
 #[cfg(feature = "libp2p")]
 pub mod swarm;
 /// The libp2p network of light nodes: what they say to each other, which needs no libp2p.

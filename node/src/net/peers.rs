@@ -165,6 +165,17 @@ impl BytesByPurpose {
         self + counter.report()
     }
 
+    /// What was carried since an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        for (of, before) in since.0.iter_mut().zip(earlier.0) {
+            of.received = of.received.saturating_sub(before.received);
+            of.sent = of.sent.saturating_sub(before.sent);
+        }
+        since
+    }
+
     /// All together.
     #[must_use]
     pub fn total(&self) -> Carried {
@@ -306,6 +317,7 @@ mod tests {
         let report = counter.report();
         assert_eq!(report.of(Purpose::Headers), Carried { received: 1, sent: 10 });
         assert_eq!(report.of(Purpose::Other), Carried { received: 7, sent: 70 });
+        assert_eq!((report + report).since(&report), report);
         assert_eq!((report + report).total(), Carried { received: 56, sent: 560 });
     }
 }

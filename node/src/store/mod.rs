@@ -1,6 +1,6 @@
 //! What the node keeps on disk: rows in named tables, changed by atomic batches.
 //!
-//! One trait, three backends (memory, sled, redb), the same keys and values in each. Headers, tip,
+//! One trait, three backends (memory, sled, redb) and the user's own, the same keys and values in each. Headers, tip,
 //! filters and wallet are tables of one store, so that one [`WriteBatch`] commits them together and
 //! no crash leaves a tip that points at headers which are not there.
 //!
@@ -22,6 +22,7 @@ pub mod bans;
 mod btree;
 pub mod checksum;
 mod contain;
+mod custom;
 #[cfg(feature = "sled")]
 mod disk;
 mod error;
@@ -32,6 +33,7 @@ pub mod filters;
 pub(crate) mod flags;
 mod format;
 pub mod headers;
+mod lent;
 mod lock;
 mod memory;
 mod migrate;
@@ -54,9 +56,11 @@ use std::ops::ControlFlow;
 
 pub use backend::Backend;
 pub use contain::panic_is_contained;
+pub use custom::{CustomStore, open_custom};
 pub use error::StoreError;
 #[cfg(feature = "wallet")]
 pub(crate) use error::hex;
+pub(crate) use lent::Lent;
 #[cfg(feature = "daemon")]
 pub(crate) use lock::DirLock;
 pub use memory::MemoryStore;

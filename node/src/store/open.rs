@@ -327,7 +327,7 @@ impl Opening {
                 super::btree::BtreeStore::open(path, notes)
             }),
             #[allow(unreachable_patterns, reason = "which arms there are depends on the features")]
-            backend @ (Backend::Memory | Backend::Sled | Backend::Redb) => {
+            backend @ (Backend::Memory | Backend::Sled | Backend::Redb | Backend::Custom) => {
                 let _ = (lock, path, notes);
                 Err(StoreError::NotBuilt { backend })
             }

@@ -28,17 +28,21 @@ impl Filter {
         // An OP_RETURN counts here: it was spent, whatever it says.
         let spent = spent.into_iter().filter(|script| !script.is_empty());
         let elements = output_elements(block).chain(spent).map(Script::as_bytes);
-        Self::of_elements(FilterKey::new(block.block_hash()), elements.collect())
+        Self::of_elements(FilterKey::new(block.block_hash()), elements)
     }
 
-    fn of_elements(key: FilterKey, mut elements: Vec<&[u8]>) -> Result<Self, FilterError> {
-        elements.sort_unstable();
-        elements.dedup();
-        let count = checked_count(u64::try_from(elements.len()).unwrap_or(u64::MAX))?;
+    fn of_elements<'a>(
+        key: FilterKey,
+        elements: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Self, FilterError> {
+        let hashed = elements.map(|element| (siphash::hash(key.sip(), element), element));
+        let mut hashed: Vec<(u64, &[u8])> = hashed.collect();
+        // Mapping hashes below the range keeps their order, so one sort is for duplicates and for values.
+        hashed.sort_unstable();
+        hashed.dedup();
+        let count = checked_count(u64::try_from(hashed.len()).unwrap_or(u64::MAX))?;
         let range = range(count);
-        let hashed = elements.iter().map(|element| siphash::hash(key.sip(), element));
-        let mut values: Vec<u64> = hashed.map(|hash| reduced(hash, range)).collect();
-        values.sort_unstable();
+        let values: Vec<u64> = hashed.iter().map(|(hash, _)| reduced(*hash, range)).collect();
         Ok(Self::encode(key, count, &values))
     }
 }

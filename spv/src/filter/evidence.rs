@@ -17,22 +17,17 @@
 //! Invariant: no filter that was made from the block by the rules is ever refuted. What an attacker
 //! can grow: nothing; a block is bounded by its message.
 
+use alloc::borrow::ToOwned as _;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 
-use bitcoin::bip158::{BlockFilterReader, FilterHash, GcsFilterWriter};
-use bitcoin::blockdata::opcodes::all::OP_RETURN;
-use bitcoin::consensus::Decodable as _;
 use bitcoin::hashes::Hash as _;
 use bitcoin::script::Instruction;
-use bitcoin::{Block, BlockHash, OutPoint, Script, ScriptBuf, Transaction, TxIn, Txid, VarInt};
+use bitcoin::{Block, BlockHash, OutPoint, Script, ScriptBuf, Transaction, TxIn, Txid};
 
-use super::header_chain::hash_of;
+use super::{Filter, FilterError, FilterHash, FilterKey, MatchScratch, ScriptSet, output_elements};
 use crate::header::Header;
-
-/// A filter cannot have more elements: a block has fewer bytes.
-const MAX_ELEMENTS: u64 = 4_000_000;
 
 /// The scripts that a block's filter has to have, as far as the block itself says.
 #[derive(Clone, Debug)]
@@ -98,6 +93,8 @@ pub enum FilterVerdict {
         /// The filter's hash.
         expected: FilterHash,
     },
+    /// No block has such a filter.
+    Malformed(FilterError),
 }
 
 impl FilterVerdict {
@@ -105,7 +102,7 @@ impl FilterVerdict {
     #[must_use]
     pub const fn is_false(&self) -> bool {
         match self {
-            Self::Omits { .. } | Self::NotTheFilter { .. } => true,
+            Self::Omits { .. } | Self::NotTheFilter { .. } | Self::Malformed(_) => true,
             Self::Proved | Self::Unrefuted { .. } => false,
         }
     }
@@ -146,10 +143,7 @@ impl BlockEvidence {
 
     /// As [`new`](Self::new), of a block that was not compared with its header: proof of nothing.
     pub(crate) fn unchecked(block_hash: BlockHash, block: &Block, spent: &[Transaction]) -> Self {
-        let outputs = block.txdata.iter().flat_map(|transaction| &transaction.output);
-        let scripts =
-            outputs.map(|output| &output.script_pubkey).filter(|script| is_element(script));
-        let mut proved: BTreeSet<ScriptBuf> = scripts.cloned().collect();
+        let mut proved: BTreeSet<_> = output_elements(block).map(Script::to_owned).collect();
         let (mut guessed, mut hidden) = (BTreeSet::new(), false);
         let known = SpentScripts::new(block, spent);
         let witnesses = has_proved_witnesses(block);
@@ -170,8 +164,11 @@ impl BlockEvidence {
             }
         }
         let proved: Vec<_> = proved.into_iter().collect();
-        let exact = (!hidden).then(|| hash_of(&build(&block_hash, &proved)));
-        Self { block_hash, proved, guessed: guessed.into_iter().collect(), exact }
+        let scripts = proved.iter().map(ScriptBuf::as_script);
+        let exact = (!hidden).then(|| Filter::of_block(block, scripts).ok()).flatten();
+        let exact = exact.map(|filter| filter.hash());
+        let (proved, guessed) = (proved.into_iter().collect(), guessed.into_iter().collect());
+        Self { block_hash, proved, guessed, exact }
     }
 
     /// The block.
@@ -186,25 +183,30 @@ impl BlockEvidence {
         self.exact
     }
 
-    /// Judges a filter.
+    /// Judges a filter as it was sent.
     #[must_use]
     pub fn judge(&self, filter: &[u8]) -> FilterVerdict {
-        if let Some(expected) = self.exact {
-            if hash_of(filter) == expected {
-                return FilterVerdict::Proved;
-            }
-            let script = lacking(&self.block_hash, filter, &self.proved);
-            return script.map_or(FilterVerdict::NotTheFilter { expected }, |script| {
-                FilterVerdict::Omits { script: script.clone() }
-            });
+        match self.try_judge(filter) {
+            Ok(verdict) => verdict,
+            Err(error) => FilterVerdict::Malformed(error),
         }
-        match lacking(&self.block_hash, filter, &self.proved) {
-            Some(script) => FilterVerdict::Omits { script: script.clone() },
+    }
+
+    fn try_judge(&self, filter: &[u8]) -> Result<FilterVerdict, FilterError> {
+        let filter = Filter::decode(FilterKey::new(self.block_hash), filter.to_vec())?;
+        if self.exact == Some(filter.hash()) {
+            return Ok(FilterVerdict::Proved);
+        }
+        if let Some(script) = lacking(&filter, &self.proved)? {
+            return Ok(FilterVerdict::Omits { script: script.clone() });
+        }
+        Ok(match self.exact {
+            Some(expected) => FilterVerdict::NotTheFilter { expected },
             None => {
-                let suspect = !has_all(&self.block_hash, filter, &self.guessed);
+                let suspect = lacking(&filter, &self.guessed)?.is_some();
                 FilterVerdict::Unrefuted { suspect }
             }
-        }
+        })
     }
 }
 
@@ -229,11 +231,6 @@ impl<'a> SpentScripts<'a> {
         let output = transaction.output.get(usize::try_from(outpoint.vout).ok()?)?;
         Some(&output.script_pubkey)
     }
-}
-
-/// Whether an output's script is an element of the filter (BIP158).
-fn is_element(script: &Script) -> bool {
-    script.as_bytes().first().is_some_and(|first| *first != OP_RETURN.to_u8())
 }
 
 /// Whether the block's witnesses are those that it commits to. The Merkle root does not cover them:
@@ -290,42 +287,18 @@ fn is_taproot(last: &[u8]) -> bool {
     control && last.first().is_some_and(|first| *first >= 0xc0) || last.first() == Some(&0x50)
 }
 
-/// A script that the filter lacks, if there is one. A filter that does not even decode lacks all.
+/// A script that the filter lacks, if there is one.
 fn lacking<'a>(
-    block_hash: &BlockHash,
-    filter: &[u8],
+    filter: &Filter,
     scripts: &'a [ScriptBuf],
-) -> Option<&'a ScriptBuf> {
-    if has_all(block_hash, filter, scripts) {
-        return None;
+) -> Result<Option<&'a ScriptBuf>, FilterError> {
+    let mut set = ScriptSet::new();
+    for script in scripts {
+        set.push(script);
     }
-    let mut suspects = scripts;
-    while suspects.len() > 1 {
-        let (left, right) = suspects.split_at(suspects.len() / 2);
-        suspects = if has_all(block_hash, filter, left) { right } else { left };
-    }
-    suspects.first()
-}
-
-fn has_all(block_hash: &BlockHash, filter: &[u8], scripts: &[ScriptBuf]) -> bool {
-    let count = VarInt::consensus_decode(&mut &*filter).map_or(u64::MAX, |count| count.0);
-    if count > MAX_ELEMENTS {
-        return scripts.is_empty();
-    }
-    let query = scripts.iter().map(|script| script.as_bytes());
-    BlockFilterReader::new(block_hash).match_all(&mut &*filter, query).unwrap_or(false)
-}
-
-/// The filter of these elements.
-fn build(block_hash: &BlockHash, elements: &[ScriptBuf]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let key = block_hash.as_byte_array().as_chunks::<8>().0;
-    let word = |at: usize| key.get(at).map_or(0, |word| u64::from_le_bytes(*word));
-    let mut writer = GcsFilterWriter::new(&mut bytes, word(0), word(1), 784_931, 19);
-    for element in elements {
-        writer.add_element(element.as_bytes());
-    }
-    // A vector takes all bytes.
-    let _written = writer.finish();
-    bytes
+    let mut scratch = MatchScratch::new();
+    let matched = filter.matches(&set, &mut scratch)?;
+    // The places are in order: where they leave one out, its script is not there.
+    let missing = matched.iter().enumerate().find(|(at, place)| at != *place);
+    Ok(scripts.get(missing.map_or(matched.len(), |(at, _)| at)))
 }

@@ -13,9 +13,9 @@ use core::fmt;
 use core::ops::Range;
 
 use bitcoin::BlockHash;
-use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::hashes::Hash as _;
 
+use super::{FilterHash, FilterHeader};
 use crate::chain::{HeaderChain, Position};
 use crate::header::BlockHeight;
 

@@ -56,12 +56,11 @@ impl ScriptSet {
     pub fn push(&mut self, script: &Script) -> usize {
         let place = self.len;
         self.len += 1;
-        let script = script.as_bytes();
-        let at = self.class_at(siphash::blocks_in(script));
-        if let Some(class) = self.classes.get_mut(at)
-            && !script.is_empty()
-        {
-            class.push(script, place);
+        if !script.is_empty() {
+            let at = self.class_at(siphash::blocks_in(script.as_bytes()));
+            if let Some(class) = self.classes.get_mut(at) {
+                class.push(script.as_bytes(), place);
+            }
         }
         place
     }

@@ -183,6 +183,13 @@ impl AddressBook {
         }
     }
 
+    /// No pause is waited for any more.
+    pub(super) fn retry(&mut self, elapsed: Duration) {
+        for entry in self.slots.iter_mut().flatten() {
+            entry.due = entry.due.min(elapsed);
+        }
+    }
+
     /// Forgets all addresses of one owner.
     pub(super) fn remove_owner(&mut self, ip: IpAddr) {
         let owner = ban::owner(ip);

@@ -181,6 +181,9 @@ pub enum DisconnectCause {
     Evicted,
     /// The node's own reasons: nothing is held against the peer.
     Local,
+    /// The node closes all connections for a while: nothing is held against the peer, and it may be
+    /// dialled again after [`PeerPolicy::handle_resumed`].
+    Suspended,
 }
 
 /// The pause after so many failures in a row: doubling from `base` up to `cap`, of which the

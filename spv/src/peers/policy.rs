@@ -187,12 +187,23 @@ impl PeerPolicy {
             }
         }
         let hold_off = match why {
+            DisconnectCause::Suspended => return,
             DisconnectCause::Closed | DisconnectCause::Unresponsive => HoldOff::Failed,
             DisconnectCause::Misbehaved => HoldOff::Longest { slow: false },
             DisconnectCause::Evicted => HoldOff::Longest { slow: true },
             DisconnectCause::Local => HoldOff::Shortest,
         };
         self.hold_off(addr, now, hold_off);
+    }
+
+    /// The node goes on after it had closed all connections. It may be on another line by now, so
+    /// whatever failed before may be dialled at once; bans stay.
+    pub fn handle_resumed(&mut self, now: Now) {
+        for manual in self.manual.values_mut() {
+            *manual = Manual { failures: 0, due: manual.due.min(now.elapsed) };
+        }
+        self.book.retry(now.elapsed);
+        self.wake();
     }
 
     /// A peer did something wrong. The caller does what the verdict says, and then tells

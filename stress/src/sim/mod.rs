@@ -7,6 +7,7 @@
 //! once, in [`Chains`], and shared by all runs. In a [`network`] there are many nodes.
 
 mod chains;
+pub mod filters;
 pub mod network;
 mod node;
 mod peer;

@@ -192,8 +192,10 @@ pub struct FeeBasisDto {
     /// The highest of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_block: Option<u32>,
-    /// Which of the averages, in percent from the lowest.
-    pub percentile: u8,
+    /// Stretches of as many blocks as the target, or of all of them, that were looked at.
+    pub stretches: usize,
+    /// In how many of a hundred of them the rate would have been enough.
+    pub enough_in_percent: u8,
     /// Peers whose filters gave the floor.
     pub peers: usize,
     /// The median of what peers relay at least, in satoshi for 1,000 virtual bytes.
@@ -207,11 +209,13 @@ impl FeesDto {
     pub(in crate::api) fn of(estimate: &FeeEstimate) -> Self {
         let per_kvb = |rate: bitcoin::FeeRate| rate.to_sat_per_kwu().saturating_mul(4);
         let FeeEstimate { rate, target, basis } = *estimate;
-        let FeeBasis { blocks, newest_block, percentile, peers, floor, at_floor } = basis;
+        let FeeBasis { blocks, newest_block, stretches, enough_in_percent, .. } = basis;
+        let FeeBasis { peers, floor, at_floor, .. } = basis;
         let basis = FeeBasisDto {
             blocks,
             newest_block: newest_block.map(|height| height.0),
-            percentile,
+            stretches,
+            enough_in_percent,
             peers,
             floor_sat_per_kvb: floor.map(per_kvb),
             at_floor,

@@ -104,5 +104,5 @@ pub enum LedgerError {
     Sign(#[from] SignError),
     /// The block's filter.
     #[error("the block's filter cannot be built ({0})")]
-    Filter(#[from] bitcoin::bip158::Error),
+    Filter(#[from] ironlight_spv::filter::FilterError),
 }

@@ -248,7 +248,7 @@ fn filter_of(block: &Block, spent: &[ScriptBuf]) -> Vec<u8> {
 
 #[test]
 fn filters_commit_to_the_scripts_of_outputs_and_spent_coins() {
-    let ledger = ledger(11, 400);
+    let ledger = ledger(11, 2_000);
     let mut scripts = BTreeMap::new();
     let mut previous = FilterHeader::all_zeros();
     for entry in ledger.tree().from(0) {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bitcoin::bip158::{BlockFilter, FilterHash, FilterHeader};
 use bitcoin::hashes::Hash as _;
-use bitcoin::{Block, BlockHash, OutPoint, ScriptBuf, Work};
+use bitcoin::{Block, BlockHash, Work};
+use ironlight_spv::filter::{Filter, FilterHash, FilterHeader};
 use ironlight_spv::{BlockHeight, ChainTip};
 
 use super::coins::Undo;
@@ -59,18 +59,11 @@ impl Entry {
         undo: Undo,
         previous: FilterHeader,
     ) -> Result<Self, LedgerError> {
-        let spent: HashMap<OutPoint, &ScriptBuf> = undo
-            .spent
-            .iter()
-            .map(|spent| (spent.outpoint, &spent.coin.output.script_pubkey))
-            .collect();
-        let filter = BlockFilter::new_script_filter(&block, |outpoint| {
-            let script = spent.get(outpoint).map(|script| script.as_script());
-            script.ok_or(bitcoin::bip158::Error::UtxoMissing(*outpoint))
-        })?;
-        let filter_hash = FilterHash::hash(&filter.content);
+        let spent = undo.spent.iter().map(|spent| spent.coin.output.script_pubkey.as_script());
+        let filter = Filter::of_block(&block, spent)?;
+        let filter_hash = filter.hash();
         let filter_header = filter_hash.filter_header(&previous);
-        let (hash, filter) = (block.block_hash(), filter.content);
+        let (hash, filter) = (block.block_hash(), filter.into_bytes());
         Ok(Self { block, hash, height, work, undo, filter, filter_hash, filter_header })
     }
 

@@ -228,6 +228,7 @@ fn judge(filter: &[u8], block: Option<&VerifiedBlock>) -> Result<Judged, FilterF
     match evidence.map_err(FilterFault::Evidence)?.judge(filter) {
         FilterVerdict::Proved => Ok(Judged::Rebuilt),
         FilterVerdict::Unrefuted { .. } => Ok(Judged::Unrefuted),
+        FilterVerdict::Malformed(error) => Err(error.into()),
         FilterVerdict::Omits { script } => Err(FilterFault::Omits { script }),
         FilterVerdict::NotTheFilter { expected } => Err(FilterFault::NotTheFilter { expected }),
     }

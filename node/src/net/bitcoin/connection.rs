@@ -30,6 +30,7 @@ use super::message::{Inbound, Outbound};
 use super::transport::{MessageReader, MessageWriter, Received};
 use crate::net::PurposeCounter;
 use crate::net::data::Query;
+use crate::net::suspend::Suspension;
 
 /// A message costs one token, and one more for so many bytes.
 const BYTES_PER_TOKEN: u32 = 1024;
@@ -77,6 +78,8 @@ pub(super) struct Traffic {
     pub(super) headers: AtomicU64,
     /// How long the last ping took, in microseconds; 0 before the first.
     pub(super) ping_micros: AtomicU64,
+    /// What is carried is spent here.
+    pub(super) suspension: Suspension,
 }
 
 /// The other end of a connection's leash: closes it, once, with a reason.
@@ -97,6 +100,8 @@ pub(super) enum WhyClose {
     Asked,
     /// See [`CloseReason::NotReading`].
     NotReading,
+    /// See [`CloseReason::Suspended`].
+    Suspended,
 }
 
 impl Leash {
@@ -121,6 +126,7 @@ impl Leash {
             Some(WhyClose::Evicted) => CloseReason::Evicted,
             Some(WhyClose::Asked) => CloseReason::Asked,
             Some(WhyClose::NotReading) => CloseReason::NotReading,
+            Some(WhyClose::Suspended) => CloseReason::Suspended,
             None => CloseReason::Shutdown,
         }
     }

@@ -109,6 +109,8 @@ pub enum CloseReason {
     Evicted,
     /// The node asked for it.
     Asked,
+    /// The node is suspended, and closes all connections.
+    Suspended,
     /// The node stops.
     Shutdown,
     /// A defect in this node: the connection's task failed.
@@ -128,6 +130,7 @@ impl CloseReason {
             | Self::Misbehaved(_)
             | Self::Evicted
             | Self::Asked
+            | Self::Suspended
             | Self::Shutdown
             | Self::Crashed => None,
         }
@@ -144,6 +147,7 @@ impl CloseReason {
                 DisconnectCause::Unresponsive
             }
             Self::Evicted => DisconnectCause::Evicted,
+            Self::Suspended => DisconnectCause::Suspended,
             Self::Asked | Self::Shutdown | Self::Crashed => DisconnectCause::Local,
         }
     }
@@ -160,6 +164,7 @@ impl fmt::Display for CloseReason {
             Self::Misbehaved(offence) => write!(f, "misbehaved: {offence:?}"),
             Self::Evicted => f.write_str("slow, and a better peer waits"),
             Self::Asked => f.write_str("as asked"),
+            Self::Suspended => f.write_str("the node is suspended"),
             Self::Shutdown => f.write_str("the node stops"),
             Self::Crashed => f.write_str("its task failed"),
         }

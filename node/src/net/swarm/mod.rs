@@ -24,6 +24,8 @@ mod address;
 mod behaviour;
 mod bytes_codec;
 mod data_line;
+#[cfg(test)]
+mod data_tests;
 mod directory;
 mod gate;
 mod handle;

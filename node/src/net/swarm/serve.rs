@@ -1,4 +1,10 @@
 //! Answers to what peers ask.
+//!
+//! Each costs its client about what it weighs, and what may have to be fetched first has places of its
+//! own, so that nobody waits for headers behind somebody who waits for a full node.
+//!
+//! What an attacker can grow: allowances of [`CLIENTS`]; answers being made, [`AT_ONCE`] and
+//! [`FETCHING_AT_ONCE`]; filters, blocks and proofs that are not read, [`SENDING`] KB.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -343,71 +349,5 @@ pub(super) fn invalid() -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::swarm::source::ServedPage;
-    use crate::net::swarm::wire::{Wanted, decode_response};
-    use ironlight_hardening::cache::CacheStats;
-    use ironlight_spv::sync::TipVerdict;
-    use ironlight_spv::{BlockHeight, Header};
-
-    /// A chain of empty pages.
-    struct Empty;
-
-    impl ChainSource for Empty {
-        fn page(&self, _: &HeadersRequest) -> Option<ServedPage> {
-            Some(ServedPage { body: Vec::new(), count: 0 })
-        }
-
-        fn judge(&self, _: &Header) -> TipVerdict {
-            TipVerdict::Current
-        }
-
-        fn cached(&self) -> CacheStats {
-            CacheStats::default()
-        }
-    }
-
-    fn a_page(client: Client) -> Asked {
-        let wanted = Wanted::From(BlockHeight(0));
-        Asked { client, request: Request::Headers(HeadersRequest { wanted, most: MAX_PAGE }) }
-    }
-
-    async fn status(server: &Server, client: Client, guarded: bool) -> (Status, Option<Duration>) {
-        let sources = Sources { chain: Some(Arc::new(Empty)), data: None };
-        let answer = server.answer(sources, a_page(client), guarded).await;
-        let (status, extensions, _) = decode_response(&answer.bytes).unwrap();
-        (status, extensions.retry_after)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_gets_a_whole_chain_at_once_and_then_has_to_wait() {
-        let server = Server::new();
-        let client = Client::new("60.1.1.1".parse().unwrap(), PeerId::random());
-        for _ in 0..250 {
-            assert_eq!(status(&server, client, true).await, (Status::Ok, None));
-        }
-        let (refused, wait) = status(&server, client, true).await;
-        let wait = wait.unwrap();
-        assert!(refused == Status::Busy && wait <= Duration::from_millis(80), "{wait:?}");
-        let another = Client::new("70.1.1.1".parse().unwrap(), PeerId::random());
-        assert_eq!(status(&server, another, true).await.0, Status::Ok, "nobody else notices");
-        assert_eq!(
-            server.report(),
-            ServeReport { answered: 251, busy: 1, ..ServeReport::default() }
-        );
-        tokio::time::sleep(wait).await;
-        assert_eq!(status(&server, client, true).await.0, Status::Ok);
-        for _ in 0..1000 {
-            assert_eq!(status(&server, client, false).await.0, Status::Ok, "nothing limits it");
-        }
-    }
-
-    #[test]
-    fn a_new_identity_at_the_same_address_wins_nothing_but_where_many_share_one() {
-        let client = |ip: &str| Client::new(ip.parse().unwrap(), PeerId::random());
-        assert_eq!(client("60.1.1.1"), client("60.1.1.1"));
-        assert_eq!(client("2a01:4f8:1:2::1"), client("2a01:4f8:1:2::9"));
-        assert_ne!(client("127.0.0.1"), client("127.0.0.1"));
-    }
-}
+#[path = "serve_tests.rs"]
+mod tests;

@@ -4,15 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bitcoin::{BlockHash, Transaction, Txid};
-use ironlight_spv::chain::Position;
-use ironlight_spv::proof::{DecodeError, MerkleBlock, ProofError as MerkleError};
-use ironlight_spv::{BlockHeight, ChainTip, UnixTime};
+use ironlight_spv::{BlockHeight, UnixTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::commands::{Answer, Command};
-use crate::blocks::{BlockError, Blocks, Cause, ProveError};
+use crate::blocks::{Blocks, Cause};
 use crate::chain::{ChainHandle, Stopped};
+use crate::proven::{self, ProofError, TransactionProof};
 use crate::store::{Store, StoreError};
 use crate::wallet::broadcast::{BroadcastStatus, Broadcasts, SubmitError, Submitted};
 use crate::wallet::fees::{FeeEstimate, FeeEstimator, NoEstimate};
@@ -63,60 +62,6 @@ pub enum WalletError {
     /// The node has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-}
-
-/// Why there is no proof. None of these means that the transaction is not confirmed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProofError {
-    /// Nobody can find a block by a transaction's id alone.
-    #[error("{txid} is no transaction of this wallet: say in which block it is, by hash or height")]
-    BlockUnknown {
-        /// The transaction.
-        txid: Txid,
-    },
-    /// The best chain has no such block.
-    #[error("block {hash} is not on the best chain")]
-    NotOnBestChain {
-        /// The block.
-        hash: BlockHash,
-    },
-    /// The block does not have it.
-    #[error("block {hash} has no transaction {txid}")]
-    NotInBlock {
-        /// The block.
-        hash: BlockHash,
-        /// The transaction.
-        txid: Txid,
-    },
-    /// The block cannot be had.
-    #[error(transparent)]
-    Block(#[from] BlockError),
-    /// The proof is wrong: a bug, since it was made here.
-    #[error("the proof does not hold ({0}): this is a bug, report it")]
-    Invalid(#[from] MerkleError),
-    /// The proof that was kept is none: a bug.
-    #[error("the proof cannot be read ({0}): this is a bug, report it")]
-    Unreadable(#[from] DecodeError),
-    /// The wallet.
-    #[error(transparent)]
-    Wallet(#[from] WalletError),
-}
-
-/// A transaction, proven to be in a block of the best chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransactionProof {
-    /// The transaction.
-    pub txid: Txid,
-    /// The block's height.
-    pub height: BlockHeight,
-    /// The block.
-    pub block: BlockHash,
-    /// Blocks of the best chain from that one on, itself included.
-    pub confirmations: u32,
-    /// A `merkleblock` (BIP37), as Bitcoin Core's `gettxoutproof` makes it and `verifytxoutproof`
-    /// reads it.
-    pub merkle_block: Vec<u8>,
 }
 
 /// How far the wallet has followed the chain.
@@ -345,7 +290,7 @@ impl WalletHandle {
                 self.0.fees().handle_block(height, block.block());
             }
         }
-        Ok(self.0.fees().estimate(target)?)
+        Ok(self.0.fees().estimate(target, tip)?)
     }
 
     /// Proves that a transaction is in a block of the best chain: one of the wallet's from what it
@@ -361,46 +306,21 @@ impl WalletHandle {
         if let Some(kept) = self.transaction(txid).await?
             && block.is_none_or(|block| block == kept.block)
         {
-            return self.proven(txid, kept.block, kept.proof);
+            return proven::check(&self.0.chain, txid, kept.block, kept.proof);
         }
         let hash = block.ok_or(ProofError::BlockUnknown { txid })?;
-        let on_best = |chain: &ironlight_spv::HeaderChain| {
-            chain.find(&hash).is_some_and(|(_, position)| position == Position::Best)
-        };
-        if !self.0.chain.read(on_best) {
-            return Err(ProofError::NotOnBestChain { hash });
-        }
-        match self.0.blocks.prove(hash, &[txid], Cause::Own, soon()).await {
-            Ok(proof) => self.proven(txid, hash, proof),
-            Err(ProveError::NotInBlock { txid, .. }) => Err(ProofError::NotInBlock { hash, txid }),
-            Err(ProveError::Block(error)) => Err(error.into()),
-            Err(ProveError::Unproven(error)) => Err(error.into()),
-        }
-    }
-
-    /// Checks a proof against the best chain once more: nothing is believed because it was kept.
-    fn proven(
-        &self,
-        txid: Txid,
-        hash: BlockHash,
-        merkle_block: Vec<u8>,
-    ) -> Result<TransactionProof, ProofError> {
-        let decoded = MerkleBlock::decode(&merkle_block)?;
-        decoded.verify_one(txid)?;
-        let (found, tip) = self.0.chain.read(|chain| (chain.find(&hash), chain.tip()));
-        let Some((entry, Position::Best)) = found.filter(|_| decoded.header().hash() == hash)
-        else {
-            return Err(ProofError::NotOnBestChain { hash });
-        };
-        let height = entry.height;
-        let confirmations = confirmations(height, tip);
-        Ok(TransactionProof { txid, height, block: hash, confirmations, merkle_block })
+        proven::prove_in_block(&self.0.chain, &self.0.blocks, txid, hash).await
     }
 
     /// How far the wallet has followed the chain.
     #[must_use]
     pub fn status(&self) -> ScanStatus {
         *self.0.status.borrow()
+    }
+
+    /// The same as it changes.
+    pub(crate) fn subscribe_status(&self) -> watch::Receiver<ScanStatus> {
+        self.0.status.subscribe()
     }
 
     /// Waits until all that is watched has been looked for up to the tip of the synced best chain.
@@ -428,11 +348,6 @@ impl WalletHandle {
 
 fn soon() -> Instant {
     Instant::now() + PATIENCE
-}
-
-/// Blocks of the best chain from a height on.
-fn confirmations(height: BlockHeight, tip: ChainTip) -> u32 {
-    (tip.height.0 + 1).saturating_sub(height.0)
 }
 
 /// The first block that claims this time or a later one. Times are not in order, so the search goes by

@@ -18,5 +18,6 @@ mod pay;
 mod scan;
 mod task;
 
-pub use handle::{Birthday, ProofError, ScanStatus, TransactionProof, WalletError, WalletHandle};
+pub use crate::proven::{ProofError, TransactionProof};
+pub use handle::{Birthday, ScanStatus, WalletError, WalletHandle};
 pub(crate) use task::{WalletTask, WalletTaskConfig};

@@ -6,10 +6,10 @@ use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
 
-use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::{Block, BlockHash, ScriptBuf};
 
 use crate::filter::header_chain::{FilterAnchor, VerifiedFilterHeaders};
+use crate::filter::{Filter, FilterError, FilterHash, FilterHeader};
 use crate::header::BlockHeight;
 use crate::peers::{Offence, PeerId};
 
@@ -43,8 +43,9 @@ pub enum FilterAction {
         height: BlockHeight,
         /// Its block.
         block_hash: BlockHash,
-        /// The filter as it was sent.
-        filter: Vec<u8>,
+        /// The filter. Only its size was checked: should reading it give a
+        /// [`FilterError`], the block is to be looked through whole, and `handle_broken` to be told.
+        filter: Filter,
     },
     /// The next filters are those that the driver said it has.
     Cached {
@@ -196,6 +197,15 @@ pub enum FilterOffence {
         /// The block.
         block_hash: BlockHash,
     },
+    /// The filter that its header commits to is none: no block has one like that.
+    Malformed {
+        /// The block's height.
+        height: BlockHeight,
+        /// The block.
+        block_hash: BlockHash,
+        /// Why.
+        error: FilterError,
+    },
     /// Two answers about the same block's filter header contradict each other.
     Contradiction {
         /// The block's height.
@@ -211,6 +221,7 @@ impl FilterOffence {
             Self::Omission { .. }
             | Self::NotTheFilter { .. }
             | Self::WrongFilter { .. }
+            | Self::Malformed { .. }
             | Self::Contradiction { .. } => Offence::FalseFilter,
         }
     }
@@ -227,6 +238,9 @@ impl fmt::Display for FilterOffence {
             }
             Self::WrongFilter { height, .. } => {
                 write!(f, "the filter at height {height} is not the one of its own header")
+            }
+            Self::Malformed { height, error, .. } => {
+                write!(f, "the filter at height {height} is none: {error}")
             }
             Self::Contradiction { height } => {
                 write!(f, "two answers about the filter header at height {height} differ")

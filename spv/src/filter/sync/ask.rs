@@ -4,11 +4,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bitcoin::BlockHash;
-use bitcoin::bip158::FilterHash;
 
 use super::action::{FilterAction, FilterEvent, FilterRequest, FilterRequestId};
 use super::machine::FilterSync;
 use crate::chain::HeaderChain;
+use crate::filter::FilterHash;
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;

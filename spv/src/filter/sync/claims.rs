@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use bitcoin::bip158::{FilterHash, FilterHeader};
-
 use super::action::{FilterAction, FilterHeaderChange, FilterOffence};
 use super::ask::{InFlight, Purpose};
 use super::dispute::Known;
@@ -12,6 +10,7 @@ use super::peer::{Peer, Place, Stand};
 use super::{CHECKPOINT_INTERVAL, MAX_FILTER_HEADERS};
 use crate::chain::HeaderChain;
 use crate::filter::header_chain::link;
+use crate::filter::{FilterHash, FilterHeader};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;

@@ -14,6 +14,7 @@ use super::peer::Peer;
 use super::spans::Spans;
 use crate::chain::HeaderChain;
 use crate::filter::header_chain::{block_hashes, hash_of, link};
+use crate::filter::{Filter, FilterError, FilterKey};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;
@@ -36,7 +37,7 @@ pub(super) struct Delivery {
     pub(super) cached: Spans,
     /// What is in flight or waits.
     covered: Spans,
-    waiting: BTreeMap<u32, (BlockHash, Vec<u8>)>,
+    waiting: BTreeMap<u32, (BlockHash, Filter)>,
     waiting_bytes: usize,
     /// How many are in flight, those that are overdue not counted.
     flying: usize,
@@ -58,6 +59,11 @@ impl Default for Delivery {
             mean: EXPECTED,
         }
     }
+}
+
+/// What a filter takes in memory.
+fn size_of(filter: &Filter) -> usize {
+    filter.as_bytes().len() + OVERHEAD
 }
 
 fn count(range: &Range<u32>) -> usize {
@@ -83,12 +89,12 @@ impl Delivery {
     }
 
     /// Keeps these of those that wait.
-    fn drop_waiting(&mut self, kept: BTreeMap<u32, (BlockHash, Vec<u8>)>) {
+    fn drop_waiting(&mut self, kept: BTreeMap<u32, (BlockHash, Filter)>) {
         for height in self.waiting.keys() {
             self.covered.remove(*height..height + 1);
         }
         self.waiting = kept;
-        let bytes = self.waiting.values().map(|(_, filter)| filter.len() + OVERHEAD);
+        let bytes = self.waiting.values().map(|(_, filter)| size_of(filter));
         self.waiting_bytes = bytes.sum();
     }
 
@@ -135,6 +141,15 @@ impl Delivery {
         }
         None
     }
+}
+
+/// What is wrong with the filter after those that are right.
+enum Wrong {
+    Nothing,
+    /// It is another one than the headers commit to.
+    Hash(BlockHash),
+    /// The headers commit to what is none.
+    Filter(FilterError),
 }
 
 /// Whether what is in doubt holds up the delivery.
@@ -241,7 +256,7 @@ impl FilterSync {
         }
         let (mut height, mut bytes) = (start, 0);
         let all = served.len() == count(&heights);
-        let mut wrong = None;
+        let mut wrong = Wrong::Nothing;
         let Some(mut before) = self.before(start) else { return Useful::Yes };
         let blocks = block_hashes(chain, heights);
         for (served, block_hash) in served.into_iter().zip(blocks) {
@@ -251,11 +266,17 @@ impl FilterSync {
             }
             let theirs = link(&hash_of(&served.filter), &before);
             if theirs != ours && self.config.defences.check_filters {
-                wrong = Some(block_hash);
+                wrong = Wrong::Hash(block_hash);
                 break;
             }
             bytes += served.filter.len();
-            self.keep(height, block_hash, served.filter);
+            match Filter::decode(FilterKey::new(block_hash), served.filter) {
+                Ok(filter) => self.keep(height, block_hash, filter),
+                Err(error) => {
+                    wrong = Wrong::Filter(error);
+                    break;
+                }
+            }
             (height, before) = (height + 1, ours);
         }
         let kept = start.max(self.delivery.cursor.unwrap_or(0))..height;
@@ -265,19 +286,21 @@ impl FilterSync {
         if !asked.overdue {
             self.note_pace(asked, bytes, all, now);
         }
-        if let Some(block_hash) = wrong {
-            self.take_wrong(chain, asked.peer, height, block_hash, now);
+        match wrong {
+            Wrong::Nothing => {}
+            Wrong::Hash(block_hash) => self.take_wrong(chain, asked.peer, height, block_hash, now),
+            Wrong::Filter(error) => self.refute(chain, height, error, now),
         }
         if filters == 0 { Useful::No } else { Useful::Yes }
     }
 
-    fn keep(&mut self, height: u32, block_hash: BlockHash, filter: Vec<u8>) {
+    fn keep(&mut self, height: u32, block_hash: BlockHash, filter: Filter) {
         if self.delivery.cursor.is_none_or(|cursor| height < cursor) {
             return;
         }
-        self.delivery.waiting_bytes += filter.len() + OVERHEAD;
+        self.delivery.waiting_bytes += size_of(&filter);
         if let Some((_, old)) = self.delivery.waiting.insert(height, (block_hash, filter)) {
-            self.delivery.waiting_bytes -= old.len() + OVERHEAD;
+            self.delivery.waiting_bytes -= size_of(&old);
         }
     }
 
@@ -334,7 +357,7 @@ impl FilterSync {
                 next = undecided.into_iter().fold(cached.min(end), u32::min);
                 self.act(FilterAction::Cached { heights: height..BlockHeight(next) });
             } else if let Some((block_hash, filter)) = self.delivery.waiting.remove(&next) {
-                self.delivery.waiting_bytes -= filter.len() + OVERHEAD;
+                self.delivery.waiting_bytes -= size_of(&filter);
                 self.act(FilterAction::Filter { height, block_hash, filter });
                 next += 1;
             } else {

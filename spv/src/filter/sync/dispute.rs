@@ -9,7 +9,6 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use bitcoin::bip158::FilterHash;
 use bitcoin::{Block, BlockHash};
 
 use super::action::FilterRequestId;
@@ -18,6 +17,8 @@ use super::ask::{InFlight, Purpose};
 use super::machine::{FilterSync, Useful};
 use super::peer::{Peer, Place, Stand};
 use crate::chain::HeaderChain;
+use crate::filter::FilterError;
+use crate::filter::FilterHash;
 use crate::filter::evidence::{BlockEvidence, FilterVerdict};
 use crate::filter::header_chain::{hash_of, link};
 use crate::header::BlockHeight;
@@ -319,6 +320,9 @@ impl FilterSync {
                 FilterVerdict::Omits { script } => {
                     SideState::False(FilterOffence::Omission { height: at, block_hash, script })
                 }
+                FilterVerdict::Malformed(error) => {
+                    SideState::False(FilterOffence::Malformed { height: at, block_hash, error })
+                }
                 FilterVerdict::NotTheFilter { expected } => {
                     let got = side.hash;
                     SideState::False(FilterOffence::NotTheFilter {
@@ -552,6 +556,19 @@ impl FilterSync {
             }
         }
         self.settle(height, Settlement::Theirs);
+    }
+
+    /// A filter that was handed out makes no sense. All whose headers commit to it lied.
+    pub(super) fn refute(
+        &mut self,
+        chain: &HeaderChain,
+        height: u32,
+        error: FilterError,
+        now: Now,
+    ) {
+        let Some(block_hash) = chain.hash_at(BlockHeight(height)) else { return };
+        let offence = FilterOffence::Malformed { height: BlockHeight(height), block_hash, error };
+        self.take_theirs(chain, height, Some(offence), now);
     }
 
     fn settle(&mut self, height: u32, settlement: Settlement) {

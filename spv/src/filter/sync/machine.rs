@@ -5,7 +5,6 @@ use core::ops::Range;
 use core::time::Duration;
 
 use bitcoin::BlockHash;
-use bitcoin::bip158::{FilterHash, FilterHeader};
 
 use super::MAX_FILTERS;
 use super::action::{
@@ -19,7 +18,8 @@ use super::dispute::{Case, Known};
 use super::peer::{FilterPeerTraits, Peer, Place, Stand};
 use super::plan::Plan;
 use crate::chain::{HeaderChain, Position};
-use crate::filter::header_chain::FilterHeaderChain;
+use crate::filter::header_chain::{FilterHeaderChain, link};
+use crate::filter::{Filter, FilterHash, FilterHeader};
 use crate::header::BlockHeight;
 use crate::peers::{PeerId, SplitMix64};
 use crate::time::Now;
@@ -59,6 +59,8 @@ pub struct FilterSync {
     pub(super) committed: u32,
     /// Whether what is in doubt holds up the delivery.
     pub(super) hold: Hold,
+    /// The last block that the branch before the last reorg shared with ours, while that is news.
+    pub(super) fork: Option<u32>,
     /// Whether the tip is old enough for every peer to have it.
     pub(super) is_settled: bool,
     /// The tip that was reported as synced.
@@ -91,6 +93,7 @@ impl FilterSync {
             delivery: Delivery::default(),
             commits: VecDeque::new(),
             hold: Hold::None,
+            fork: None,
             is_settled: false,
             synced: None,
             questions: 0,
@@ -112,6 +115,9 @@ impl FilterSync {
         if self.peers.len() < self.config.max_peers {
             let (stand, span) = (self.first_stand(), self.config.first_filters);
             let lot = self.random.next_u64();
+            // Its height may be that of another branch, shortly after a reorg.
+            let has = self.fork.map_or(traits.height.0, |fork| fork.min(traits.height.0));
+            let traits = FilterPeerTraits { height: BlockHeight(has), ..traits };
             self.peers.entry(peer).or_insert_with(|| Peer::new(traits, stand, span, lot));
         }
         self.schedule(chain, now);
@@ -153,6 +159,8 @@ impl FilterSync {
     pub fn handle_tip(&mut self, chain: &HeaderChain, now: Now) {
         let best = chain.tip();
         if self.tip.is_none_or(|tip| tip.hash != best.hash) {
+            let fork = self.tip.and_then(|tip| self.fork_below(chain, &tip));
+            self.note_fork(fork);
             self.tip = Some(Tip { height: best.height.0, hash: best.hash, since: now.elapsed });
             self.is_settled = false;
             self.follow_reorg(chain);
@@ -206,6 +214,23 @@ impl FilterSync {
     /// The driver is done with all that was delivered up to a height.
     pub fn handle_consumed(&mut self, chain: &HeaderChain, height: BlockHeight, now: Now) {
         self.delivery.consumed(height.0);
+        self.schedule(chain, now);
+    }
+
+    /// A filter that was handed out makes no sense: whoever claims it is a liar. A filter of the
+    /// driver's own cache that is damaged is no peer's fault, and changes nothing here.
+    pub fn handle_broken(
+        &mut self,
+        chain: &HeaderChain,
+        height: BlockHeight,
+        filter: &Filter,
+        now: Now,
+    ) {
+        let ours = self.before(height.0).zip(self.filters.get(height));
+        let committed = ours.is_some_and(|(before, ours)| link(&filter.hash(), &before) == ours);
+        if let (Err(error), true) = (filter.check(), committed) {
+            self.refute(chain, height.0, error, now);
+        }
         self.schedule(chain, now);
     }
 

@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use bitcoin::BlockHash;
-use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::hashes::Hash as _;
 
 use super::action::{FilterPeerStatus, FilterRequestId, FilterStanding};
+use crate::filter::{FilterHash, FilterHeader};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 

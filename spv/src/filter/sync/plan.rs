@@ -5,7 +5,6 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bitcoin::BlockHash;
-use bitcoin::bip158::{FilterHash, FilterHeader};
 
 use super::CHECKPOINT_INTERVAL;
 use super::action::{FilterOffence, FilterRequestId};
@@ -14,6 +13,7 @@ use super::machine::{FilterSync, Useful};
 use super::peer::{Peer, Place, Stand};
 use crate::chain::HeaderChain;
 use crate::filter::header_chain::link;
+use crate::filter::{FilterHash, FilterHeader};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;

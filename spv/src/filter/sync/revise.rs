@@ -2,13 +2,12 @@
 
 use alloc::vec::Vec;
 
-use bitcoin::bip158::FilterHeader;
-
 use super::CHECKPOINT_INTERVAL;
 use super::action::{FilterHeaderChange, Revision};
-use super::machine::FilterSync;
+use super::machine::{FilterSync, Tip};
 use super::peer::{Place, Stand};
 use crate::chain::{HeaderChain, Position};
+use crate::filter::FilterHeader;
 use crate::filter::header_chain::{FilterAnchor, FilterHeaderChain};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
@@ -24,13 +23,34 @@ impl FilterSync {
             let fork = self.filters.fork_point(chain);
             let next = fork.map_or(0, |fork| fork.next().0);
             self.roll_back(chain, next, Revision::Reorg);
-            for peer in self.peers.values_mut() {
-                // Which blocks of the new branch it has, it will say.
-                peer.has = peer.has.min(next.saturating_sub(1));
-            }
+            self.note_fork(Some(next.saturating_sub(1)));
         }
         if self.plan.as_ref().is_some_and(|plan| !plan.is_current(chain)) {
             self.drop_plan();
+        }
+    }
+
+    /// Where the branch of a former tip leaves the best chain, if it does.
+    pub(super) fn fork_below(&self, chain: &HeaderChain, former: &Tip) -> Option<u32> {
+        let mut hash = former.hash;
+        let mut left = false;
+        loop {
+            match chain.find(&hash) {
+                Some((entry, Position::Best)) => return left.then_some(entry.height.0),
+                Some((entry, Position::Side)) => hash = entry.header.prev_hash(),
+                // Forgotten already.
+                None => return Some(self.filters.end().saturating_sub(1)),
+            }
+            left = true;
+        }
+    }
+
+    /// Which blocks of a new branch peers have, they will say.
+    pub(super) fn note_fork(&mut self, fork: Option<u32>) {
+        let Some(fork) = fork else { return };
+        self.fork = Some(self.fork.map_or(fork, |earlier| earlier.min(fork)));
+        for peer in self.peers.values_mut() {
+            peer.has = peer.has.min(fork);
         }
     }
 

@@ -12,6 +12,9 @@ impl FilterSync {
     pub(super) fn schedule(&mut self, chain: &HeaderChain, now: Now) {
         let Some(tip) = self.tip else { return };
         self.is_settled = now.elapsed.saturating_sub(tip.since) >= self.config.settle_after;
+        if self.is_settled {
+            self.fork = None;
+        }
         self.end_backoffs(now);
         self.drive_cases(chain, now);
         self.drive_queries(chain, now);

@@ -10,6 +10,9 @@
 //! An attacker chooses the key, never the number of steps: time depends only on the messages that the caller packed,
 //! and nothing is allocated.
 
+// `unsafe` is allowed by the module above and needed for its two things only: calling what is compiled for instructions
+// that may be missing, of which an `Avx2` or an `Avx512` is the proof, and reading and writing a row of 64 bytes.
+
 mod portable;
 mod report;
 

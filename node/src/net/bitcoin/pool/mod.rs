@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::net::data::DataPeers;
 use crate::net::relay::Relay;
 use crate::net::requests::{Asked, NetworkRequests, Requests};
+use crate::net::suspend::Suspension;
 use crate::net::{BytesByPurpose, PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
 pub use task::Pool;
 
@@ -68,6 +69,8 @@ pub struct PoolConfig {
     pub(crate) data: DataPeers,
     /// The transactions that peers may have, and who hears what they say of transactions.
     pub(crate) relay: Relay,
+    /// When to be silent.
+    pub(crate) suspension: Suspension,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -90,6 +93,7 @@ impl PoolConfig {
             audit: NodeAudit::default(),
             data: DataPeers::default(),
             relay: Relay::new(false).0,
+            suspension: Suspension::default(),
             seed,
         }
     }

@@ -28,6 +28,7 @@ use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
 use crate::net::bitcoin::seeds::{self, Resolve};
 use crate::net::bitcoin::transport::Connect;
 use crate::net::requests::{Asked, NoAnswer, PeerRequests};
+use crate::net::suspend::{Member, Mode};
 
 /// Notices that may wait, of all peers together; one holds at most 1000 addresses, 48 KB.
 const NOTICES: usize = 32;
@@ -48,6 +49,7 @@ pub struct Pool<C, R> {
     resolver: Arc<R>,
     pub(super) clock: Clock,
     stop: CancellationToken,
+    member: Member,
     /// Bytes of peers that are gone.
     pub(super) gone: BytesByPurpose,
     pub(super) peers: BTreeMap<PeerId, Peer>,
@@ -101,6 +103,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let (notices, notices_in) = mpsc::channel(NOTICES);
         Self {
             seed_backoff: Backoff::new(SEED_PAUSE, config.seed),
+            member: config.suspension.member(),
             config,
             policy,
             connector: Arc::new(connector),
@@ -128,9 +131,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     /// Cancel safe in that nothing outlives it: dropping it ends all connections.
     pub async fn run(mut self, stop: CancellationToken) -> PeerPolicy {
         loop {
-            self.dial();
-            self.drop_slow();
-            self.ask_seeds();
+            self.connect();
             let wake = self.clock.instant(self.next_wake());
             tokio::select! {
                 biased;
@@ -144,6 +145,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                     Some(command) => self.on_command(command),
                     None => break,
                 },
+                () = self.member.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -160,9 +162,30 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.policy
     }
 
+    /// Dials and lets go of peers as the policy says, or of all where the node is suspended.
+    fn connect(&mut self) {
+        match self.member.mode(self.peers.len()) {
+            Mode::Silent => {
+                return self.peers.values().for_each(|peer| peer.leash.pull(WhyClose::Suspended));
+            }
+            Mode::Reopened => {
+                self.policy.handle_resumed(self.clock.now());
+                self.next_seeding = Duration::ZERO;
+                self.seed_backoff.reset();
+            }
+            Mode::Open => {}
+        }
+        self.dial();
+        self.drop_slow();
+        self.ask_seeds();
+    }
+
     fn next_wake(&self) -> Duration {
         let now = self.clock.now();
         let latest = now.elapsed + AT_LATEST;
+        if self.config.suspension.silence().is_some() {
+            return latest;
+        }
         let due = self.policy.poll_timeout().unwrap_or(latest).min(latest);
         let may_seed = !self.config.dns_seeds.is_empty() && self.policy.wants_addresses(now);
         if may_seed { due.min(self.next_seeding) } else { due }
@@ -179,7 +202,9 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         debug!(%peer, %addr, "dialling");
         let (outbox, outbox_in) = mpsc::channel(self.config.connection.outbox.max(2));
         let leash = Leash::new(&self.stop);
-        let (traffic, awaited) = (Arc::<Traffic>::default(), Arc::<Awaited>::default());
+        let suspension = self.config.suspension.clone();
+        let traffic = Arc::new(Traffic { suspension, ..Traffic::default() });
+        let awaited = Arc::<Awaited>::default();
         let now = self.clock.now();
         let (nonce, ping_seed) = (self.draw(peer, 0), self.draw(peer, 1));
         let start_height = self.config.start_height;

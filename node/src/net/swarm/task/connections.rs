@@ -14,6 +14,7 @@ use super::neighbour::{Neighbour, Role, Standing};
 use super::{MAX_BLOCKED, Swarm};
 use crate::audit::Penalty;
 use crate::net::PeerNetwork;
+use crate::net::suspend::Mode;
 use crate::net::swarm::address::{socket_address, with_identity};
 use crate::net::swarm::handle::LightEvent;
 use crate::net::swarm::transport::far_end;
@@ -26,7 +27,34 @@ const INTRODUCTION: Duration = Duration::from_secs(30);
 const MISSED_PINGS: u32 = 2;
 
 impl Swarm {
-    pub(super) fn dial(&mut self) {
+    /// Dials and lets go of peers as the policy says, or of all where the node is suspended. Whether
+    /// there is no connection any more.
+    pub(super) fn connect(&mut self) -> bool {
+        let counters = self.inner.network_info();
+        let open = counters.connection_counters().num_connections();
+        match self.member.mode(usize::try_from(open).unwrap_or(usize::MAX)) {
+            Mode::Silent => {
+                self.rules.close(true);
+                for id in self.neighbours.keys().copied().collect::<Vec<_>>() {
+                    self.hang_up(id, DisconnectCause::Suspended, "the node is suspended");
+                }
+                return open == 0 && self.neighbours.is_empty();
+            }
+            Mode::Reopened => {
+                self.rules.close(false);
+                self.policy.handle_resumed(self.clock.now());
+                self.next_discovery = Duration::ZERO;
+            }
+            Mode::Open => {}
+        }
+        self.dial();
+        self.drop_slow();
+        self.discover();
+        self.take_steps();
+        false
+    }
+
+    fn dial(&mut self) {
         while let Some(socket) = self.policy.poll_dial(self.clock.now()) {
             let Some(options) = self.directory.dial_opts(socket) else {
                 self.fail_dial(socket, DialFailure::Unsuitable);
@@ -52,7 +80,7 @@ impl Swarm {
         self.policy.handle_failed(socket, why, self.clock.now());
     }
 
-    pub(super) fn drop_slow(&mut self) {
+    fn drop_slow(&mut self) {
         let Some(slow) = self.policy.poll_drop(self.clock.now()) else { return };
         let found = self.neighbours.iter().find(|(_, neighbour)| neighbour.link == slow);
         if let Some(id) = found.map(|(id, _)| *id) {

@@ -42,6 +42,7 @@ use crate::clock::Clock;
 use crate::flags::Switches;
 use crate::net::data::{DataPeers, Offers};
 use crate::net::requests::NetworkRequests;
+use crate::net::suspend::{Member, Suspension};
 use crate::net::{PeerNumbers, PurposeCounter};
 use asking::Reply;
 use exchange::Served;
@@ -81,6 +82,8 @@ pub(crate) struct SwarmStart<'a> {
     pub(crate) data: DataPeers,
     /// What others are told, where the node serves, that they can ask besides headers.
     pub(crate) offers: Offers,
+    /// When to be silent.
+    pub(crate) suspension: Suspension,
 }
 
 /// The swarm; see the [module](super::super).
@@ -103,6 +106,7 @@ pub(crate) struct Swarm {
     announces: bool,
     /// What an operator may have turned off.
     switches: Switches,
+    member: Member,
     /// Hears of peers that are shut out.
     audit: NodeAudit,
     sources: Sources,
@@ -152,10 +156,10 @@ impl Swarm {
         start: SwarmStart<'_>,
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
         let SwarmStart { params, config, bans, numbers, clock, seed, .. } = start;
-        let SwarmStart { switches, requests, audit, data, offers, .. } = start;
+        let SwarmStart { switches, requests, audit, data, offers, suspension, .. } = start;
         let key = config.key()?;
         let rules = Rules::new(config.allow_private);
-        let traffic = Traffic::default();
+        let traffic = Traffic::new(suspension.clone());
         let carried = Arc::default();
         let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
@@ -184,6 +188,7 @@ impl Swarm {
             allow_private: config.allow_private,
             announces: config.serve,
             switches,
+            member: suspension.member(),
             audit,
             sources: Sources::default(),
             dials: HashMap::new(),
@@ -247,10 +252,7 @@ impl Swarm {
         loop {
             // Not left to the timer alone, which a flood of events could starve.
             self.on_time();
-            self.dial();
-            self.drop_slow();
-            self.discover();
-            self.take_steps();
+            let silent = self.connect();
             let wake = self.clock.instant(self.next_wake());
             tokio::select! {
                 biased;
@@ -269,7 +271,9 @@ impl Swarm {
                 Some(blame) = self.blamed_in.recv() => self.on_blamed(blame),
                 Some(reply) = self.asking.join_next() => self.on_reply(reply),
                 Some(served) = self.serving.join_next() => self.on_served(served),
-                event = self.inner.select_next_some() => self.on_event(event),
+                // Silent, it is let alone: its timers would go on.
+                event = self.inner.select_next_some(), if !silent => self.on_event(event),
+                () = self.member.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
