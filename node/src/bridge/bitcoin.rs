@@ -67,7 +67,9 @@ impl BitcoinPeers {
         let BitcoinPeersConfig { params, connect, seeds, bans, .. } = config;
         let BitcoinPeersConfig { numbers, requests, audit, data, relay, suspension, seed, .. } =
             config;
-        let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
+        // Two that can be compared; which of them lies is for evidence to say.
+        let policy = PolicyConfig { filter_peers: 2, ..PolicyConfig::default() };
+        let mut policy = PeerPolicy::new(policy, seed);
         policy.import_bans(bans, clock.now());
         for address in connect {
             if !policy.add_manual(address) {

@@ -26,9 +26,13 @@ pub(crate) use filters::ServedFilters;
 pub(crate) use light::LightPeers;
 
 use tokio::task::JoinHandle;
+#[cfg(feature = "wallet")]
+use tracing::{debug, info};
 
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
+#[cfg(feature = "wallet")]
+use crate::net::bitcoin::Announcement;
 use crate::net::bitcoin::PoolHandle;
 use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
@@ -71,16 +75,29 @@ impl NetworksHandle {
         reports
     }
 
-    /// Tells a full node of a transaction that it may have.
+    /// Tells a full node of a transaction that is offered.
     #[cfg(feature = "wallet")]
-    pub(crate) async fn announce_transaction(&self, _peer: PeerId, _txid: ::bitcoin::Txid) {}
+    pub(crate) async fn announce_transaction(&self, peer: PeerId, txid: ::bitcoin::Txid) {
+        let Some(pool) = &self.bitcoin else { return };
+        match pool.announce(peer, txid).await {
+            Ok(Announcement::Sent) => {}
+            Ok(not_sent) => debug!(%peer, %txid, ?not_sent, "a transaction is not announced"),
+            Err(stopped) => debug!(%stopped, "announcement dropped"),
+        }
+    }
 
-    /// Brings a transaction to full nodes over connections that are for it alone.
+    /// Hands a transaction to one full node over a connection that is for it alone. It goes on in the
+    /// background, for at most a minute.
     #[cfg(feature = "wallet")]
-    pub(crate) async fn announce_apart(
-        &self,
-        _transaction: std::sync::Arc<::bitcoin::Transaction>,
-    ) {
+    pub(crate) fn announce_apart(&self, transaction: std::sync::Arc<::bitcoin::Transaction>) {
+        let Some(pool) = self.bitcoin.clone() else { return };
+        tokio::spawn(async move {
+            let txid = transaction.compute_txid();
+            match pool.announce_apart(transaction).await {
+                Ok(outcome) => info!(%txid, ?outcome, "announced on a connection of its own"),
+                Err(stopped) => debug!(%stopped, "announcement dropped"),
+            }
+        });
     }
 
     /// From now on light nodes are served from this chain, and their tips are judged by it.

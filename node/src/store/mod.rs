@@ -16,6 +16,8 @@
 //! What an attacker can grow: nothing by himself. Rows are written for verified data only; a key
 //! is at most [`MAX_KEY_BYTES`], a value at most [`MAX_VALUE_BYTES`], the caches are bounded.
 
+#[cfg(feature = "wallet")]
+pub(crate) mod apart;
 mod backend;
 pub mod bans;
 #[cfg(feature = "redb")]

@@ -15,19 +15,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bitcoin::Txid;
 use ironlight_hardening::rate_limit::{Gcra, Quota, RetryAfter};
 use ironlight_spv::peers::{AddressRecord, PeerId, SplitMix64};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
 use super::awaited::{Arrived, Awaited};
-use super::data_line::question;
 use super::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
 use super::gathered::Told;
 use super::message::{Inbound, Outbound};
+use super::relaying::{Relaying, Served};
 use super::transport::{MessageReader, MessageWriter, Received};
+use super::writing::Writing;
 use crate::net::PurposeCounter;
 use crate::net::data::Query;
 use crate::net::suspend::Suspension;
@@ -141,6 +143,10 @@ pub(super) enum ToWriter {
     Ask(Outbound, oneshot::Sender<()>),
     /// A question about filters or blocks, and where its answer is told.
     Query(Query, Told),
+    /// A transaction to be announced, by its wtxid or its txid.
+    Announce { txid: Txid, by_wtxid: bool },
+    /// What a peer asked for, to be sent one after the other.
+    Serve(Vec<Outbound>),
     /// A pong that came, with its nonce.
     Pong(u64),
 }
@@ -162,6 +168,8 @@ pub(super) struct Connection {
     pub(super) replies: mpsc::Sender<ToWriter>,
     /// What is asked and not answered yet.
     pub(super) awaited: Arc<Awaited>,
+    /// Transactions.
+    pub(super) relaying: Relaying,
     /// What is counted.
     pub(super) traffic: Arc<Traffic>,
     /// What closes it.
@@ -226,18 +234,53 @@ impl Reading<'_> {
                 }
             };
             let Received { message, bytes } = received;
-            let Arrived { asked_for, rest } = self.connection.awaited.arrived(message);
-            let cost = if asked_for { 0 } else { 1 + bytes / BYTES_PER_TOKEN };
+            let (asked_for, rest) = match self.take(message).await {
+                Ok(arrived) => (arrived.asked_for, arrived.rest),
+                Err(reason) => return reason,
+            };
+            let served = rest.as_ref().and_then(|message| self.serve(message));
+            let sent = served.as_ref().map_or(0, |served| served.bytes);
+            let sent = u32::try_from(sent).unwrap_or(u32::MAX);
+            let cost = if asked_for { 0 } else { 1 + bytes.saturating_add(sent) / BYTES_PER_TOKEN };
             let cost = cost.min(config.quota.burst);
             while let Err(RetryAfter(wait)) = limiter.check(cost, start.elapsed()) {
                 trace!(peer = %self.connection.peer, ?wait, "talks too fast");
                 sleep(wait).await;
+            }
+            if let Some(Served { messages, .. }) = served
+                && let Err(reason) = self.reply(ToWriter::Serve(messages)).await
+            {
+                return reason;
             }
             if let Some(message) = rest
                 && let Err(reason) = self.dispatch(message).await
             {
                 return reason;
             }
+        }
+    }
+
+    /// Takes what answers something.
+    async fn take(&self, message: Inbound) -> Result<Arrived, CloseReason> {
+        let Connection { awaited, relaying, .. } = self.connection;
+        let Inbound::Tx(bytes) = &message else { return Ok(awaited.arrived(message)) };
+        let Some(next) = relaying.received(bytes) else {
+            return Ok(Arrived { asked_for: false, rest: None });
+        };
+        self.fetch(next).await?;
+        Ok(Arrived { asked_for: true, rest: None })
+    }
+
+    /// The transactions that a message asks for.
+    fn serve(&self, message: &Inbound) -> Option<Served> {
+        let Inbound::GetData(wanted) = message else { return None };
+        Some(self.connection.relaying.serve(wanted))
+    }
+
+    async fn fetch(&self, next: Option<Outbound>) -> Result<(), CloseReason> {
+        match next {
+            Some(message) => self.reply(ToWriter::Send(message)).await,
+            None => Ok(()),
         }
     }
 
@@ -248,8 +291,19 @@ impl Reading<'_> {
                 self.connection.traffic.headers.fetch_add(count, Ordering::Relaxed);
                 self.tell(PeerEventKind::Headers(headers)).await
             }
-            Inbound::Inv { blocks, .. } if !blocks.is_empty() => {
-                self.tell(PeerEventKind::BlockInv(blocks)).await
+            Inbound::Inv { blocks, transactions, .. } => {
+                self.fetch(self.connection.relaying.heard(&transactions)).await?;
+                match blocks.is_empty() {
+                    true => Ok(()),
+                    false => self.tell(PeerEventKind::BlockInv(blocks)).await,
+                }
+            }
+            Inbound::NotFound(missing) => {
+                self.fetch(self.connection.relaying.not_found(&missing)).await
+            }
+            Inbound::FeeFilter(rate) => {
+                self.connection.relaying.fee_filter(rate);
+                Ok(())
             }
             Inbound::Ping(nonce) => self.reply(ToWriter::Send(Outbound::Pong(nonce))).await,
             Inbound::Pong(nonce) => self.reply(ToWriter::Pong(nonce)).await,
@@ -257,15 +311,13 @@ impl Reading<'_> {
             Inbound::GetHeaders => self.reply(ToWriter::Send(Outbound::Headers(Vec::new()))).await,
             Inbound::Addresses(addresses) => self.pass_on(addresses).await,
             // Core passes over a second verack as well.
-            Inbound::Inv { .. } | Inbound::SendHeaders | Inbound::Verack => Ok(()),
+            Inbound::SendHeaders | Inbound::Verack => Ok(()),
             Inbound::CFilter { .. }
             | Inbound::CFHeaders { .. }
             | Inbound::CFCheckpt { .. }
             | Inbound::Block { .. }
             | Inbound::Tx(_)
-            | Inbound::NotFound(_)
             | Inbound::GetData(_)
-            | Inbound::FeeFilter(_)
             | Inbound::Ignored(_) => {
                 trace!(peer = %self.connection.peer, command = %message.command(), "passed over");
                 Ok(())
@@ -289,103 +341,6 @@ impl Reading<'_> {
         let Connection { peer, notices, .. } = self.connection;
         let told = Notice::Told { peer: *peer, addresses };
         notices.send(told).await.map_err(|_| CloseReason::Shutdown)
-    }
-}
-
-struct Writing<'a, W> {
-    connection: &'a Connection,
-    writer: W,
-    outbox: mpsc::Receiver<ToWriter>,
-    nonces: SplitMix64,
-    /// The ping that waits for its pong, and since when.
-    ping: Option<(u64, Instant)>,
-}
-
-impl<W: MessageWriter> Writing<'_, W> {
-    async fn run(mut self) -> CloseReason {
-        let config = self.connection.config;
-        let mut next_ping = Instant::now() + config.ping_every;
-        loop {
-            let deadline = match self.ping {
-                // A pong queues behind what was asked for, and that may be much.
-                Some((_, sent)) => {
-                    sent.max(self.connection.awaited.progress().last()) + config.pong_within
-                }
-                None => next_ping,
-            };
-            let outcome = tokio::select! {
-                Some(item) = self.outbox.recv() => self.handle(item).await,
-                () = sleep_until(deadline) => match self.ping {
-                    Some(_) if self.is_receiving() => Ok(()),
-                    Some(_) => Err(CloseReason::PingTimeout { within: config.pong_within }),
-                    None => {
-                        next_ping = Instant::now() + config.ping_every;
-                        self.send_ping().await
-                    }
-                },
-            };
-            if let Err(reason) = outcome {
-                return reason;
-            }
-        }
-    }
-
-    async fn handle(&mut self, item: ToWriter) -> Result<(), CloseReason> {
-        match item {
-            ToWriter::Send(message) => self.send(message).await,
-            ToWriter::Ask(message, answered) => self.ask(message, answered).await,
-            ToWriter::Query(query, told) => self.query(query, told).await,
-            ToWriter::Pong(nonce) => {
-                if let Some((_, sent)) = self.ping.take_if(|(expected, _)| *expected == nonce) {
-                    let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    self.connection.traffic.ping_micros.store(micros.max(1), Ordering::Relaxed);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn send_ping(&mut self) -> Result<(), CloseReason> {
-        let nonce = self.nonces.next_u64();
-        self.ping = Some((nonce, Instant::now()));
-        self.send(Outbound::Ping(nonce)).await
-    }
-
-    async fn ask(
-        &mut self,
-        message: Outbound,
-        answered: oneshot::Sender<()>,
-    ) -> Result<(), CloseReason> {
-        // Before it is sent: the answer may be quick.
-        self.connection.awaited.expect_headers(answered);
-        self.send(message).await
-    }
-
-    async fn query(&mut self, query: Query, told: Told) -> Result<(), CloseReason> {
-        match question(&query) {
-            // Given up while it waited for its turn.
-            _ if told.is_closed() => Ok(()),
-            Some(message) => {
-                self.connection.awaited.expect(query, told);
-                self.send(message).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Whether blocks or filters came lately.
-    fn is_receiving(&self) -> bool {
-        let last = self.connection.awaited.progress().last();
-        last + self.connection.config.pong_within > Instant::now()
-    }
-
-    async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {
-        let within = self.connection.config.write_within;
-        match timeout(within, self.writer.send(&message)).await {
-            Ok(Ok(_bytes)) => Ok(()),
-            Ok(Err(error)) => Err(CloseReason::Transport(error)),
-            Err(_) => Err(CloseReason::NotReading),
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use ironlight_spv::sync::Unanswered;
 use ironlight_spv::{BlockHeight, Header};
 
 use super::command::Command;
-use super::message::Version;
+use super::handshake::Greeting;
 use super::transport::TransportError;
 
 /// Something that a peer did. Of one peer, `Connected` comes first and, but for
@@ -62,7 +62,7 @@ pub(super) enum Notice {
         /// Who.
         peer: PeerId,
         /// What it says of itself.
-        version: Version,
+        greeting: Greeting,
     },
     /// A peer told addresses, at most 1000.
     Told {
@@ -77,6 +77,8 @@ pub(super) enum Notice {
         seed: u16,
         /// Its addresses, at most 256.
         addrs: Vec<SocketAddr>,
+        /// What they offer, as it says.
+        services: ServiceFlags,
     },
 }
 

@@ -29,7 +29,8 @@ async fn meet_at(stream: DuplexStream) -> Result<Version, HandshakeError> {
         start_height: BlockHeight::GENESIS,
         relay: false,
     };
-    handshake(&mut reader, &mut writer, own, HandshakeConfig::default()).await
+    let config = HandshakeConfig::default();
+    handshake(&mut reader, &mut writer, own, config).await.map(|greeting| greeting.version)
 }
 
 async fn meet_version(theirs: VersionMessage) -> Result<Version, HandshakeError> {

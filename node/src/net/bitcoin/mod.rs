@@ -31,14 +31,16 @@ pub mod handshake;
 mod line;
 pub mod message;
 pub mod pool;
+mod relaying;
 pub mod seeds;
 pub mod transport;
 pub mod v1;
+mod writing;
 
 pub use awaited::Progress;
 pub use connection::ConnectionConfig;
 pub use events::{CloseReason, PeerEvent, PeerEventKind};
-pub use pool::{PeerInfo, Pool, PoolConfig, PoolHandle, PoolInfo};
+pub use pool::{Announcement, Apart, PeerInfo, Pool, PoolConfig, PoolHandle, PoolInfo};
 pub use transport::{Connect, TcpConnector, Transport};
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Bringing transactions to the network, and what peers say of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bitcoin::consensus::deserialize;
@@ -14,18 +15,14 @@ use crate::events::NodeEvent;
 use crate::net::PeerNetwork;
 use crate::net::data::PeerList;
 use crate::net::relay::RelayEvent;
-use crate::store::StoreError;
+use crate::store::{StoreError, apart};
 use crate::wallet::broadcast::{BroadcastAction, BroadcastEvent, BroadcastState, Submitted};
 use crate::wallet::{Origin, PendingOutcome};
 
 impl WalletTask {
     /// After a start: those that wait count as before.
     pub(super) fn remember_broadcasts(&mut self) {
-        let waiting: Vec<Arc<Transaction>> = {
-            let broadcasts = self.shared.broadcasts();
-            broadcasts.waiting().map(|(transaction, _)| Arc::clone(transaction)).collect()
-        };
-        for transaction in waiting {
+        for transaction in self.waiting() {
             self.add_pending(transaction.as_ref().clone(), Origin::Own);
         }
     }
@@ -51,10 +48,9 @@ impl WalletTask {
             return Ok(Ok(submitted));
         };
         if matches!(submitted, Submitted::New { .. } | Submitted::Again { .. }) {
-            let shared = Arc::new(transaction.clone());
             self.add_pending(transaction, Origin::Own);
-            if apart {
-                self.networks.announce_apart(shared).await;
+            if apart && self.apart.insert(submitted.txid()) {
+                self.record_apart().await?;
             }
         }
         self.bring().await?;
@@ -68,12 +64,17 @@ impl WalletTask {
 
     /// Does all that the broadcasts want done.
     pub(super) async fn bring(&mut self) -> Result<(), StoreError> {
+        // However many peers it is meant for, one connection of its own is enough.
+        let mut apart = BTreeSet::new();
         loop {
             let action = self.shared.broadcasts().poll();
             match action {
-                None => return Ok(()),
+                None => break,
                 Some(BroadcastAction::Commit(batch)) => {
                     commit_blocking(&self.shared.store, batch).await?;
+                }
+                Some(BroadcastAction::Announce { txid, .. }) if self.apart.contains(&txid) => {
+                    apart.insert(txid);
                 }
                 Some(BroadcastAction::Announce { peer, txid, .. }) => {
                     self.networks.announce_transaction(peer, txid).await;
@@ -95,6 +96,27 @@ impl WalletTask {
                 }
             }
         }
+        for transaction in self
+            .waiting()
+            .into_iter()
+            .filter(|waiting| !apart.is_empty() && apart.contains(&waiting.compute_txid()))
+        {
+            self.networks.announce_apart(transaction);
+        }
+        Ok(())
+    }
+
+    fn waiting(&self) -> Vec<Arc<Transaction>> {
+        let broadcasts = self.shared.broadcasts();
+        broadcasts.waiting().map(|(transaction, _)| Arc::clone(transaction)).collect()
+    }
+
+    /// Records which transactions go on connections of their own: those that are still kept.
+    async fn record_apart(&mut self) -> Result<(), StoreError> {
+        let kept: BTreeSet<Txid> =
+            self.shared.broadcasts().statuses().iter().map(|status| status.txid).collect();
+        self.apart.retain(|txid| kept.contains(txid));
+        commit_blocking(&self.shared.store, apart::batch(&self.apart)).await
     }
 
     pub(super) fn on_relayed(&mut self, event: RelayEvent) {

@@ -1,5 +1,6 @@
 //! The task that changes the wallet.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub(crate) struct WalletTask {
     relayed: mpsc::Receiver<RelayEvent>,
     peers: watch::Receiver<PeerList>,
     pub(super) known: PeerList,
+    /// Transactions that are announced on connections of their own only.
+    pub(super) apart: BTreeSet<Txid>,
     commands: mpsc::Receiver<Command>,
     pub(super) clock: Clock,
 }
@@ -80,6 +83,7 @@ impl WalletTask {
         let network = chain.read(|chain| chain.params().network);
         let (wallet, notes) = load(store.as_ref(), network)?;
         let broadcasts = Broadcasts::load(store.as_ref(), BroadcastConfig::default(), start.seed)?;
+        let apart = crate::store::apart::load(store.as_ref())?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
             wallet: RwLock::new(wallet),
@@ -102,6 +106,7 @@ impl WalletTask {
             relayed: start.relayed,
             peers: start.peers.subscribe(),
             known: PeerList::default(),
+            apart,
             commands: commands_in,
             clock: start.clock,
             shared: Arc::clone(&shared),

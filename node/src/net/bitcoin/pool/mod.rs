@@ -13,16 +13,19 @@
 //! Addresses that a peer tells are taken in at 0.1 a second, 1000 at once (Bitcoin Core,
 //! `MAX_ADDR_RATE_PER_SECOND`, `MAX_ADDR_PROCESSING_TOKEN_BUCKET`); the rest is dropped.
 
+mod apart;
+mod broadcast;
 mod peer_task;
 mod reports;
 mod task;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::BlockHash;
 use bitcoin::p2p::ServiceFlags;
+use bitcoin::{BlockHash, Transaction, Txid};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::peers::{Offence, PeerId, PeerPolicy};
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +42,7 @@ use crate::net::relay::Relay;
 use crate::net::requests::{Asked, NetworkRequests, Requests};
 use crate::net::suspend::Suspension;
 use crate::net::{BytesByPurpose, PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
+pub use apart::Apart;
 pub use task::Pool;
 
 /// Commands that may wait for the pool.
@@ -166,9 +170,27 @@ pub struct SessionInfo {
 #[derive(Debug)]
 pub(super) enum PoolCommand {
     GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash, asked: Asked },
+    Announce { peer: PeerId, txid: Txid, answer: oneshot::Sender<Announcement> },
+    AnnounceApart { transaction: Arc<Transaction>, answer: oneshot::Sender<Apart> },
     Disconnect { peer: PeerId },
     Misbehaved { peer: PeerId, offence: Offence },
     Info { answer: oneshot::Sender<PoolInfo> },
+}
+
+/// What became of an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcement {
+    /// It goes out.
+    Sent,
+    /// The peer has too much to read already.
+    Busy,
+    /// The peer wants no transactions announced, and hangs up on whoever does (BIP37; Core's
+    /// `-blocksonly`).
+    NotWanted,
+    /// The transaction is not offered.
+    NotOffered,
+    /// It is no peer.
+    NotConnected,
 }
 
 /// The pool has stopped.
@@ -209,6 +231,30 @@ impl PoolHandle {
         self.send(PoolCommand::GetHeaders { peer, locator, stop, asked }).await
     }
 
+    /// Announces a transaction that is offered to a peer, which may then have it.
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn announce(&self, peer: PeerId, txid: Txid) -> Result<Announcement, PoolStopped> {
+        let (answer, answered) = oneshot::channel();
+        self.send(PoolCommand::Announce { peer, txid, answer }).await?;
+        answered.await.map_err(|_| PoolStopped)
+    }
+
+    /// Hands a transaction to one full node on a connection made for it alone, which takes up to a
+    /// minute. The transaction need not be offered. When the future is dropped the broadcast goes on.
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn announce_apart(
+        &self,
+        transaction: Arc<Transaction>,
+    ) -> Result<Apart, PoolStopped> {
+        let (answer, answered) = oneshot::channel();
+        self.send(PoolCommand::AnnounceApart { transaction, answer }).await?;
+        answered.await.map_err(|_| PoolStopped)
+    }
+
     /// Lets a peer go. Nothing is held against it.
     ///
     /// # Errors
@@ -247,5 +293,10 @@ mod abuse_tests;
 mod audit_tests;
 #[cfg(test)]
 mod data_tests;
+#[cfg(test)]
+#[cfg(feature = "daemon")]
+mod devnet_tests;
+#[cfg(test)]
+mod relay_tests;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyC
 use crate::net::bitcoin::events::{Notice, PeerEvent, PeerEventKind};
 use crate::net::bitcoin::line::{Line, LineClosed};
 use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
+use crate::net::bitcoin::relaying::Relaying;
 use crate::net::bitcoin::seeds::{self, Resolve};
 use crate::net::bitcoin::transport::Connect;
 use crate::net::requests::{Asked, NoAnswer, PeerRequests};
@@ -45,7 +46,7 @@ const AT_LATEST: Duration = Duration::from_secs(60 * 60);
 pub struct Pool<C, R> {
     pub(super) config: PoolConfig,
     pub(super) policy: PeerPolicy,
-    connector: Arc<C>,
+    pub(super) connector: Arc<C>,
     resolver: Arc<R>,
     pub(super) clock: Clock,
     stop: CancellationToken,
@@ -60,6 +61,13 @@ pub struct Pool<C, R> {
     /// Requests to peers: as many as the sync machine asks, one a peer, and with the flag `hardening`
     /// off a few more that nobody waits for.
     asking: JoinSet<()>,
+    /// Connections for one transaction each.
+    pub(super) apart: JoinSet<SocketAddr>,
+    /// Where they go.
+    pub(super) apart_addrs: Vec<SocketAddr>,
+    /// Their bytes, and what makes their numbers differ.
+    pub(super) apart_traffic: Arc<Traffic>,
+    pub(super) apart_count: u64,
     pub(super) seed_backoff: Backoff,
     /// Seeds are not asked before.
     next_seeding: Duration,
@@ -86,6 +94,8 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) version: Version,
+    /// See [`Greeting`](crate::net::bitcoin::handshake::Greeting).
+    pub(super) wtxid_relay: bool,
     pub(super) since: Duration,
     pub(super) requests: PeerRequests,
 }
@@ -116,6 +126,10 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             task_ids: HashMap::new(),
             errands: JoinSet::new(),
             asking: JoinSet::new(),
+            apart: JoinSet::new(),
+            apart_addrs: Vec::new(),
+            apart_traffic: Arc::default(),
+            apart_count: 0,
             next_seeding: Duration::ZERO,
             events,
             commands,
@@ -141,6 +155,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 Some(ended) = self.tasks.join_next_with_id() => self.on_end(ended),
                 Some(_) = self.errands.join_next() => {}
                 Some(_) = self.asking.join_next() => {}
+                Some(ended) = self.apart.join_next() => self.on_apart_end(ended),
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(command),
                     None => break,
@@ -157,6 +172,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.peers.keys().for_each(|peer| self.config.data.left(*peer));
         self.errands.shutdown().await;
         self.asking.shutdown().await;
+        self.apart.shutdown().await;
         while self.tasks.join_next().await.is_some() {}
         info!("all Bitcoin peers are closed");
         self.policy
@@ -220,6 +236,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 notices: self.notices.clone(),
                 replies: outbox.clone(),
                 awaited: Arc::clone(&awaited),
+                relaying: Relaying::new(peer, self.config.relay.clone()),
                 traffic: Arc::clone(&traffic),
                 leash: leash.clone(),
                 seed: ping_seed,
@@ -238,7 +255,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     }
 
     /// A number for one peer. Peers see it, so it says nothing about the seed or about others.
-    fn draw(&self, peer: PeerId, purpose: u64) -> u64 {
+    pub(super) fn draw(&self, peer: PeerId, purpose: u64) -> u64 {
         let bytes = peer.0.to_le_bytes();
         siphash24::Hash::hash_to_u64_with_keys(self.config.seed, purpose, &bytes)
     }
@@ -261,13 +278,19 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         }
         self.next_seeding = now.elapsed + self.seed_backoff.next_delay();
         info!(seeds = self.config.dns_seeds.len(), "no addresses left, asking DNS seeds");
+        let wanted = match self.policy.wants_filters() {
+            true => seeds::Wanted::WithFilters,
+            false => seeds::Wanted::Any,
+        };
         for (seed, name) in (0_u16..).zip(self.config.dns_seeds.clone()) {
             let (resolver, notices) = (Arc::clone(&self.resolver), self.notices.clone());
             let port = self.config.default_port;
             self.errands.spawn(async move {
-                match seeds::ask(&*resolver, &name, port).await {
-                    // It fails when the pool stops.
-                    Ok(addrs) => drop(notices.send(Notice::Seeded { seed, addrs }).await),
+                match seeds::ask(&*resolver, &name, port, wanted).await {
+                    Ok(seeds::Seeded { addrs, services }) => {
+                        // It fails when the pool stops.
+                        drop(notices.send(Notice::Seeded { seed, addrs, services }).await);
+                    }
                     Err(error) => warn!(%name, %error, "a DNS seed does not answer"),
                 }
             });
@@ -278,6 +301,13 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         match command {
             PoolCommand::GetHeaders { peer, locator, stop, asked } => {
                 self.get_headers(peer, Outbound::GetHeaders { locator, stop }, asked);
+            }
+            // It fails when the one who asked did not wait.
+            PoolCommand::Announce { peer, txid, answer } => {
+                drop(answer.send(self.announce(peer, txid)));
+            }
+            PoolCommand::AnnounceApart { transaction, answer } => {
+                self.announce_apart(transaction, answer);
             }
             PoolCommand::Disconnect { peer } => self.close(peer, WhyClose::Asked),
             PoolCommand::Misbehaved { peer, offence } => self.on_misbehaved(peer, offence),
@@ -350,7 +380,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             headers: entry.traffic.headers.load(Ordering::Relaxed),
         };
         let peers: Vec<PeerInfo> = self.peers.iter().map(info).collect();
-        let by_purpose = peers.iter().fold(self.gone, |sum, peer| sum + peer.by_purpose);
+        let others = self.gone + self.apart_traffic.carried.report();
+        let by_purpose = peers.iter().fold(others, |sum, peer| sum + peer.by_purpose);
         PoolInfo { peers, by_purpose, requests: self.config.requests.report() }
     }
 
@@ -365,7 +396,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
 impl Peer {
     fn session_info(&self, elapsed: Duration) -> Option<SessionInfo> {
-        let Session { version, since, requests } = self.session.as_ref()?;
+        let Session { version, since, requests, .. } = self.session.as_ref()?;
         let ping = match self.traffic.ping_micros.load(Ordering::Relaxed) {
             0 => None,
             micros => Some(Duration::from_micros(micros)),
