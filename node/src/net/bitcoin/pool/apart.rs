@@ -44,7 +44,7 @@ pub enum Apart {
     NoPeer,
     /// No address to connect to.
     NoAddress,
-    /// Too many such connections already.
+    /// Too many such connections already, or the node is suspended.
     Busy,
 }
 
@@ -64,7 +64,12 @@ impl<C: Connect> ApartTask<C> {
     /// Cancel safe: the connection ends with it.
     pub(super) async fn run(self) -> Apart {
         let mut stage = Apart::NoPeer;
-        match timeout(WITHIN, self.hand_over(&mut stage)).await {
+        let suspension = self.traffic.suspension.clone();
+        let handed_over = tokio::select! {
+            handed_over = timeout(WITHIN, self.hand_over(&mut stage)) => handed_over,
+            _ = suspension.suspended() => return stage,
+        };
+        match handed_over {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(addr = %self.addr, %error, "a connection of its own ends"),
             Err(_late) => debug!(addr = %self.addr, "a connection of its own takes too long"),

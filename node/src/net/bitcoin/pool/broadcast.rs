@@ -41,7 +41,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         answer: oneshot::Sender<Apart>,
     ) {
         let now = self.clock.now();
-        if self.apart.len() >= MAX_APART {
+        if self.apart.len() >= MAX_APART || self.config.suspension.silence().is_some() {
             drop(answer.send(Apart::Busy));
             return;
         }

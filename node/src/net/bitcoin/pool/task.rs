@@ -113,6 +113,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         let (notices, notices_in) = mpsc::channel(NOTICES);
         Self {
             seed_backoff: Backoff::new(SEED_PAUSE, config.seed),
+            apart_traffic: Arc::new(Traffic::under(&config.suspension)),
             member: config.suspension.member(),
             config,
             policy,
@@ -128,7 +129,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             asking: JoinSet::new(),
             apart: JoinSet::new(),
             apart_addrs: Vec::new(),
-            apart_traffic: Arc::default(),
+
             apart_count: 0,
             next_seeding: Duration::ZERO,
             events,
@@ -180,7 +181,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     /// Dials and lets go of peers as the policy says, or of all where the node is suspended.
     fn connect(&mut self) {
-        match self.member.mode(self.peers.len()) {
+        match self.member.mode(self.peers.len() + self.apart.len()) {
             Mode::Silent => {
                 return self.peers.values().for_each(|peer| peer.leash.pull(WhyClose::Suspended));
             }
@@ -218,8 +219,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         debug!(%peer, %addr, "dialling");
         let (outbox, outbox_in) = mpsc::channel(self.config.connection.outbox.max(2));
         let leash = Leash::new(&self.stop);
-        let suspension = self.config.suspension.clone();
-        let traffic = Arc::new(Traffic { suspension, ..Traffic::default() });
+        let traffic = Arc::new(Traffic::under(&self.config.suspension));
         let awaited = Arc::<Awaited>::default();
         let now = self.clock.now();
         let (nonce, ping_seed) = (self.draw(peer, 0), self.draw(peer, 1));
