@@ -185,8 +185,10 @@ impl DataPeers {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Reads the list, and hears of its changes.
+    /// Reads the list, and hears of its changes; of those who are in it already, too.
     pub(crate) fn subscribe(&self) -> watch::Receiver<PeerList> {
-        self.0.subscribe()
+        let mut list = self.0.subscribe();
+        list.mark_changed();
+        list
     }
 }

@@ -15,16 +15,19 @@ struct Item {
     account: AccountName,
     birthday: BlockHeight,
     gap: Option<usize>,
-    keychains: Vec<Vec<ScriptBuf>>,
+    /// Of each keychain the scripts with their indices.
+    keychains: Vec<BTreeMap<ScriptBuf, usize>>,
     derived: Vec<usize>,
 }
 
 impl Item {
     fn has(&self, script: &ScriptBuf, height: BlockHeight) -> bool {
         height >= self.birthday
-            && self.keychains.iter().zip(&self.derived).any(|(scripts, derived)| {
-                scripts.iter().take(*derived).any(|known| known == script)
-            })
+            && self
+                .keychains
+                .iter()
+                .zip(&self.derived)
+                .any(|(scripts, derived)| scripts.get(script).is_some_and(|index| index < derived))
     }
 }
 
@@ -41,7 +44,7 @@ struct Naive {
     items: Vec<Item>,
 }
 
-fn all<'a>(chain: &'a TestChain) -> impl Iterator<Item = (Place, &'a Transaction)> {
+fn all(chain: &TestChain) -> impl Iterator<Item = (Place, &Transaction)> {
     chain.blocks.iter().zip(0..).flat_map(|(block, height)| {
         block.txdata.iter().zip(0..).map(move |(transaction, position)| {
             (Place { height: BlockHeight(height), position }, transaction)
@@ -55,20 +58,16 @@ impl Naive {
         for item in &mut self.items {
             let Some(gap) = item.gap else { continue };
             for (scripts, derived) in item.keychains.iter().zip(&mut item.derived) {
-                loop {
-                    let used = all(chain)
-                        .filter(|(place, _)| place.height >= item.birthday)
-                        .flat_map(|(_, transaction)| &transaction.output)
-                        .filter_map(|output| {
-                            let known = scripts.iter().take(*derived);
-                            known.clone().position(|script| *script == output.script_pubkey)
-                        })
-                        .max();
-                    let wanted = used.map_or(0, |used| used + 1 + gap);
-                    if wanted <= *derived {
-                        break;
+                let outputs = all(chain)
+                    .filter(|(place, _)| place.height >= item.birthday)
+                    .flat_map(|(_, transaction)| &transaction.output);
+                let used = outputs.filter_map(|output| scripts.get(&output.script_pubkey));
+                let mut used: Vec<usize> = used.copied().collect();
+                used.sort_unstable();
+                for index in used {
+                    if index < *derived {
+                        *derived = (*derived).max(index + 1 + gap);
                     }
-                    *derived = wanted;
                 }
             }
         }
@@ -106,9 +105,14 @@ impl Naive {
         coins
     }
 
-    fn compare(&self, bench: &Bench, chain: &TestChain, account: Option<&AccountName>) {
+    fn compare(
+        &self,
+        bench: &Bench,
+        chain: &TestChain,
+        account: Option<&AccountName>,
+        coins: &BTreeMap<OutPoint, NaiveCoin>,
+    ) {
         let tip = chain.tip().height.0;
-        let coins = self.coins(chain);
         let ours = |coin: &NaiveCoin| self.counts(&coin.script, coin.place.height, account);
         let (mut confirmed, mut immature, mut utxos) = (0, 0, BTreeSet::new());
         for (outpoint, coin) in coins.iter().filter(|(_, coin)| coin.spent.is_none() && ours(coin))
@@ -125,7 +129,7 @@ impl Naive {
             |utxo: Utxo| (utxo.place, utxo.outpoint, utxo.value, utxo.confirmations, utxo.mature);
         let found: Vec<_> = bench.wallet.utxos(account).into_iter().map(as_naive).collect();
         assert_eq!(found, utxos.into_iter().collect::<Vec<_>>());
-        self.compare_history(bench, chain, account, &coins);
+        self.compare_history(bench, chain, account, coins);
     }
 
     fn compare_history(
@@ -144,11 +148,8 @@ impl Naive {
                 .iter()
                 .filter_map(|input| coins.get(&input.previous_output))
                 .collect();
-            let made: Vec<&NaiveCoin> = coins
-                .iter()
-                .filter(|(outpoint, _)| outpoint.txid == txid)
-                .map(|(_, coin)| coin)
-                .collect();
+            let outputs = OutPoint { txid, vout: 0 }..=OutPoint { txid, vout: u32::MAX };
+            let made: Vec<&NaiveCoin> = coins.range(outputs).map(|(_, coin)| coin).collect();
             let of_account = |coins: &[&NaiveCoin]| -> Option<Amount> {
                 let coins = coins
                     .iter()
@@ -278,7 +279,7 @@ impl World {
         let length = self.chain.blocks.len();
         let depth = if self.dice.one_in(6) { length - 1 } else { 8.min(length - 1) };
         let depth = 1 + self.dice.below(depth);
-        self.chain.blocks.truncate(length - depth);
+        self.chain.take_off(depth);
         (0..=depth).for_each(|_| self.mine());
         self.reorgs += depth;
     }
@@ -313,6 +314,8 @@ impl World {
             }
             None => {
                 let derived = vec![gap.unwrap_or(1); keychains.len()];
+                let numbered = |scripts: Vec<ScriptBuf>| scripts.into_iter().zip(0..).collect();
+                let keychains = keychains.into_iter().map(numbered).collect();
                 self.naive.items.push(Item { id, account, birthday, gap, keychains, derived });
             }
         }
@@ -353,7 +356,7 @@ impl World {
         }
         let habits = Habits {
             asks_again: self.dice.one_in(2),
-            dies: [None, Some(10)][self.dice.below(2)],
+            dies: [None, Some(40)][self.dice.below(2)],
             false_matches: [None, Some(3)][self.dice.below(2)],
         };
         // A scanner that is interrupted goes on where it was.
@@ -371,9 +374,10 @@ impl World {
                 .collect();
             assert_eq!(derived, item.derived);
         }
+        let coins = self.naive.coins(&self.chain);
         for account in [None, Some("default"), Some("cold"), Some("nobody")] {
             let account = account.map(|name| name.parse().unwrap());
-            self.naive.compare(&self.bench, &self.chain, account.as_ref());
+            self.naive.compare(&self.bench, &self.chain, account.as_ref(), &coins);
         }
     }
 }
@@ -382,7 +386,7 @@ impl World {
 fn the_wallet_equals_one_that_looks_at_the_whole_chain_at_every_step() {
     let descriptors = descriptors();
     let mut reorgs = 0;
-    for seed in 0..60 {
+    for seed in 0..25 {
         println!("\nseed {seed}, steps");
         let mut world = World::new(seed, descriptors.clone());
         for _ in 0..30 {
@@ -391,7 +395,7 @@ fn the_wallet_equals_one_that_looks_at_the_whole_chain_at_every_step() {
         world.bench.reload();
         reorgs += world.reorgs;
     }
-    assert!(reorgs > 1_000, "{reorgs}");
+    assert!(reorgs > 400, "{reorgs}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A chain made by hand, and a scanner that drives the wallet over it: for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -78,6 +78,10 @@ pub(super) fn foreign(number: u8) -> OutPoint {
 #[derive(Clone, Debug, Default)]
 pub(super) struct TestChain {
     pub(super) blocks: Vec<Block>,
+    /// What each block's filter would hold.
+    elements: Vec<BTreeSet<ScriptBuf>>,
+    /// Scripts of all outputs, stale blocks' too.
+    scripts: BTreeMap<OutPoint, ScriptBuf>,
     nonce: u32,
 }
 
@@ -105,8 +109,30 @@ impl TestChain {
             nonce: self.nonce,
         };
         let txdata = [vec![coinbase], transactions].concat();
+        let elements = txdata.iter().flat_map(|tx| self.touched(tx)).collect();
+        self.elements.push(elements);
         self.blocks.push(Block { header, txdata });
         self.tip()
+    }
+
+    /// Scripts that a transaction pays to and spends from.
+    fn touched(&mut self, transaction: &Transaction) -> Vec<ScriptBuf> {
+        let txid = transaction.compute_txid();
+        let spent =
+            transaction.input.iter().filter_map(|input| self.scripts.get(&input.previous_output));
+        let mut touched: Vec<ScriptBuf> = spent.cloned().collect();
+        for (output, vout) in transaction.output.iter().zip(0..) {
+            self.scripts.insert(OutPoint { txid, vout }, output.script_pubkey.clone());
+            touched.push(output.script_pubkey.clone());
+        }
+        touched
+    }
+
+    /// Takes the newest blocks off.
+    pub(super) fn take_off(&mut self, blocks: usize) {
+        let kept = self.blocks.len() - blocks;
+        self.blocks.truncate(kept);
+        self.elements.truncate(kept);
     }
 
     pub(super) fn tip(&self) -> BlockId {
@@ -124,24 +150,7 @@ impl TestChain {
 
     /// Whether a block's filter would match: it pays to or spends from one of the scripts.
     fn matches(&self, height: usize, scripts: &[ScriptBuf]) -> bool {
-        let outputs: BTreeMap<OutPoint, &ScriptBuf> = self
-            .blocks
-            .iter()
-            .take(height + 1)
-            .flat_map(|block| &block.txdata)
-            .flat_map(|transaction| {
-                let txid = transaction.compute_txid();
-                let outputs = transaction.output.iter().zip(0..);
-                outputs.map(move |(output, vout)| (OutPoint { txid, vout }, &output.script_pubkey))
-            })
-            .collect();
-        let is_watched = |script: &ScriptBuf| scripts.binary_search(script).is_ok();
-        self.blocks[height].txdata.iter().any(|transaction| {
-            transaction.output.iter().any(|output| is_watched(&output.script_pubkey))
-                || transaction.input.iter().any(|input| {
-                    outputs.get(&input.previous_output).is_some_and(|script| is_watched(script))
-                })
-        })
+        self.elements[height].iter().any(|element| scripts.binary_search(element).is_ok())
     }
 }
 

@@ -84,13 +84,6 @@ pub(super) struct Traffic {
     pub(super) suspension: Suspension,
 }
 
-impl Traffic {
-    /// Nothing yet; what is carried is spent there, too.
-    pub(super) fn under(suspension: &Suspension) -> Self {
-        Self { suspension: suspension.clone(), ..Self::default() }
-    }
-}
-
 /// The other end of a connection's leash: closes it, once, with a reason.
 #[derive(Clone, Debug)]
 pub(super) struct Leash {

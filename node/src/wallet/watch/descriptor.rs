@@ -10,8 +10,10 @@ use bitcoin::secp256k1::{Secp256k1, VerifyOnly};
 use bitcoin::{NetworkKind, ScriptBuf};
 use ironlight_spv::Network;
 use miniscript::descriptor::checksum::desc_checksum;
-use miniscript::descriptor::{DescriptorPublicKey, Wildcard};
-use miniscript::{Descriptor, ForEachKey as _};
+use miniscript::descriptor::{DescriptorPublicKey, DescriptorXKey, Wildcard};
+use miniscript::{
+    Descriptor, ForEachKey as _, TranslateErr, TranslatePk as _, Translator, translate_hash_clone,
+};
 
 use super::error::kind_name;
 use super::{WatchError, kind_of};
@@ -55,6 +57,7 @@ impl WatchedDescriptor {
         if paths.len() > MAX_PATHS {
             return Err(WatchError::TooManyPaths { paths: paths.len(), limit: MAX_PATHS });
         }
+        let paths = paths.iter().map(shortened).collect::<Result<_, _>>()?;
         let parsed = Self { text: canonical, paths, ranged };
         // What cannot be derived shows here and not in the middle of a scan.
         for keychain in 0..parsed.keychains() {
@@ -86,6 +89,45 @@ impl WatchedDescriptor {
         let to = if self.ranged { to } else { to.min(1) };
         (from..to).map(|index| script(path, &secp, index)).collect()
     }
+}
+
+/// The same scripts from keys that have taken their path already, so that each index takes one step
+/// and not all of them.
+fn shortened(
+    path: &Descriptor<DescriptorPublicKey>,
+) -> Result<Descriptor<DescriptorPublicKey>, WatchError> {
+    let mut steps = TakeSteps(Secp256k1::verification_only());
+    path.translate_pk(&mut steps).map_err(|error| match error {
+        TranslateErr::TranslatorErr(error) => error,
+        TranslateErr::OuterError(error) => {
+            WatchError::Descriptor { reason: without_keys(&error.to_string()) }
+        }
+    })
+}
+
+struct TakeSteps(Secp256k1<VerifyOnly>);
+
+impl Translator<DescriptorPublicKey, DescriptorPublicKey, WatchError> for TakeSteps {
+    fn pk(&mut self, key: &DescriptorPublicKey) -> Result<DescriptorPublicKey, WatchError> {
+        match key {
+            DescriptorPublicKey::XPub(key) => {
+                let xkey = key.xkey.derive_pub(&self.0, &key.derivation_path);
+                let xkey =
+                    xkey.map_err(|error| WatchError::Descriptor { reason: error.to_string() })?;
+                let (origin, derivation_path) = (None, DerivationPath::master());
+                let wildcard = key.wildcard;
+                Ok(DescriptorPublicKey::XPub(DescriptorXKey {
+                    origin,
+                    xkey,
+                    derivation_path,
+                    wildcard,
+                }))
+            }
+            DescriptorPublicKey::Single(_) | DescriptorPublicKey::MultiXPub(_) => Ok(key.clone()),
+        }
+    }
+
+    translate_hash_clone!(DescriptorPublicKey, DescriptorPublicKey, WatchError);
 }
 
 fn script(

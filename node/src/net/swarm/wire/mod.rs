@@ -6,7 +6,7 @@
 //! are capped before they are read ([`MAX_REQUEST`], and a cap for each protocol's responses).
 
 mod blocks;
-#[cfg(test)]
+#[cfg(all(test, feature = "libp2p"))]
 mod documented_examples;
 mod envelope;
 mod filters;
