@@ -381,6 +381,7 @@ impl Node {
             self.networks.clone(),
             self.health.clone(),
             self.flags.clone(),
+            self.services.clone(),
         );
         self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
         Ok(())

@@ -223,6 +223,12 @@ impl Blocks {
         })
     }
 
+    /// A block that is kept; nobody is asked.
+    #[cfg(feature = "daemon")]
+    pub(crate) fn at_hand(&self, hash: &BlockHash) -> Option<Arc<VerifiedBlock>> {
+        self.0.kept().get(hash)
+    }
+
     /// The bytes of a `merkleblock` (BIP37) that proves these transactions. Of a block that was asked
     /// for lately its txids are enough; for the node itself light nodes are asked before a block is
     /// fetched.

@@ -14,6 +14,7 @@ use ironlight_spv::{BlockHash, BlockHeight, Network, Params, Work, parse_work};
 use serde::{Deserialize, Serialize};
 
 use super::light::LightSettings;
+use super::wallet::WalletSettings;
 use crate::node::{NodeConfig, StartPoint, Storage};
 use crate::store::Backend;
 
@@ -98,6 +99,9 @@ pub(super) struct Settings {
     #[command(flatten)]
     #[serde(flatten)]
     light: LightSettings,
+    #[command(flatten)]
+    #[serde(flatten)]
+    wallet: WalletSettings,
 }
 
 /// A network, where its chain is stored, and what the user demands of it.
@@ -223,6 +227,8 @@ impl Settings {
             dns_seeds,
             libp2p,
             start_point,
+            filters: self.wallet.filters()?,
+            watch_mempool: self.wallet.watch_mempool,
             ..NodeConfig::of(params)
         })
     }
@@ -253,10 +259,12 @@ pub(super) fn parse_backend(name: &str) -> Result<Backend, String> {
 }
 
 /// Every setting, as files and (in capitals, behind `IRONLIGHT_`) the environment name it.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 16] = [
     "checkpoint",
     "connect",
     "data_dir",
+    "filter_cache",
+    "filters_from",
     "listen",
     "mdns",
     "min_chain_work",
@@ -267,6 +275,7 @@ const SETTINGS: [&str; 13] = [
     "signet_challenge",
     "start_point",
     "store",
+    "watch_mempool",
 ];
 
 fn extract<T: Serialize + for<'de> Deserialize<'de>>(
@@ -302,7 +311,7 @@ fn environment() -> Result<Dict, ConfigError> {
             "checkpoint" | "connect" | "listen" | "peer" => {
                 Value::from(text.split(',').collect::<Vec<_>>())
             }
-            "mdns" | "no_seeds" => Value::from(
+            "mdns" | "no_seeds" | "watch_mempool" => Value::from(
                 parse_switch(&text)
                     .ok_or_else(|| invalid(name, &text, "true or false expected"))?,
             ),

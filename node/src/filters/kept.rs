@@ -1,5 +1,8 @@
 //! What is stored, for those who read it, and how the task is told what is wanted.
 
+#[cfg(feature = "daemon")]
+mod check;
+
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -13,6 +16,9 @@ use crate::chain::Stopped;
 use crate::store::filter_headers::FilterEntry;
 use crate::store::filters::{Held, StoredFilter};
 use crate::store::{Store, StoreError, WriteBatch, filter_headers};
+
+#[cfg(feature = "daemon")]
+pub(crate) use check::{CheckedFilters, FilterFault};
 
 /// Commands that may wait for the task.
 const COMMANDS: usize = 16;

@@ -22,6 +22,8 @@ use std::time::Duration;
 use ironlight_spv::BlockHeight;
 use ironlight_spv::filter::sync::FilterSyncConfig;
 
+#[cfg(feature = "daemon")]
+pub(crate) use kept::{CheckedFilters, FilterFault};
 pub use kept::{Filters, FiltersStatus};
 pub(crate) use task::{FilterTask, FilterTaskConfig};
 

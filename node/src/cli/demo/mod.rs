@@ -17,7 +17,6 @@ mod process;
 mod record;
 mod stage;
 mod story;
-mod table;
 mod view;
 
 use std::path::PathBuf;

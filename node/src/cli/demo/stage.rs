@@ -8,11 +8,11 @@ use super::fleet::Fleet;
 use super::light_node::LightNode;
 use super::record::{Bytes, Names};
 use super::story::Story;
-use super::table::{Align, render, size, time};
 use crate::api::socket;
 use crate::cli::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::scratch::Scratch;
+use crate::cli::table::{Align, render, size, time};
 use crate::devnet::{Devnet, DevnetConfig};
 
 /// Blocks mined between two looks at the bar.

@@ -181,7 +181,11 @@ impl WalletTask {
                 // Descriptors take a while.
                 let planning = move || shared.read(|wallet| wallet.plan_watch(request));
                 let planned = blocking(planning).await;
-                let _ = answer.send(self.answer(planned).await?);
+                let watched = self.answer(planned).await?;
+                if matches!(&watched, Ok(watched) if watched.scan_from.is_some()) {
+                    self.to_be_scanned();
+                }
+                let _ = answer.send(watched);
             }
             Command::Unwatch { id, answer } => {
                 let planned = self.shared.read(|wallet| wallet.plan_unwatch(id));
@@ -189,7 +193,11 @@ impl WalletTask {
             }
             Command::Rescan { which, from, answer } => {
                 let planned = self.shared.read(|wallet| wallet.plan_rescan(which, from));
-                let _ = answer.send(self.answer(planned).await?);
+                let rescanned = self.answer(planned).await?;
+                if rescanned.is_ok() {
+                    self.to_be_scanned();
+                }
+                let _ = answer.send(rescanned);
             }
             Command::Broadcast { bytes, apart, answer } => {
                 let _ = answer.send(self.submit(&bytes, apart).await?);
@@ -199,6 +207,11 @@ impl WalletTask {
             }
         }
         Ok(())
+    }
+
+    /// Whoever waits for the scan after the answer must not see how it stood before.
+    fn to_be_scanned(&self) {
+        self.shared.status.send_modify(|status| status.synced = false);
     }
 
     /// The answer to a request that changes the wallet.
