@@ -184,3 +184,40 @@ async fn ten_wallets_behind_one_node_cost_the_full_node_one_copy() {
     gate.stop().await.unwrap();
     devnet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_go_down_a_line_of_light_nodes_that_all_start_empty() {
+    let devnet =
+        Devnet::start(DevnetConfig { blocks: 2_500, ..DevnetConfig::default() }).await.unwrap();
+    let everything = FilterConfig { from: Some(BlockHeight(0)), ..FilterConfig::default() };
+    let mut line: Vec<Node> = Vec::new();
+    for place in 0..3 {
+        let peers = match line.last() {
+            Some(before) => vec![listening(before).await.parse().unwrap()],
+            None => Vec::new(),
+        };
+        let light = LightNetConfig {
+            peers,
+            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+            serve: true,
+            allow_private: true,
+            ..LightNetConfig::default()
+        };
+        let connect = (place == 0).then(|| devnet.address());
+        line.push(node(connect, everything.clone(), light).await);
+    }
+    for node in &line {
+        let synced = async {
+            let mut status = node.filters().status();
+            let there = |status: &ironlight::filters::FiltersStatus| {
+                status.synced && status.headers == Some(BlockHeight(2_500))
+            };
+            status.wait_for(there).await.map(|status| status.clone())
+        };
+        let synced = tokio::time::timeout(LIMIT, synced).await;
+        synced.unwrap_or_else(|_| panic!("{:?}", node.filters().status().borrow())).unwrap();
+    }
+    for node in line {
+        node.stop().await.unwrap();
+    }
+}

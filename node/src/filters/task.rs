@@ -37,6 +37,16 @@ const WRITE_COUNT: usize = 1000;
 /// What could not be asked because peer or chain moved on is asked anew after this.
 const SOON: Duration = Duration::from_millis(100);
 
+/// So often the pause doubles: to some three seconds.
+const LESS_OFTEN: u32 = 5;
+
+/// How often in a row a peer did not have what it was asked for, and when it is asked again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Missing {
+    times: u32,
+    until: Duration,
+}
+
 /// What the task starts with.
 pub(crate) struct FilterTaskConfig {
     pub(crate) config: FilterConfig,
@@ -63,8 +73,8 @@ pub(crate) struct FilterTask {
     commands: mpsc::Receiver<Command>,
     read_to: watch::Receiver<Option<BlockHeight>>,
     asking: JoinSet<Answered>,
-    /// How often in a row each peer did not have what it was asked for.
-    missing: BTreeMap<PeerId, u32>,
+    /// Peers that did not have what they were asked for last.
+    missing: BTreeMap<PeerId, Missing>,
     /// Filters that are not written yet, and the height of the first.
     unwritten: Vec<StoredFilter>,
     unwritten_from: BlockHeight,
@@ -197,12 +207,15 @@ impl FilterTask {
     }
 
     /// When a peer that did not have what it was asked for is asked again: soon, and less and less
-    /// often.
+    /// often. What it was asked for at the same time counts once.
     fn missing_for(&mut self, peer: PeerId) -> Duration {
-        let times = self.missing.entry(peer).or_default();
-        let wait = SOON.saturating_mul(1 << (*times).min(8));
-        *times = times.saturating_add(1);
-        wait
+        let now = self.clock.now().elapsed;
+        let missing = self.missing.entry(peer).or_default();
+        if missing.until <= now {
+            missing.until = now + SOON.saturating_mul(1 << missing.times.min(LESS_OFTEN));
+            missing.times = missing.times.saturating_add(1);
+        }
+        missing.until.saturating_sub(now)
     }
 
     /// Tells the machine who has come, who has gone, and who has which block.
