@@ -18,11 +18,13 @@
 //!
 //! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
 //! `libp2p` the network of light nodes; `audit` a log of what matters later, beside a store on disk;
-//! `wallet` watched scripts, accounts, broadcast and fees; `daemon` what the program `ironlight` needs, control socket and command line.
+//! `wallet` watched scripts, accounts, broadcast and fees; `bdk` a `bdk_wallet` wallet on this node; `daemon` what the program `ironlight` needs, control socket and command line.
 
 #[cfg(feature = "daemon")]
 pub mod api;
 mod audit;
+#[cfg(feature = "bdk")]
+pub mod bdk;
 pub mod blocks;
 mod bridge;
 mod builder;

@@ -19,7 +19,8 @@ use bitcoin::{Address, Amount, Network as BitcoinNetwork, ScriptBuf};
 use ironlight::devnet::{Devnet, DevnetConfig};
 use ironlight::events::NodeEvent;
 use ironlight::handle::{Confirmation, NodeHandle, SyncOutcome};
-use ironlight::net::Purpose;
+use ironlight::net::swarm::{LightNetConfig, Multiaddr};
+use ironlight::net::{PeerNetwork, Purpose};
 use ironlight::store::{Backend, MemoryStore, Store, StoreError, Table, Visitor, WriteBatch};
 use ironlight::wallet::watch::{WatchChange, WatchRequest, WatchTarget};
 use ironlight::{BlockHeight, Network, Node, NodeBuilder, NodeError};
@@ -142,10 +143,10 @@ async fn several_nodes_live_in_one_process() {
     let place = |name: &str| directory.path().join(name);
     let first = on(&one).data_dir(place("one")).build().await.unwrap();
     let second = on(&other).data_dir(place("other")).build().await.unwrap();
-    let heights = (first.handle().headers_synced(), second.handle().headers_synced());
-    let heights = (within("synced", heights.0).await, within("synced", heights.1).await);
-    assert_eq!(heights.0.unwrap().height, BlockHeight(20));
-    assert_eq!(heights.1.unwrap().height, BlockHeight(30));
+    for (node, height) in [(&first, 20), (&second, 30)] {
+        let tip = within("synced", node.chain().synced()).await.unwrap();
+        assert_eq!(tip.height, BlockHeight(height));
+    }
     let third = on(&one).data_dir(place("other")).build().await;
     assert!(matches!(third, Err(NodeError::Store(StoreError::Locked { .. }))), "{third:?}");
     first.stop().await.unwrap();
@@ -178,7 +179,8 @@ async fn dropping_the_node_ends_every_task_and_frees_its_directory() {
 async fn a_node_is_shut_down_by_its_handle() {
     let devnet = devnet(20).await;
     let directory = tempfile::tempdir().unwrap();
-    let mut node = on(&devnet).data_dir(directory.path()).build().await.unwrap();
+    let builder = on(&devnet).data_dir(directory.path()).backend(Backend::Redb);
+    let mut node = builder.build().await.unwrap();
     let handle = node.handle();
     within("it is shut down", handle.shutdown()).await;
     within("its owner sees it", node.failed()).await.unwrap();
@@ -270,6 +272,53 @@ async fn a_suspended_node_has_no_connection_and_finds_later_what_it_slept_throug
     scanned(&handle, &devnet).await;
     assert_eq!(handle.balance(None).confirmed, Amount::from_sat(7_000));
     node.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn light_nodes_are_let_go_and_found_again() {
+    let devnet = devnet(30).await;
+    let light = |peers: Vec<Multiaddr>| LightNetConfig {
+        peers,
+        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        serve: true,
+        allow_private: true,
+        ..LightNetConfig::default()
+    };
+    let serving = on(&devnet).libp2p(light(Vec::new())).build().await.unwrap();
+    let peers = async |node: &Node| {
+        let reports = node.networks().await;
+        let light = reports.into_iter().find(|report| report.network == PeerNetwork::LibP2p);
+        light.unwrap()
+    };
+    eventually("it listens", async || !peers(&serving).await.listening.is_empty()).await;
+    let address = peers(&serving).await.listening[0].parse().unwrap();
+    let builder = Node::builder(Network::Regtest).no_dns_seeds();
+    let node = builder.libp2p(light(vec![address])).build().await.unwrap();
+    let handle = node.handle();
+    within("synced", handle.headers_synced()).await.unwrap();
+    within("suspended", handle.suspend()).await.unwrap();
+    let alone = async || peers(&serving).await.peers.is_empty();
+    eventually("the other one sees nobody", alone).await;
+    let bytes = handle.bytes().await;
+    devnet.mine(2).await.unwrap();
+    let tip = devnet.tip().hash;
+    within("the other one", serving.chain().when(|status| status.tip.hash == tip)).await.unwrap();
+    assert!(alone().await && handle.bytes().await == bytes);
+    handle.resume();
+    within("it follows", handle.chain().when(|status| status.tip.hash == tip)).await.unwrap();
+    // Again, within bytes: its pages are read as they come.
+    within("suspended", handle.suspend()).await.unwrap();
+    devnet.mine(300).await.unwrap();
+    let soon = Instant::now() + LIMIT;
+    let spent = within("spent", handle.sync_until(soon, Some(2_000))).await.unwrap();
+    assert!(matches!(spent, SyncOutcome::BudgetSpent(_)), "{spent:?}");
+    let total = spent.progress().bytes.total();
+    assert!(total.received + total.sent < 2_000 + 8_192, "{total:?}");
+    let soon = Instant::now() + LIMIT;
+    let synced = within("synced", handle.sync_until(soon, None)).await.unwrap();
+    assert!(matches!(synced, SyncOutcome::Synced(_)), "{synced:?}");
+    node.stop().await.unwrap();
+    serving.stop().await.unwrap();
 }
 
 #[tokio::test]

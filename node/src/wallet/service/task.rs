@@ -225,7 +225,10 @@ impl WalletTask {
         Ok(match planned {
             Ok(planned) => {
                 self.start_over();
-                Ok(self.make(planned).await?)
+                let done = self.make(planned).await?;
+                // Before the answer: whoever has it may wait to be synced.
+                self.publish(&self.scanner.chain.subscribe_status());
+                Ok(done)
             }
             Err(error) => Err(error.into()),
         })
