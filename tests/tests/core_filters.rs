@@ -278,7 +278,7 @@ fn filters_of_all_kinds_of_script_are_those_of_core() {
 fn compare(core: &BitcoinCore) {
     let hashes = hashes(core, core.height());
     let ask = |method: &str, more: &[Value]| {
-        let params = |hash: &Value| Value::from([&[hash.clone()], more].concat());
+        let params = |hash: &Value| Value::from([std::slice::from_ref(hash), more].concat());
         core.ask_all(method, hashes.iter().map(params))
     };
     let (raw, told) = (ask("getblock", &[json!(0)]), ask("getblock", &[json!(3)]));

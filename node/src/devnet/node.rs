@@ -57,6 +57,12 @@ impl Devnet {
         self.address
     }
 
+    /// Peers that are connected.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.shared.peers()
+    }
+
     /// The tip of its best chain.
     #[must_use]
     pub fn tip(&self) -> ChainTip {

@@ -60,8 +60,10 @@ pub fn load(
         pieces.pop();
         next = end(first, &pieces);
     }
+    // Pieces were left out whole; the last one that stays need not be full.
+    let after = BlockHeight(next.0.div_ceil(PIECE).saturating_mul(PIECE));
     let mut batch = WriteBatch::new();
-    batch.delete_from(Table::FilterHeaders, key(next));
+    batch.delete_from(Table::FilterHeaders, key(after));
     store.commit(batch)?;
     Ok(loaded)
 }

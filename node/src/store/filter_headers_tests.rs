@@ -73,6 +73,7 @@ fn random_appends_and_rollbacks_leave_what_a_plain_list_holds() {
         assert_eq!(some, plain.get(300..501.min(plain.len())).unwrap_or_default());
     }
     assert_eq!(loaded(&store, &chain), headers_of(&plain));
+    assert_eq!(read(&store, BlockHeight(0)..BlockHeight(4000)).unwrap(), plain, "still there");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Amount, Block, OutPoint, Transaction, Txid};
+use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, Txid};
 use ironlight_spv::BlockHeight;
 
 use super::coin::{BlockId, Coin, Entry, Place, Spend};
@@ -49,18 +49,17 @@ impl Draft<'_> {
             return;
         }
         let txid = transaction.compute_txid();
+        let mut counts = !spends.is_empty();
         for outpoint in spends {
             self.spend(outpoint, Spend { txid, place });
         }
         for vout in pays {
-            self.receive(OutPoint { txid, vout }, place, transaction);
+            counts |= self.receive(OutPoint { txid, vout }, place, transaction);
         }
-        let entry = Entry {
-            txid,
-            block: at.hash,
-            inputs: u32::try_from(transaction.input.len()).unwrap_or(u32::MAX),
-            output_total: total(transaction),
-        };
+        if !counts {
+            return;
+        }
+        let entry = entry_of(transaction, at.hash);
         if self.entry(&place) != Some(&entry) {
             let proof = (at.prove)(place.position);
             self.add_entry(place, entry, (transaction, &proof));
@@ -76,13 +75,18 @@ impl Draft<'_> {
         }
     }
 
-    fn receive(&mut self, outpoint: OutPoint, place: Place, transaction: &Transaction) {
-        // Two pairs of old coinbases have the same id (BIP30); the later one is the coin.
-        if self.coin(&outpoint).is_some_and(|known| known.made >= place) {
-            return;
+    /// Whether the coin is this transaction's. Two pairs of old coinbases have the same id (BIP30): the
+    /// later one's coin is the one that there is, and the earlier one is as if it had not been.
+    fn receive(&mut self, outpoint: OutPoint, place: Place, transaction: &Transaction) -> bool {
+        match self.coin(&outpoint).map(|known| known.made) {
+            Some(made) if made > place => return false,
+            Some(made) if made == place => return true,
+            Some(earlier) => self.remove_entry(earlier),
+            None => {}
         }
         let vout = usize::try_from(outpoint.vout).ok();
-        let Some(output) = vout.and_then(|vout| transaction.output.get(vout)) else { return };
+        let output = vout.and_then(|vout| transaction.output.get(vout));
+        let Some(output) = output else { return false };
         let coin = Coin {
             value: output.value,
             script: output.script_pubkey.clone(),
@@ -91,6 +95,7 @@ impl Draft<'_> {
             spent: None,
         };
         self.set_coin(outpoint, Some(coin));
+        true
     }
 
     /// Derives more scripts where a block uses those near the end of a gap, until it uses none of
@@ -130,7 +135,7 @@ impl Draft<'_> {
     }
 
     /// Keeps the gap behind an index that a block of a height uses. Whether scripts were added.
-    fn extend(
+    pub(super) fn extend(
         &mut self,
         (watch, keychain): (WatchId, Keychain),
         highest: u32,
@@ -235,12 +240,8 @@ impl Draft<'_> {
             events.push(WalletEvent::Unconfirmed { txid: entry.txid, place });
         }
         self.changes.marks = Some(wallet.marks.back_to(fork));
-        for (key, job) in self.jobs() {
-            if job.next > height {
-                // What it has seen is off the chain; what comes instead is above the tip.
-                self.set_job(key, None);
-            }
-        }
+        // What a job has seen above is off the chain; what comes instead is above the tip.
+        self.drop_done_jobs();
         self.changes.new_epoch = true;
         events
     }
@@ -270,8 +271,15 @@ impl Draft<'_> {
     }
 }
 
+/// What is kept in memory of a transaction.
+pub(super) fn entry_of(transaction: &Transaction, block: BlockHash) -> Entry {
+    let inputs = u32::try_from(transaction.input.len()).unwrap_or(u32::MAX);
+    let output_total = total(transaction);
+    Entry { txid: transaction.compute_txid(), block, inputs, output_total }
+}
+
 /// What all outputs pay; in a valid block it fits.
-pub(super) fn total(transaction: &Transaction) -> Amount {
+fn total(transaction: &Transaction) -> Amount {
     let values = transaction.output.iter().map(|output| output.value);
     let sum = values.fold(Amount::ZERO, |sum, value| sum.checked_add(value).unwrap_or(Amount::MAX));
     sum.min(Amount::MAX_MONEY)

@@ -4,13 +4,13 @@
 //! invariants; the first that does not is named. What cannot be told from the watched items is
 //! not worth mending row by row: the blocks have it, so it is scanned again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use bitcoin::{Amount, Txid};
+use bitcoin::{OutPoint, Transaction, TxOut, Txid};
 use ironlight_spv::Network;
 
-use super::coin::{Coin, Entry, Place, StoredTransaction};
+use super::coin::{Coin, Place, Spend, StoredTransaction};
 use super::draft::Draft;
 use super::error::LoadError;
 use super::rows;
@@ -58,20 +58,11 @@ fn named(key: &[u8]) -> String {
     format!("{what}, {}", crate::store::hex(key))
 }
 
-/// What a body says of itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct BodyFacts {
-    txid: Txid,
-    inputs: usize,
-    outputs: Amount,
-}
-
 /// Rows that are read; not compared with each other yet.
 struct Loading {
     wallet: Wallet,
     next_id: Option<u32>,
     scripts: BTreeMap<ScriptOwner, bitcoin::ScriptBuf>,
-    bodies: BTreeMap<Place, BodyFacts>,
 }
 
 impl Loading {
@@ -94,9 +85,8 @@ impl Loading {
     fn read_kind(&mut self, kind: u8, key: &[u8], payload: &[u8]) -> Option<Result<(), String>> {
         let ledger = &mut self.wallet.ledger;
         match kind {
-            rows::BODY => {
-                self.bodies.insert(rows::read_place(key)?, facts(payload)?);
-            }
+            // Looked at when the rest is there to compare them with.
+            rows::BODY => {}
             rows::COIN => {
                 ledger.set_coin(rows::read_outpoint(key)?, Some(rows::read_coin(payload)?));
             }
@@ -185,7 +175,7 @@ impl Loading {
         Ok(())
     }
 
-    fn fit_entries(&mut self) -> Result<(), LoadError> {
+    fn fit_entries(&self) -> Result<(), LoadError> {
         let ledger = &self.wallet.ledger;
         let tip = self.wallet.marks.tip();
         for (place, entry) in ledger.entries() {
@@ -199,18 +189,8 @@ impl Loading {
             if ledger.made_by(entry.txid).chain(ledger.spent_by(&entry.txid)).next().is_none() {
                 return fault("no coin belongs to it");
             }
-            match self.bodies.remove(place) {
-                None => return Err(bad_row(&rows::body_key(*place), "it is missing")),
-                Some(body) if body == entry_facts(entry) => {}
-                Some(_) => {
-                    return Err(bad_row(&rows::body_key(*place), "it is another transaction"));
-                }
-            }
         }
-        match self.bodies.keys().next() {
-            Some(place) => Err(bad_row(&rows::body_key(*place), "the history does not have it")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn fit_coins(&self) -> Result<(), LoadError> {
@@ -236,18 +216,78 @@ impl Loading {
     }
 }
 
-fn facts(payload: &[u8]) -> Option<BodyFacts> {
-    let (transaction, _proof) = rows::read_body(payload)?;
-    Some(BodyFacts {
-        txid: transaction.compute_txid(),
-        inputs: transaction.input.len(),
-        outputs: super::block::total(&transaction),
-    })
+/// Compares the transactions with the rest: each is the one of its entry, and, where no scan is on
+/// its way to it, no coin that it makes or spends is missing. Read one by one, since they are the bulk of
+/// the table.
+fn fit_bodies(wallet: &Wallet, store: &dyn Store) -> Result<(), LoadError> {
+    let mut unseen: BTreeSet<Place> = wallet.ledger.entries().keys().copied().collect();
+    let mut outcome = Ok(());
+    store.scan(Table::Wallet, &[rows::BODY], &mut |key, stored| {
+        let Some((&rows::BODY, rest)) = key.split_first() else { return ControlFlow::Break(()) };
+        match fit_body(wallet, key, rest, stored) {
+            Ok(place) => {
+                unseen.remove(&place);
+                ControlFlow::Continue(())
+            }
+            Err(fault) => {
+                outcome = Err(bad_row(key, fault));
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    outcome?;
+    match unseen.first() {
+        Some(place) => Err(bad_row(&rows::body_key(*place), "it is missing")),
+        None => Ok(()),
+    }
 }
 
-fn entry_facts(entry: &Entry) -> BodyFacts {
-    let inputs = usize::try_from(entry.inputs).unwrap_or(usize::MAX);
-    BodyFacts { txid: entry.txid, inputs, outputs: entry.output_total }
+fn fit_body(wallet: &Wallet, key: &[u8], rest: &[u8], stored: &[u8]) -> Result<Place, String> {
+    let malformed = || "its bytes have no known form".to_owned();
+    let payload =
+        checksum::open(Table::Wallet, key, stored).map_err(|damage| damage.what.to_string())?;
+    let place = rows::read_place(rest).ok_or_else(malformed)?;
+    let (transaction, _proof) = rows::read_body(payload).ok_or_else(malformed)?;
+    let entry = wallet.ledger.entry(&place).ok_or("the history does not have it")?;
+    let found = super::block::entry_of(&transaction, entry.block);
+    if found != *entry {
+        return Err(format!("it is the transaction {}, not {}", found.txid, entry.txid));
+    }
+    if wallet.jobs.values().all(|job| place.height < job.next) {
+        fit_body_coins(wallet, place, &transaction, entry.txid)?;
+    }
+    Ok(place)
+}
+
+fn fit_body_coins(
+    wallet: &Wallet,
+    place: Place,
+    transaction: &Transaction,
+    txid: Txid,
+) -> Result<(), String> {
+    for (outpoint, output) in outputs(transaction, txid) {
+        let coin = wallet.ledger.coin(&outpoint);
+        let is_ours = wallet.watched.counts(&output.script_pubkey, place.height, None);
+        let fits = coin.map_or(!is_ours, |coin| {
+            (coin.value, &coin.script) == (output.value, &output.script_pubkey)
+        });
+        if !fits {
+            return Err(format!("the coin {outpoint} that it makes is missing"));
+        }
+    }
+    let spend = Some(Spend { txid, place });
+    for input in &transaction.input {
+        let outpoint = input.previous_output;
+        if wallet.ledger.coin(&outpoint).is_some_and(|coin| coin.spent != spend) {
+            return Err(format!("the coin {outpoint} does not say that it spends it"));
+        }
+    }
+    Ok(())
+}
+
+fn outputs(transaction: &Transaction, txid: Txid) -> impl Iterator<Item = (OutPoint, &TxOut)> {
+    let outputs = transaction.output.iter().zip(0_u32..);
+    outputs.map(move |(output, vout)| (OutPoint { txid, vout }, output))
 }
 
 impl Wallet {
@@ -258,10 +298,11 @@ impl Wallet {
     /// [`salvage`](Self::salvage).
     pub fn load(store: &dyn Store, network: Network) -> Result<Self, LoadError> {
         let wallet = Self::new(network);
-        let (scripts, bodies) = (BTreeMap::new(), BTreeMap::new());
-        let mut loading = Loading { wallet, next_id: None, scripts, bodies };
+        let mut loading = Loading { wallet, next_id: None, scripts: BTreeMap::new() };
         each_row(store, &mut |key, payload| loading.read(key, payload))?;
-        loading.fit()
+        let wallet = loading.fit()?;
+        fit_bodies(&wallet, store)?;
+        Ok(wallet)
     }
 
     /// The way out of [`LoadError::Row`]. Changes nothing: commit its batch, then load and begin

@@ -44,7 +44,7 @@ struct Naive {
     items: Vec<Item>,
 }
 
-fn all<'a>(chain: &'a TestChain) -> impl Iterator<Item = (Place, &'a Transaction)> {
+fn all(chain: &TestChain) -> impl Iterator<Item = (Place, &Transaction)> {
     chain.blocks.iter().zip(0..).flat_map(|(block, height)| {
         block.txdata.iter().zip(0..).map(move |(transaction, position)| {
             (Place { height: BlockHeight(height), position }, transaction)
@@ -386,7 +386,7 @@ impl World {
 fn the_wallet_equals_one_that_looks_at_the_whole_chain_at_every_step() {
     let descriptors = descriptors();
     let mut reorgs = 0;
-    for seed in 0..60 {
+    for seed in 0..25 {
         println!("\nseed {seed}, steps");
         let mut world = World::new(seed, descriptors.clone());
         for _ in 0..30 {
@@ -395,7 +395,7 @@ fn the_wallet_equals_one_that_looks_at_the_whole_chain_at_every_step() {
         world.bench.reload();
         reorgs += world.reorgs;
     }
-    assert!(reorgs > 1_000, "{reorgs}");
+    assert!(reorgs > 400, "{reorgs}");
 }
 
 #[test]

@@ -96,8 +96,7 @@ impl Wallet {
         account: Option<&AccountName>,
     ) -> Option<HistoryEntry> {
         let entry = self.ledger.entry(&place)?;
-        // A later coinbase may have the same id: what it made is not this one's.
-        let made = self.ledger.made_by(entry.txid).filter(|(_, coin)| coin.made == place);
+        let made = self.ledger.made_by(entry.txid);
         let spent = self.ledger.spent_by(&entry.txid);
         let spent: Vec<&Coin> = spent.map(|(_, coin)| coin).collect();
         let all_known = u32::try_from(spent.len()).is_ok_and(|known| known == entry.inputs);

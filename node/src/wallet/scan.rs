@@ -191,18 +191,32 @@ impl Wallet {
             if from < item.birthday {
                 draft.set_item(item.id, Some(WatchItem { birthday: from, ..item.clone() }));
             }
-            for key in
-                item.keychains().map(|keychain| JobKey { watch: item.id, keychain, first: 0 })
-            {
-                draft.need_scan(key, from, ScanKind::CatchUp);
-            }
+            draft.scan_item(item, from);
         }
         draft.drop_done_jobs();
         Ok(draft.finish(()))
     }
+
+    /// Looks at blocks again from a height on, because what was known of them was wrong. Birthdays
+    /// stay where they are.
+    pub fn plan_recheck(&self, from: BlockHeight) -> Planned<()> {
+        let mut draft = Draft::new(self);
+        for item in self.watched.iter() {
+            draft.scan_item(item, from.max(item.birthday));
+        }
+        draft.drop_done_jobs();
+        draft.finish(())
+    }
 }
 
 impl Draft<'_> {
+    fn scan_item(&mut self, item: &WatchItem, from: BlockHeight) {
+        for keychain in item.keychains() {
+            let key = JobKey { watch: item.id, keychain, first: 0 };
+            self.need_scan(key, from, ScanKind::CatchUp);
+        }
+    }
+
     /// A range is done from a height up to a block.
     fn advance(&mut self, range: &ScanRange, from: BlockHeight, up_to: BlockId) {
         let wallet = self.wallet;

@@ -302,3 +302,7 @@ fn lacking<'a>(
     let missing = matched.iter().enumerate().find(|(at, place)| at != *place);
     Ok(scripts.get(missing.map_or(matched.len(), |(at, _)| at)))
 }
+
+#[cfg(test)]
+#[path = "evidence_tests.rs"]
+mod tests;

@@ -9,13 +9,12 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
 
-use super::{FilterHash, FilterHeader};
+use super::{FilterAnchor, FilterHash, FilterHeader, FilterHeaderError, FilterTip};
 use crate::chain::{HeaderChain, Position};
 use crate::header::BlockHeight;
 
@@ -25,28 +24,6 @@ const BLOCK: usize = 2048;
 const MARK: u32 = 64;
 /// Of so many last blocks the hashes are kept, to find the fork point of any other exactly.
 const RECENT: usize = 144;
-
-/// Where a chain of filter headers starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FilterAnchor {
-    /// The block's height, a multiple of 1000.
-    pub height: BlockHeight,
-    /// The block.
-    pub block_hash: BlockHash,
-    /// Its filter header: a claim until peers agree on it.
-    pub header: FilterHeader,
-}
-
-/// The last filter header of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FilterTip {
-    /// The block's height.
-    pub height: BlockHeight,
-    /// The block.
-    pub block_hash: BlockHash,
-    /// Its filter header.
-    pub header: FilterHeader,
-}
 
 /// Filter headers from genesis or from an anchor on.
 #[derive(Clone, Debug)]
@@ -99,62 +76,6 @@ impl VerifiedFilterHeaders {
         self.recent.last().copied()
     }
 }
-
-/// Why filter headers do not go onto a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FilterHeaderError {
-    /// They do not start where the chain ends.
-    NotNext {
-        /// Where it ends.
-        expected: BlockHeight,
-        /// Where they start.
-        got: BlockHeight,
-    },
-    /// The header before them is another one than ours.
-    WrongPrevious {
-        /// Its height.
-        height: BlockHeight,
-        /// Ours.
-        expected: FilterHeader,
-        /// Theirs.
-        got: FilterHeader,
-    },
-    /// The best header chain does not reach so far, or has another block there.
-    NotOnBestChain {
-        /// The height.
-        height: BlockHeight,
-    },
-    /// The chain has changed since they were verified.
-    Stale,
-    /// An anchor has to be at a multiple of 1000, which is where peers name their headers.
-    NoCheckpoint {
-        /// The height.
-        height: BlockHeight,
-    },
-}
-
-impl fmt::Display for FilterHeaderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotNext { expected, got } => {
-                write!(f, "filter headers from height {got} on do not follow: {expected} is next")
-            }
-            Self::WrongPrevious { height, expected, got } => {
-                write!(f, "the filter header at height {height} is {expected}, not {got}")
-            }
-            Self::NotOnBestChain { height } => {
-                write!(f, "height {height} is not on the best header chain as it was")
-            }
-            Self::Stale => f.write_str("the filter headers have changed since: verify again"),
-            Self::NoCheckpoint { height } => {
-                write!(f, "height {height} is no checkpoint: they are at multiples of 1000")
-            }
-        }
-    }
-}
-
-impl core::error::Error for FilterHeaderError {}
 
 /// The header of a filter: it commits to the filter and to the header before (BIP157).
 pub(crate) fn link(hash: &FilterHash, previous: &FilterHeader) -> FilterHeader {
@@ -483,3 +404,7 @@ fn hashes_to_keep(
     let from = heights.end.saturating_sub(recent).max(heights.start);
     (marks.collect(), block_hashes(chain, from..heights.end))
 }
+
+#[cfg(test)]
+#[path = "header_chain_tests.rs"]
+mod tests;

@@ -18,6 +18,7 @@ mod error;
 pub mod evidence;
 mod gcs;
 pub mod header_chain;
+mod header_values;
 mod index;
 mod matching;
 mod script_set;
@@ -30,8 +31,7 @@ pub use bitcoin::bip158::{FilterHash, FilterHeader};
 pub use build::output_elements;
 pub use error::FilterError;
 pub use gcs::{Filter, FilterKey};
-pub use header_chain::{
-    FilterAnchor, FilterHeaderChain, FilterHeaderError, FilterTip, VerifiedFilterHeaders,
-};
+pub use header_chain::{FilterHeaderChain, VerifiedFilterHeaders};
+pub use header_values::{FilterAnchor, FilterHeaderError, FilterTip};
 pub use matching::MatchScratch;
 pub use script_set::ScriptSet;

@@ -91,6 +91,8 @@ impl Stage {
             known.push(format!("{} by {}", node.name, transport.name()));
             options.extend(["--peer".to_owned(), transport.address_of(node)?]);
         }
+        // The last one of the line is served by those before it.
+        options.extend(["--filters-from".to_owned(), "0".to_owned()]);
         for address in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
             options.extend(["--listen".to_owned(), address.to_owned()]);
         }

@@ -104,7 +104,8 @@ impl Awaited {
     /// The connection has ended.
     pub(super) fn end(&self) {
         let mut waiting = self.waiting();
-        *waiting = Waiting { over: true, ..Waiting::default() };
+        let ended = std::mem::replace(&mut *waiting, Waiting { over: true, ..Waiting::default() });
+        ended.data.end();
     }
 
     /// When the last piece came of what may be an answer.

@@ -134,6 +134,17 @@ impl Gathered {
         self.waiting.iter_mut().filter(given_up).for_each(Waiting::let_go);
     }
 
+    /// Nothing more will come. The first filters of a range are an answer, too: whoever is cut off again
+    /// and again gets on all the same.
+    pub(super) fn end(self) {
+        for mut waiting in self.waiting {
+            let filters = take(&mut waiting.filters);
+            if !filters.is_empty() {
+                waiting.tell(Ok(Reply::Filters(filters)));
+            }
+        }
+    }
+
     /// A message has come.
     pub(super) fn arrived(&mut self, message: Inbound) -> Arrived {
         self.forget_given_up();

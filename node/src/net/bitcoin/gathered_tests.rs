@@ -185,3 +185,15 @@ fn questions_are_bounded_and_those_given_up_go_first() {
     assert_eq!(oldest.try_recv(), Err(TryRecvError::Closed));
     assert_eq!(gathered.waiting.len(), MAX_WAITING);
 }
+
+#[test]
+fn what_came_of_a_range_before_the_end_is_an_answer() {
+    let mut gathered = Gathered::default();
+    let mut begun = ask(&mut gathered, range(0..3));
+    let mut untouched = ask(&mut gathered, range(5..8));
+    assert!(come(&mut gathered, filter(0)));
+    assert!(come(&mut gathered, filter(1)));
+    gathered.end();
+    assert_eq!(begun.try_recv(), Ok(Ok(filters(0..2))));
+    assert_eq!(untouched.try_recv(), Err(TryRecvError::Closed));
+}

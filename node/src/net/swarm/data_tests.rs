@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::flags::NodeFlags;
 use crate::net::data::{DataPeer, DataPeers, Offers, Query, Reply};
 use crate::net::requests::Requests;
+use crate::net::suspend::Suspension;
 use crate::net::{Direction, PeerNetwork, PeerNumbers, Purpose, RequestConfig};
 use crate::store::{MemoryStore, Store};
 
@@ -62,6 +63,7 @@ impl Running {
             audit: NodeAudit::default(),
             data: data.clone(),
             offers,
+            suspension: Suspension::default(),
         };
         let (swarm, handle, events) = Swarm::new(start).unwrap();
         let stop = tokio_util::sync::CancellationToken::new();

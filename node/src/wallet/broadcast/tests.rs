@@ -24,8 +24,7 @@ fn bytes(transaction: &Transaction) -> Vec<u8> {
     bitcoin::consensus::serialize(transaction)
 }
 
-fn block(height: u32, transactions: &[Transaction]) -> Vec<(Txid, Vec<OutPoint>)> {
-    let _ = height;
+fn block(transactions: &[Transaction]) -> Vec<(Txid, Vec<OutPoint>)> {
     let spent = |tx: &Transaction| tx.input.iter().map(|input| input.previous_output).collect();
     transactions.iter().map(|tx| (tx.compute_txid(), spent(tx))).collect()
 }
@@ -83,7 +82,7 @@ impl Bench {
     }
 
     fn mine(&mut self, height: u32, transactions: &[Transaction]) {
-        let transactions = block(height, transactions);
+        let transactions = block(transactions);
         let connected = ConnectedBlock { height: BlockHeight(height), transactions: &transactions };
         self.machine.handle_block(&connected, self.now);
         self.act();
@@ -229,7 +228,7 @@ fn a_block_confirms_it_and_a_reorg_brings_it_back() {
     assert_eq!(bench.states, [BroadcastState::Waiting, BroadcastState::Announced]);
     assert_eq!((bench.told.len(), bench.offered.len()), (3, 1));
     // Confirmed again at another height.
-    bench.mine(102, &[tx.clone()]);
+    bench.mine(102, std::slice::from_ref(&tx));
     assert_eq!(bench.state(&tx), BroadcastState::Confirmed { height: BlockHeight(102) });
 }
 
@@ -240,7 +239,7 @@ fn a_block_that_spends_its_inputs_makes_it_and_its_children_impossible() {
     let child = pay(&[OutPoint { txid, vout: 0 }], &[(script(7), 900)]);
     bench.submit(&child);
     let other = pay(&[foreign(1)], &[(script(8), 800)]);
-    bench.mine(101, &[other.clone()]);
+    bench.mine(101, std::slice::from_ref(&other));
     let conflicted =
         BroadcastState::Conflicted { by: other.compute_txid(), height: BlockHeight(101) };
     assert_eq!((bench.state(&tx), bench.state(&child)), (conflicted, conflicted));
@@ -263,7 +262,7 @@ fn a_replacement_is_told_in_place_of_what_it_replaces() {
     let waiting: Vec<Txid> =
         bench.machine.waiting().map(|(waiting, _)| waiting.compute_txid()).collect();
     assert_eq!(waiting, [tx.compute_txid(), replacement.compute_txid()]);
-    bench.mine(102, &[replacement.clone()]);
+    bench.mine(102, std::slice::from_ref(&replacement));
     assert!(matches!(bench.state(&tx), BroadcastState::Conflicted { .. }));
 }
 
@@ -290,7 +289,7 @@ fn after_a_restart_it_goes_on() {
     bench.submit(&tx);
     bench.submit(&done);
     bench.machine.handle_requested(PeerId(1), &tx.compute_txid(), bench.now);
-    bench.mine(101, &[done.clone()]);
+    bench.mine(101, std::slice::from_ref(&done));
     let states = |bench: &Bench| {
         let statuses = bench.machine.statuses().into_iter();
         statuses.map(|status| (status.txid, status.state, status.since)).collect::<Vec<_>>()
@@ -360,16 +359,16 @@ fn the_row_is_the_documented_one() {
     let tx = pay(&[foreign(1)], &[(ScriptBuf::from_bytes(vec![0x51]), 1_000)]);
     let other = pay(&[foreign(1)], &[(ScriptBuf::from_bytes(vec![0x52]), 1_000)]);
     let txid = bench.submit(&tx).txid();
-    bench.mine(101, &[other.clone()]);
+    bench.mine(101, std::slice::from_ref(&other));
     let key = bitcoin::hashes::Hash::to_byte_array(txid);
     let stored = bench.store.get(Table::Broadcast, &key).unwrap().unwrap();
     let payload = crate::store::checksum::open(Table::Broadcast, &key, &stored).unwrap();
     let mut expected = vec![7, 101, 0, 0, 0];
     expected.extend(bitcoin::hashes::Hash::to_byte_array(other.compute_txid()));
-    for number in [1_700_000_000_u32, 100, 0] {
-        expected.extend(number.to_le_bytes());
-    }
-    expected.extend(bytes(&tx));
+    expected.extend([0x00, 0xf1, 0x53, 0x65, 100, 0, 0, 0, 0, 0, 0, 0]);
+    expected.extend([2, 0, 0, 0, 1].iter().chain(&[1; 32]));
+    expected.extend([7, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0xe8, 3, 0, 0, 0, 0, 0, 0]);
+    expected.extend([1, 0x51, 0, 0, 0, 0]);
     assert_eq!(payload, expected);
 }
 

@@ -80,6 +80,8 @@ impl WalletTask {
                     self.networks.announce_transaction(peer, txid).await;
                 }
                 Some(BroadcastAction::Offer(transaction)) => {
+                    // One that a reorg brings back waits again.
+                    self.add_pending(transaction.as_ref().clone(), Origin::Own);
                     if !self.relay.offer(transaction) {
                         warn!("too many transactions are offered already");
                     }

@@ -81,8 +81,8 @@ impl WalletTask {
     ) -> Result<(Self, WalletHandle, Vec<String>), LoadError> {
         let WalletTaskConfig { store, chain, filters, blocks, networks, .. } = start;
         let network = chain.read(|chain| chain.params().network);
-        let (wallet, notes) = load(store.as_ref(), network)?;
-        let broadcasts = Broadcasts::load(store.as_ref(), BroadcastConfig::default(), start.seed)?;
+        let (wallet, mut notes) = load(store.as_ref(), network)?;
+        let broadcasts = load_broadcasts(store.as_ref(), start.seed, &mut notes)?;
         let apart = crate::store::apart::load(store.as_ref())?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
@@ -237,7 +237,9 @@ impl WalletTask {
         let idle = self.shared.read(|wallet| wallet.watches().next().is_none());
         let tip = self.scanner.chain.tip();
         let tip = BlockId { height: tip.height, hash: tip.hash };
-        if !idle || self.shared.read(Wallet::tip) == Some(tip) || self.is_bringing() {
+        // One that was salvaged has items and no tip.
+        let begun = self.shared.read(Wallet::tip);
+        if begun.is_some() && (!idle || begun == Some(tip) || self.is_bringing()) {
             return Ok(());
         }
         match self.shared.read(|wallet| wallet.plan_begin(tip)) {
@@ -258,13 +260,8 @@ impl WalletTask {
         };
         info!(from = from.0, "filters were wrong: looking at blocks again");
         self.start_over();
-        match self.shared.read(|wallet| wallet.plan_rescan(None, from)) {
-            Ok(planned) => self.make(planned).await,
-            Err(error) => {
-                debug!(%error, "nothing to look at again");
-                Ok(())
-            }
-        }
+        let planned = self.shared.read(|wallet| wallet.plan_recheck(from));
+        self.make(planned).await
     }
 
     /// Takes off blocks that have left the best chain.
@@ -578,6 +575,24 @@ fn load(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The broadcasts as they are stored, without those that cannot be read.
+fn load_broadcasts(
+    store: &dyn Store,
+    seed: u64,
+    notes: &mut Vec<String>,
+) -> Result<Broadcasts, LoadError> {
+    let load = || Broadcasts::load(store, BroadcastConfig::default(), seed);
+    let error = match load() {
+        Err(error @ LoadError::Row { .. }) => error,
+        loaded => return loaded,
+    };
+    let (batch, lost) = Broadcasts::salvage(store)?;
+    store.commit(batch)?;
+    warn!(%error, dropped = lost.len(), "transactions that were sent cannot be read");
+    notes.push(format!("{error}: {} such rows were dropped", lost.len()));
+    load()
 }
 
 /// The proof that a transaction is at a position of a block.

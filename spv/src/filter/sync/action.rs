@@ -8,8 +8,8 @@ use core::time::Duration;
 
 use bitcoin::{Block, BlockHash, ScriptBuf};
 
-use crate::filter::header_chain::{FilterAnchor, VerifiedFilterHeaders};
-use crate::filter::{Filter, FilterError, FilterHash, FilterHeader};
+use crate::filter::header_chain::VerifiedFilterHeaders;
+use crate::filter::{Filter, FilterAnchor, FilterError, FilterHash, FilterHeader};
 use crate::header::BlockHeight;
 use crate::peers::{Offence, PeerId};
 

@@ -174,7 +174,7 @@ impl FilterSync {
     /// The peer is not asked for a while.
     pub(super) fn back_off(&mut self, id: PeerId, now: Now) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let doublings = peer.strikes.min(MAX_DOUBLINGS);
+        let doublings = peer.strikes.max(peer.lapses).min(MAX_DOUBLINGS);
         peer.strikes = peer.strikes.saturating_add(1);
         let wait = self.config.retry_after.saturating_mul(1 << doublings);
         let until = now.elapsed.saturating_add(wait);

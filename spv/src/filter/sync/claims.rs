@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use super::action::{FilterAction, FilterHeaderChange, FilterOffence};
+use super::answer::Useful;
 use super::ask::{InFlight, Purpose};
 use super::dispute::Known;
-use super::machine::{FilterSync, Useful};
+use super::machine::FilterSync;
 use super::peer::{Peer, Place, Stand};
 use super::{CHECKPOINT_INTERVAL, MAX_FILTER_HEADERS};
 use crate::chain::HeaderChain;

@@ -75,8 +75,6 @@ pub struct FilterDefences {
     pub revise: bool,
     /// What is overdue is asked of another peer.
     pub stall_timeout: bool,
-    /// A proven liar is not asked again.
-    pub refuse_liars: bool,
 }
 
 impl Default for FilterDefences {
@@ -90,7 +88,6 @@ impl Default for FilterDefences {
             check_filters: true,
             revise: true,
             stall_timeout: true,
-            refuse_liars: true,
         }
     }
 }

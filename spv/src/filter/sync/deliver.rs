@@ -1,6 +1,5 @@
 //! Filters: which are asked of whom, and which are handed out when.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
@@ -8,140 +7,17 @@ use core::time::Duration;
 use bitcoin::BlockHash;
 
 use super::action::{FilterAction, FilterEvent, FilterOffence, Revision, ServedFilter};
+use super::answer::Useful;
 use super::ask::{InFlight, Purpose};
-use super::machine::{FilterSync, Useful};
+use super::delivery::{count, size_of};
+use super::machine::FilterSync;
 use super::peer::Peer;
-use super::spans::Spans;
 use crate::chain::HeaderChain;
 use crate::filter::header_chain::{block_hashes, hash_of, link};
 use crate::filter::{Filter, FilterError, FilterKey};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;
-
-/// What a filter is taken to have before any was seen: those of full blocks have so many bytes.
-const EXPECTED: usize = 20_000;
-/// What a filter takes in memory beside its bytes.
-const OVERHEAD: usize = 128;
-
-/// What is wanted, what is on its way, and what waits for its turn.
-#[derive(Debug)]
-pub(super) struct Delivery {
-    /// Below it nothing was ever wanted.
-    floor: u32,
-    /// The next to be handed out.
-    cursor: Option<u32>,
-    /// All below it was consumed.
-    consumed: u32,
-    /// What the driver has itself.
-    pub(super) cached: Spans,
-    /// What is in flight or waits.
-    covered: Spans,
-    waiting: BTreeMap<u32, (BlockHash, Filter)>,
-    waiting_bytes: usize,
-    /// How many are in flight, those that are overdue not counted.
-    flying: usize,
-    /// Bytes of a filter, the last ones counting most.
-    mean: usize,
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self {
-            floor: u32::MAX,
-            cursor: None,
-            consumed: 0,
-            cached: Spans::default(),
-            covered: Spans::default(),
-            waiting: BTreeMap::new(),
-            waiting_bytes: 0,
-            flying: 0,
-            mean: EXPECTED,
-        }
-    }
-}
-
-/// What a filter takes in memory.
-fn size_of(filter: &Filter) -> usize {
-    filter.as_bytes().len() + OVERHEAD
-}
-
-fn count(range: &Range<u32>) -> usize {
-    usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)
-}
-
-impl Delivery {
-    pub(super) const fn next(&self) -> Option<u32> {
-        self.cursor
-    }
-
-    pub(super) fn consumed(&mut self, height: u32) {
-        let upper = self.cursor.unwrap_or(0);
-        self.consumed = self.consumed.max(height.saturating_add(1).min(upper));
-    }
-
-    pub(super) fn want(&mut self, floor: u32, next: u32) {
-        self.floor = self.floor.min(floor);
-        self.cursor = Some(next);
-        self.consumed = next;
-        let later = self.waiting.split_off(&next);
-        self.drop_waiting(later);
-    }
-
-    /// Keeps these of those that wait.
-    fn drop_waiting(&mut self, kept: BTreeMap<u32, (BlockHash, Filter)>) {
-        for height in self.waiting.keys() {
-            self.covered.remove(*height..height + 1);
-        }
-        self.waiting = kept;
-        let bytes = self.waiting.values().map(|(_, filter)| size_of(filter));
-        self.waiting_bytes = bytes.sum();
-    }
-
-    fn forget_from(&mut self, next: u32) {
-        self.cached.remove(next..u32::MAX);
-        self.covered.remove(next..u32::MAX);
-        let lower = {
-            let _upper = self.waiting.split_off(&next);
-            core::mem::take(&mut self.waiting)
-        };
-        self.drop_waiting(lower);
-    }
-
-    pub(super) fn give_back(&mut self, heights: Range<u32>) {
-        self.flying = self.flying.saturating_sub(count(&heights));
-        self.covered.remove(heights);
-    }
-
-    fn send_out(&mut self, heights: Range<u32>) {
-        self.flying += count(&heights);
-        self.covered.insert(heights);
-    }
-
-    fn note_sizes(&mut self, filters: usize, bytes: usize) {
-        if let Some(mean) = bytes.checked_div(filters) {
-            self.mean = (self.mean + 3 * (mean + OVERHEAD)) / 4;
-        }
-    }
-
-    /// The first heights that nobody has and nobody was asked for.
-    fn gap(&self, heights: Range<u32>, undecided: &BTreeSet<u32>) -> Option<Range<u32>> {
-        let mut start = heights.start;
-        while start < heights.end {
-            if let Some(end) = self.covered.end_of(start).or_else(|| self.cached.end_of(start)) {
-                start = end;
-            } else if undecided.contains(&start) {
-                start += 1;
-            } else {
-                let covered = self.covered.next_start(start);
-                let ends = covered.into_iter().chain(self.cached.next_start(start));
-                let ends = ends.chain(undecided.range(start..).next().copied());
-                return Some(start..ends.fold(heights.end, u32::min));
-            }
-        }
-        None
-    }
-}
 
 /// What is wrong with the filter after those that are right.
 enum Wrong {
@@ -175,7 +51,7 @@ impl Hold {
 impl FilterSync {
     /// The first height that is in doubt, if that matters.
     fn doubted(&self) -> Option<u32> {
-        let sound = |peer: &&Peer| peer.lapses == 0 && peer.backoff.is_none();
+        let sound = |peer: &&Peer| peer.lapses == 0 && peer.answers();
         let peers = self.peers.values().filter(sound);
         peers.filter_map(Peer::doubts_from).min().filter(|from| *from < self.filters.end())
     }
@@ -339,9 +215,9 @@ impl FilterSync {
         }
     }
 
-    /// Hands out what is next.
-    pub(super) fn deliver(&mut self, chain: &HeaderChain) {
-        let Some(start) = self.delivery.cursor else { return };
+    /// Hands out what is next; says whether anything was.
+    pub(super) fn deliver(&mut self, chain: &HeaderChain) -> bool {
+        let Some(start) = self.delivery.cursor else { return false };
         let unconsumed = u32::try_from(self.config.max_unconsumed).unwrap_or(u32::MAX);
         let end = self.undoubted().min(self.committed);
         let end = end.min(self.delivery.consumed.saturating_add(unconsumed));
@@ -373,6 +249,7 @@ impl FilterSync {
                 self.delivery.drop_waiting(later);
             }
         }
+        next > start
     }
 
     /// Nobody can say which filter is right: the block is looked through instead.

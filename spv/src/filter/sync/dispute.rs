@@ -5,22 +5,19 @@
 //! and with it all that claimed it; or when nobody serves it, which proves nothing, so that its
 //! claimants are only asked again later. Where two sides stand, the block is undecided.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use bitcoin::{Block, BlockHash};
+use bitcoin::BlockHash;
 
-use super::action::FilterRequestId;
-use super::action::{FilterEvent, FilterOffence, Revision, ServedFilter, Settlement};
-use super::ask::{InFlight, Purpose};
-use super::machine::{FilterSync, Useful};
+use super::action::{FilterEvent, FilterOffence, Revision, Settlement};
+use super::case::{Case, Evidence, Side, SideState};
+use super::machine::FilterSync;
 use super::peer::{Peer, Place, Stand};
 use crate::chain::HeaderChain;
 use crate::filter::FilterError;
 use crate::filter::FilterHash;
-use crate::filter::evidence::{BlockEvidence, FilterVerdict};
-use crate::filter::header_chain::{hash_of, link};
+use crate::filter::header_chain::link;
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;
@@ -33,108 +30,6 @@ const MAX_KNOWN: usize = 256;
 pub(super) enum Known {
     False(FilterOffence),
     Undecided,
-}
-
-/// A question that is asked of one peer after the other.
-#[derive(Debug, Default)]
-struct Fetch {
-    asked: Option<FilterRequestId>,
-    tried: BTreeSet<PeerId>,
-}
-
-#[derive(Debug)]
-enum SideState {
-    /// Its filter is not here yet.
-    Open(Fetch),
-    /// Its filter waits for the block.
-    Held(Vec<u8>),
-    /// Its filter was not proved false.
-    Stands,
-    False(FilterOffence),
-    /// Nobody serves its filter.
-    Unserved,
-}
-
-#[derive(Debug)]
-struct Side {
-    /// Ours is only known once it is here.
-    hash: Option<FilterHash>,
-    state: SideState,
-}
-
-impl Side {
-    fn new(hash: Option<FilterHash>) -> Self {
-        Self { hash, state: SideState::Open(Fetch::default()) }
-    }
-
-    const fn is_settled(&self, blockless: bool) -> bool {
-        match self.state {
-            SideState::Open(_) => false,
-            SideState::Held(_) => blockless,
-            SideState::Stands | SideState::False(_) | SideState::Unserved => true,
-        }
-    }
-
-    const fn stands(&self) -> bool {
-        matches!(self.state, SideState::Stands | SideState::Held(_))
-    }
-}
-
-#[derive(Debug)]
-enum Evidence {
-    Open(Fetch),
-    Block(Box<BlockEvidence>),
-    /// Nobody has the block.
-    Unserved,
-}
-
-/// A height at which peers differ.
-#[derive(Debug)]
-pub(super) struct Case {
-    block_hash: BlockHash,
-    evidence: Evidence,
-    ours: Side,
-    theirs: Vec<Side>,
-}
-
-impl Case {
-    fn new(block_hash: BlockHash) -> Self {
-        let evidence = Evidence::Open(Fetch::default());
-        Self { block_hash, evidence, ours: Side::new(None), theirs: Vec::new() }
-    }
-
-    fn sides(&mut self) -> impl Iterator<Item = &mut Side> {
-        core::iter::once(&mut self.ours).chain(&mut self.theirs)
-    }
-
-    fn side(&mut self, hash: Option<FilterHash>) -> Option<&mut Side> {
-        match hash {
-            None => Some(&mut self.ours),
-            Some(hash) => self.theirs.iter_mut().find(|side| side.hash == Some(hash)),
-        }
-    }
-
-    pub(super) fn give_back(&mut self, id: FilterRequestId) {
-        if let Evidence::Open(fetch) = &mut self.evidence
-            && fetch.asked == Some(id)
-        {
-            fetch.asked = None;
-        }
-        for side in self.sides() {
-            if let SideState::Open(fetch) = &mut side.state
-                && fetch.asked == Some(id)
-            {
-                fetch.asked = None;
-            }
-        }
-    }
-}
-
-/// What becomes of a fetch.
-enum Next {
-    Ask(PeerId),
-    Wait,
-    NobodyLeft,
 }
 
 impl FilterSync {
@@ -197,7 +92,7 @@ impl FilterSync {
         }
     }
 
-    fn claimants(&self, height: u32, hash: FilterHash) -> Vec<PeerId> {
+    pub(super) fn claimants(&self, height: u32, hash: FilterHash) -> Vec<PeerId> {
         let claims = |peer: &Peer| match peer.stand {
             Stand::Disputes { height: at, hash: theirs, .. } => at == height && theirs == hash,
             Stand::Unheard | Stand::Holds(_) | Stand::Differs { .. } | Stand::Refused => false,
@@ -206,7 +101,7 @@ impl FilterSync {
     }
 
     /// Those that stand by our filter at a height.
-    fn holders(&self, height: u32) -> Vec<PeerId> {
+    pub(super) fn holders(&self, height: u32) -> Vec<PeerId> {
         let holds = |peer: &Peer| match peer.stand {
             // Who is on another side somewhere may be so here.
             Stand::Holds(place) if self.undecided.contains(&height) => {
@@ -221,7 +116,7 @@ impl FilterSync {
     }
 
     /// Whether somebody may turn out to stand by our filter at a height, and is being asked.
-    fn may_be_held(&self, height: u32) -> bool {
+    pub(super) fn may_be_held(&self, height: u32) -> bool {
         self.peers.values().any(|peer| {
             let reaches = self.reach(peer).is_some_and(|reach| reach >= height);
             let open = match peer.stand {
@@ -229,7 +124,7 @@ impl FilterSync {
                 Stand::Holds(place) => place.next <= height,
                 Stand::Differs { .. } | Stand::Disputes { .. } | Stand::Refused => false,
             };
-            open && reaches && peer.backoff.is_none()
+            open && reaches && peer.answers()
         })
     }
 
@@ -266,7 +161,8 @@ impl FilterSync {
 
     /// Goes on with a case, and keeps it where it is not settled.
     fn step(&mut self, chain: &HeaderChain, height: u32, mut case: Case, now: Now) {
-        self.judge(height, &mut case);
+        let at = BlockHeight(height);
+        case.judge(height, self.before(height).zip(self.filters.get(at)));
         self.drop_lies(height, &mut case, now);
         if case.theirs.is_empty() {
             return self.settle(height, Settlement::Ours);
@@ -282,57 +178,6 @@ impl FilterSync {
             self.cases.insert(height, case);
         } else {
             self.conclude(chain, height, case, now);
-        }
-    }
-
-    /// Judges what is here.
-    fn judge(&self, height: u32, case: &mut Case) {
-        let Evidence::Block(evidence) = &case.evidence else { return };
-        let block_hash = case.block_hash;
-        let at = BlockHeight(height);
-        let place = self.before(height).zip(self.filters.get(at));
-        for side in core::iter::once(&mut case.ours).chain(&mut case.theirs) {
-            let exact = evidence.exact();
-            if let Some(expected) = exact {
-                // Where the filter is known, a claim needs no filter to be judged.
-                let right = match side.hash {
-                    Some(hash) => hash == expected,
-                    None => place.is_some_and(|(before, ours)| link(&expected, &before) == ours),
-                };
-                if right {
-                    side.state = SideState::Stands;
-                    continue;
-                }
-            }
-            let verdict = match (&side.state, exact) {
-                (SideState::Held(filter), _) => evidence.judge(filter),
-                (SideState::Open(_), Some(expected)) => FilterVerdict::NotTheFilter { expected },
-                (
-                    SideState::Open(_)
-                    | SideState::Stands
-                    | SideState::False(_)
-                    | SideState::Unserved,
-                    _,
-                ) => continue,
-            };
-            side.state = match verdict {
-                FilterVerdict::Proved | FilterVerdict::Unrefuted { .. } => SideState::Stands,
-                FilterVerdict::Omits { script } => {
-                    SideState::False(FilterOffence::Omission { height: at, block_hash, script })
-                }
-                FilterVerdict::Malformed(error) => {
-                    SideState::False(FilterOffence::Malformed { height: at, block_hash, error })
-                }
-                FilterVerdict::NotTheFilter { expected } => {
-                    let got = side.hash;
-                    SideState::False(FilterOffence::NotTheFilter {
-                        height: at,
-                        block_hash,
-                        expected,
-                        got,
-                    })
-                }
-            };
         }
     }
 
@@ -363,127 +208,6 @@ impl FilterSync {
         if let (SideState::False(offence), Some(hash)) = (&case.ours.state, case.ours.hash) {
             self.remember(block_hash, hash, Known::False(offence.clone()));
         }
-    }
-
-    fn fetch_block(&mut self, chain: &HeaderChain, height: u32, case: &mut Case, now: Now) {
-        let Evidence::Open(fetch) = &mut case.evidence else { return };
-        let everybody: Vec<_> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| !peer.is_refused())
-            .filter(|(_, peer)| self.reach(peer).is_some_and(|reach| reach >= height))
-            .map(|(id, _)| *id)
-            .collect();
-        match self.next_of(fetch, &everybody, false) {
-            Next::Ask(id) => {
-                fetch.tried.insert(id);
-                fetch.asked = self.ask(chain, id, Purpose::Block, height, now);
-            }
-            Next::Wait => {}
-            Next::NobodyLeft => case.evidence = Evidence::Unserved,
-        }
-    }
-
-    fn fetch_filters(&mut self, chain: &HeaderChain, height: u32, case: &mut Case, now: Now) {
-        let holders = self.holders(height);
-        let open = self.may_be_held(height);
-        for side in case.sides() {
-            let SideState::Open(fetch) = &mut side.state else { continue };
-            let next = match side.hash {
-                Some(hash) => self.next_of(fetch, &self.claimants(height, hash), false),
-                None => self.next_of(fetch, &holders, open),
-            };
-            match next {
-                Next::Ask(id) => {
-                    fetch.tried.insert(id);
-                    let purpose = Purpose::Evidence { hash: side.hash };
-                    fetch.asked = self.ask(chain, id, purpose, height, now);
-                }
-                Next::Wait => {}
-                Next::NobodyLeft => side.state = SideState::Unserved,
-            }
-        }
-    }
-
-    fn next_of(&self, fetch: &Fetch, peers: &[PeerId], others: bool) -> Next {
-        if fetch.asked.is_some() {
-            return Next::Wait;
-        }
-        let untried = || peers.iter().filter(|id| !fetch.tried.contains(id));
-        let available = |id: &&PeerId| {
-            let peer = self.peers.get(id);
-            peer.is_some_and(|peer| peer.is_available(self.config.max_pipelined))
-        };
-        let key = |id: &&PeerId| self.peers.get(id).map(|peer| (peer.lapses, peer.asked, peer.lot));
-        match untried().filter(available).min_by_key(key) {
-            Some(id) => Next::Ask(*id),
-            None if others || untried().next().is_some() => Next::Wait,
-            None => Next::NobodyLeft,
-        }
-    }
-
-    /// A filter in dispute arrived.
-    pub(super) fn take_evidence(
-        &mut self,
-        asked: &InFlight,
-        hash: Option<FilterHash>,
-        served: Vec<ServedFilter>,
-        now: Now,
-    ) -> Useful {
-        let (height, block_hash) = asked.stop;
-        let Some(served) = served.into_iter().next() else { return Useful::No };
-        if served.block_hash != block_hash {
-            return Useful::No;
-        }
-        let got = hash_of(&served.filter);
-        let claims = match hash {
-            Some(hash) => self.claimants(height, hash).contains(&asked.peer),
-            None => self.holders(height).contains(&asked.peer),
-        };
-        let right = match hash {
-            Some(hash) => got == hash,
-            None => {
-                let place = self.before(height).zip(self.filters.get(BlockHeight(height)));
-                place.is_some_and(|(before, ours)| link(&got, &before) == ours)
-            }
-        };
-        if !right {
-            // What is only stored may be what is wrong.
-            let implied = hash.is_some() || self.filters.is_linked(height);
-            if claims && implied {
-                let height = BlockHeight(height);
-                self.blame(asked.peer, FilterOffence::WrongFilter { height, block_hash }, now);
-            }
-            return Useful::No;
-        }
-        if let Some(side) = self.cases.get_mut(&height).and_then(|case| case.side(hash))
-            && matches!(side.state, SideState::Open(_) | SideState::Unserved)
-        {
-            side.hash = Some(got);
-            side.state = SideState::Held(served.filter);
-        }
-        Useful::Yes
-    }
-
-    /// A block in dispute arrived.
-    pub(super) fn take_block(
-        &mut self,
-        chain: &HeaderChain,
-        asked: &InFlight,
-        block: &Block,
-    ) -> Useful {
-        let (height, block_hash) = asked.stop;
-        let Some(header) = chain.get(BlockHeight(height)) else { return Useful::Yes };
-        let evidence = if self.config.defences.check_block {
-            BlockEvidence::new(&header.header, block, &[])
-        } else {
-            Ok(BlockEvidence::unchecked(block_hash, block, &[]))
-        };
-        let Ok(evidence) = evidence else { return Useful::No };
-        if let Some(case) = self.cases.get_mut(&height) {
-            case.evidence = Evidence::Block(Box::new(evidence));
-        }
-        Useful::Yes
     }
 
     /// All sides are settled, and none was proved false.

@@ -11,10 +11,12 @@ use super::action::{
     FilterAction, FilterAnswer, FilterEvent, FilterOffence, FilterRequestId, FilterSyncStatus,
     FilterUnanswered,
 };
-use super::ask::{InFlight, Purpose};
+use super::ask::InFlight;
+use super::case::Case;
 use super::config::FilterSyncConfig;
-use super::deliver::{Delivery, Hold};
-use super::dispute::{Case, Known};
+use super::deliver::Hold;
+use super::delivery::Delivery;
+use super::dispute::Known;
 use super::peer::{FilterPeerTraits, Peer, Place, Stand};
 use super::plan::Plan;
 use crate::chain::{HeaderChain, Position};
@@ -214,7 +216,10 @@ impl FilterSync {
     /// The driver is done with all that was delivered up to a height.
     pub fn handle_consumed(&mut self, chain: &HeaderChain, height: BlockHeight, now: Now) {
         self.delivery.consumed(height.0);
-        self.schedule(chain, now);
+        if self.deliver(chain) {
+            self.drive_filters(chain, now);
+            self.note_synced();
+        }
     }
 
     /// A filter that was handed out makes no sense: whoever claims it is a liar. A filter of the
@@ -242,7 +247,8 @@ impl FilterSync {
 
     /// Filters are wanted from a height on, all of them, in order, whatever was delivered before: the
     /// way to begin, and to begin a rescan. Blocks below the lowest height ever named do not matter
-    /// where they are disputed.
+    /// where they are disputed. Where the filter headers start above it, they are fetched from a lower
+    /// checkpoint on.
     pub fn want_from(&mut self, chain: &HeaderChain, height: BlockHeight, now: Now) {
         self.resume_at(chain, height, height, now);
     }
@@ -257,6 +263,7 @@ impl FilterSync {
         now: Now,
     ) {
         self.delivery.want(from.0, next.0);
+        self.lower_anchor(chain, from.0);
         self.synced = None;
         self.schedule(chain, now);
     }
@@ -349,13 +356,11 @@ impl FilterSync {
 
     /// The peer has proved itself a liar; a relay only takes its claim back.
     pub(super) fn blame(&mut self, id: PeerId, offence: FilterOffence, now: Now) {
-        let first = self.first_stand();
-        let refuse = self.config.defences.refuse_liars;
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.is_refused()) else { return };
         if peer.relays {
             return self.lapse(id, now);
         }
-        peer.stand = if refuse { Stand::Refused } else { first };
+        peer.stand = Stand::Refused;
         self.act(FilterAction::Misbehaved { peer: id, offence });
     }
 
@@ -372,67 +377,4 @@ impl FilterSync {
     pub(super) fn filters_at_most(&self) -> u32 {
         self.config.max_filters.clamp(1, MAX_FILTERS)
     }
-
-    /// What became of the answer to a question.
-    fn take_answer(
-        &mut self,
-        chain: &HeaderChain,
-        asked: &InFlight,
-        answer: FilterAnswer,
-        now: Now,
-    ) {
-        let peer = asked.peer;
-        self.give_back(asked);
-        // What was asked about another branch is of no use, and nobody's fault.
-        let current = chain.hash_at(BlockHeight(asked.stop.0)) == Some(asked.stop.1);
-        if !current || self.peers.get(&peer).is_none_or(Peer::is_refused) {
-            return;
-        }
-        let useful = match (asked.purpose, answer) {
-            (Purpose::List, FilterAnswer::Checkpoints(headers)) => {
-                self.take_list(chain, asked, &headers)
-            }
-            (Purpose::Claim { start }, FilterAnswer::Headers { previous, hashes }) => {
-                self.take_claim(chain, asked, start, previous, &hashes, now)
-            }
-            (Purpose::Range { start }, FilterAnswer::Headers { previous, hashes }) => {
-                self.take_range(chain, asked, start, previous, hashes, now)
-            }
-            (Purpose::Filters { start }, FilterAnswer::Filters(served)) => {
-                self.take_filters(chain, asked, start, served, now)
-            }
-            (Purpose::Evidence { hash }, FilterAnswer::Filters(served)) => {
-                self.take_evidence(asked, hash, served, now)
-            }
-            (Purpose::Block, FilterAnswer::Block(block)) => self.take_block(chain, asked, &block),
-            (
-                Purpose::List
-                | Purpose::Claim { .. }
-                | Purpose::Range { .. }
-                | Purpose::Filters { .. }
-                | Purpose::Evidence { .. }
-                | Purpose::Block,
-                FilterAnswer::Checkpoints(_)
-                | FilterAnswer::Headers { .. }
-                | FilterAnswer::Filters(_)
-                | FilterAnswer::Block(_),
-            ) => Useful::No,
-        };
-        match useful {
-            Useful::Yes => {
-                if let Some(known) = self.peers.get_mut(&peer) {
-                    known.strikes = 0;
-                    known.backoff = None;
-                }
-            }
-            Useful::No => self.strike(peer, asked.overdue, now),
-        }
-    }
-}
-
-/// Whether an answer was one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Useful {
-    Yes,
-    No,
 }

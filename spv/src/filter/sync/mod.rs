@@ -51,11 +51,15 @@
 //! dropped beyond 4,096 if nobody polls).
 
 mod action;
+mod answer;
 mod ask;
+mod case;
 mod claims;
 mod config;
 mod deliver;
+mod delivery;
 mod dispute;
+mod gather;
 mod machine;
 mod peer;
 mod plan;

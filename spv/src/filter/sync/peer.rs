@@ -112,6 +112,16 @@ impl Peer {
         !self.is_refused() && self.backoff.is_none() && self.in_flight < pipelined
     }
 
+    /// Whether all that may be in flight is, and some of it is overdue: it may never be free again.
+    pub(super) fn is_stuck(&self, pipelined: usize) -> bool {
+        self.overdue > 0 && self.in_flight >= pipelined
+    }
+
+    /// Whether it can be expected to answer before long.
+    pub(super) fn answers(&self) -> bool {
+        !self.is_refused() && self.backoff.is_none() && self.overdue == 0
+    }
+
     /// Whether it has our filters below a height, blocks apart that are undecided.
     pub(super) fn holds(&self, end: u32) -> bool {
         matches!(self.stand, Stand::Holds(place) if place.next >= end)

@@ -8,8 +8,9 @@ use bitcoin::BlockHash;
 
 use super::CHECKPOINT_INTERVAL;
 use super::action::{FilterOffence, FilterRequestId};
+use super::answer::Useful;
 use super::ask::{InFlight, Purpose};
-use super::machine::{FilterSync, Useful};
+use super::machine::FilterSync;
 use super::peer::{Peer, Place, Stand};
 use crate::chain::HeaderChain;
 use crate::filter::header_chain::link;
@@ -154,11 +155,8 @@ impl FilterSync {
         let end = first.end.next;
         let asked = matches!(first.state, RangeState::Asked(_) | RangeState::Ready(..));
         let stands = |peer: &Peer| peer.holds(end) && !peer.is_refused();
-        let backed = self.peers.values().any(|peer| stands(peer) && peer.backoff.is_none());
-        let others = self
-            .peers
-            .values()
-            .any(|peer| !stands(peer) && !peer.is_refused() && peer.backoff.is_none());
+        let backed = self.peers.values().any(|peer| stands(peer) && peer.answers());
+        let others = self.peers.values().any(|peer| !stands(peer) && peer.answers());
         let anybody = self.peers.values().any(stands);
         !asked && !backed && (others || !anybody)
     }

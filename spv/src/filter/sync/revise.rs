@@ -8,7 +8,7 @@ use super::machine::{FilterSync, Tip};
 use super::peer::{Place, Stand};
 use crate::chain::{HeaderChain, Position};
 use crate::filter::FilterHeader;
-use crate::filter::header_chain::{FilterAnchor, FilterHeaderChain};
+use crate::filter::{FilterAnchor, FilterHeaderChain};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 
@@ -73,6 +73,9 @@ impl FilterSync {
             self.filters = FilterHeaderChain::starting_at(BlockHeight(anchor)).unwrap_or_default();
             self.foundation = None;
             self.commit(FilterHeaderChange::Restart { anchor: None });
+        }
+        if let Some(former) = self.former.as_mut().filter(|_| why == Revision::Reorg) {
+            former.rollback(next.checked_sub(1).map(BlockHeight), chain);
         }
         self.plan = None;
         self.undecided.split_off(&next);
@@ -150,6 +153,31 @@ impl FilterSync {
                 self.start_at(chain, BlockHeight(height), header);
             }
         }
+        self.begin_anew(former);
+    }
+
+    /// Has the chain start low enough for the filter at a height to be checked, which takes the
+    /// header before it.
+    pub(super) fn lower_anchor(&mut self, chain: &HeaderChain, from: u32) {
+        let first = self.filters.first_height();
+        if first == BlockHeight::GENESIS || first < BlockHeight(from) {
+            return;
+        }
+        let checkpoints = from.saturating_sub(1) / CHECKPOINT_INTERVAL;
+        let height = BlockHeight(checkpoints * CHECKPOINT_INTERVAL);
+        let start = FilterHeaderChain::starting_at(height).unwrap_or_default();
+        let former = core::mem::replace(&mut self.filters, start);
+        let at = checkpoints.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+        let below = self.foundation.take();
+        let header = below.as_ref().zip(at).and_then(|(below, at)| below.get(at)).copied();
+        self.foundation =
+            header.and(below).zip(at).and_then(|(below, at)| below.get(..at).map(<[_]>::to_vec));
+        self.start_at(chain, height, header);
+        self.begin_anew(former);
+    }
+
+    /// The chain has another start: peers are compared with it from there.
+    fn begin_anew(&mut self, former: FilterHeaderChain) {
         self.plan = None;
         self.cases.clear();
         self.undecided.clear();
@@ -159,7 +187,7 @@ impl FilterSync {
             peer.stand = stand;
         }
         // What was delivered may well be right: that is seen when the new chain is as long.
-        if self.former.is_none() {
+        if self.former.is_none() && !former.is_empty() {
             self.former = Some(former);
         }
     }
@@ -174,12 +202,10 @@ impl FilterSync {
         self.commit(FilterHeaderChange::Restart { anchor });
     }
 
-    /// The chain has started anew and is as long as before, or as it can be: sees from where on it
-    /// is another one.
+    /// The chain has started anew and is as long as before: sees from where on it is another one.
     pub(super) fn compare_former(&mut self) {
         let Some(former) = &self.former else { return };
-        let reached = self.filters.end() >= former.end().min(self.delivery.next().unwrap_or(0));
-        if !reached {
+        if self.filters.end() < former.end() {
             return;
         }
         let from = former.first_height().max(self.filters.first_height()).0;

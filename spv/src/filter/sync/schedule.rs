@@ -21,7 +21,7 @@ impl FilterSync {
         self.drive_plan(chain, now);
         self.compare_former();
         self.drive_hold(now);
-        self.deliver(chain);
+        let _delivered = self.deliver(chain);
         self.drive_filters(chain, now);
         self.note_synced();
     }
@@ -37,7 +37,7 @@ impl FilterSync {
     }
 
     /// Tells once a tip that all is done for it.
-    fn note_synced(&mut self) {
+    pub(super) fn note_synced(&mut self) {
         let Some(tip) = self.tip.filter(|tip| self.synced != Some(tip.hash)) else { return };
         let end = tip.height.saturating_add(1);
         let delivered = self.delivery.next().is_none_or(|next| next >= end);
@@ -47,7 +47,7 @@ impl FilterSync {
         }
         let judged = |peer: &Peer| {
             let reached = self.reach(peer).is_some_and(|reach| peer.holds(reach + 1));
-            peer.is_refused() || peer.backoff.is_some() || reached
+            !peer.answers() || reached
         };
         let peers = self.peers.values().filter(|peer| peer.holds(end)).count();
         if peers > 0 && (self.peers.values().all(judged) || !self.config.defences.compare_peers) {

@@ -27,6 +27,8 @@ pub struct FilterScenario {
     pub anchored: bool,
     /// Whether all is looked through again in the middle.
     pub rescans: bool,
+    /// Whether the driver waits for each answer as long as the peer likes.
+    pub patient: bool,
     /// Answers of a hundred that are lost.
     pub loss_percent: u64,
 }
@@ -49,8 +51,9 @@ impl FilterScenario {
         });
         let lies = lies.collect();
         let (late, anchored) = (below(2) == 0, below(2) == 0);
-        let (rescans, lossy) = (below(4) == 0, below(4) == 0);
-        Self { lies, late, anchored, rescans, loss_percent: if lossy { 3 } else { 0 } }
+        let (rescans, patient, lossy) = (below(4) == 0, below(4) == 0, below(4) == 0);
+        let loss_percent = if lossy && !patient { 3 } else { 0 };
+        Self { lies, late, anchored, rescans, patient, loss_percent }
     }
 }
 
@@ -126,6 +129,7 @@ struct Run<'a> {
     banned: BTreeSet<PeerId>,
     honest_blamed: Option<String>,
     hung_up: bool,
+    patient: bool,
     loss_percent: u64,
     random: Miner,
     elapsed: Duration,
@@ -190,6 +194,7 @@ impl<'a> Run<'a> {
             banned: BTreeSet::new(),
             honest_blamed: None,
             hung_up: false,
+            patient: scenario.patient,
             loss_percent: scenario.loss_percent,
             random: Miner::new(seed),
             elapsed: Duration::ZERO,
@@ -283,9 +288,7 @@ impl<'a> Run<'a> {
                 self.honest_blamed = Some(offence.to_string());
             }
             self.banned.insert(peer);
-            if self.node.is_strict() {
-                self.disconnect(peer);
-            }
+            self.disconnect(peer);
         }
     }
 
@@ -388,6 +391,7 @@ impl<'a> Run<'a> {
                 let delay = self.delay(question.peer);
                 self.push(delay, Event::Answered(question, answer));
             }
+            None if self.patient => {}
             None => self.push(GIVEN_UP, Event::Unanswered(question)),
         }
     }

@@ -49,7 +49,6 @@ pub struct FilterNode<'a> {
     next: u32,
     watched: ScriptSet,
     scratch: MatchScratch,
-    strict: bool,
 }
 
 impl<'a> FilterNode<'a> {
@@ -76,7 +75,6 @@ impl<'a> FilterNode<'a> {
             next: world.birthday,
             watched: ScriptSet::new(),
             scratch: MatchScratch::new(),
-            strict: config.defences.refuse_liars,
         };
         for script in &world.ledger.watched {
             node.watched.push(script);
@@ -181,12 +179,6 @@ impl<'a> FilterNode<'a> {
         if entry.is_some_and(|entry| entry.pays) {
             self.found.insert(height, block_hash);
         }
-    }
-
-    /// Whether proven liars are hung up on: else one could not see what they do next.
-    #[must_use]
-    pub const fn is_strict(&self) -> bool {
-        self.strict
     }
 
     /// Blocks of the best chain that concern the wallet, and that it does not know of.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Transaction, Txid};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::net::bitcoin::connection::Traffic;
@@ -46,6 +47,8 @@ pub enum Apart {
     NoAddress,
     /// Too many such connections already.
     Busy,
+    /// The node is suspended.
+    Suspended,
 }
 
 /// What such a connection is made with.
@@ -58,13 +61,20 @@ pub(super) struct ApartTask<C> {
     /// For the ping.
     pub(super) nonce: u64,
     pub(super) traffic: Arc<Traffic>,
+    /// Ends it.
+    pub(super) stop: CancellationToken,
 }
 
 impl<C: Connect> ApartTask<C> {
     /// Cancel safe: the connection ends with it.
     pub(super) async fn run(self) -> Apart {
         let mut stage = Apart::NoPeer;
-        match timeout(WITHIN, self.hand_over(&mut stage)).await {
+        let ended = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Apart::Suspended,
+            ended = timeout(WITHIN, self.hand_over(&mut stage)) => ended,
+        };
+        match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(addr = %self.addr, %error, "a connection of its own ends"),
             Err(_late) => debug!(addr = %self.addr, "a connection of its own takes too long"),

@@ -41,8 +41,12 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         answer: oneshot::Sender<Apart>,
     ) {
         let now = self.clock.now();
-        if self.apart.len() >= MAX_APART {
-            drop(answer.send(Apart::Busy));
+        let refused = match self.config.suspension.silence() {
+            Some(_) => Some(Apart::Suspended),
+            None => (self.apart.len() >= MAX_APART).then_some(Apart::Busy),
+        };
+        if let Some(refused) = refused {
+            drop(answer.send(refused));
             return;
         }
         let Some(addr) = self.policy.draw_apart(&self.apart_addrs, now) else {
@@ -62,6 +66,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             transaction,
             nonce: ping,
             traffic: Arc::clone(&self.apart_traffic),
+            stop: self.apart_stop.clone(),
         };
         self.apart_addrs.push(addr);
         self.apart.spawn(async move {

@@ -164,7 +164,7 @@ async fn a_transaction_reaches_the_next_block_and_other_peers() {
     let (_watcher, _) = connected(&devnet, PoolConfig { relay: watching, ..config() }).await;
     let (relay, mut own) = Relay::new(true);
     let (running, _) = connected(&devnet, PoolConfig { relay: relay.clone(), ..config() }).await;
-    let least = bitcoin::FeeRate::from_sat_per_vb_unchecked(1);
+    let least = bitcoin::FeeRate::from_sat_per_vb_u32(1);
     let fee_filter = RelayEvent::FeeFilter { peer: PEER, least };
     assert_eq!(soon("its fee filter", told.recv()).await.unwrap(), fee_filter);
     assert_eq!(soon("its fee filter", own.recv()).await.unwrap(), fee_filter);

@@ -15,6 +15,7 @@
 
 mod apart;
 mod broadcast;
+mod figures;
 mod peer_task;
 mod reports;
 mod task;

@@ -23,6 +23,7 @@ use crate::net::bitcoin::testing::{
     FakePeer, FakeSeeds, PEER, Running, config, listen, soon, version,
 };
 use crate::net::relay::{Relay, RelayEvent};
+use crate::net::suspend::Silence;
 
 /// Transactions that differ, with a witness each.
 fn payment(number: u32) -> Arc<Transaction> {
@@ -236,6 +237,33 @@ fn transactions_asked_for_lately_are_remembered_in_a_bounded_set() {
     assert!((0..100_000).all(|number| relay.claim(id(number))));
     assert!(!relay.claim(id(99_999)) && !relay.claim(id(50_001)));
     assert!(relay.claim(id(3)), "long ago");
+}
+
+#[tokio::test]
+async fn a_suspended_node_broadcasts_nothing_apart_either() {
+    let config = config();
+    let suspension = config.suspension.clone();
+    let (listener, addr) = listen().await;
+    let running = Running::connecting_to(addr, config);
+    let first = FakePeer::accept_and_greet(&listener).await;
+    let start = || {
+        let handle = running.handle.clone();
+        tokio::spawn(async move { handle.announce_apart(payment(1)).await.unwrap() })
+    };
+    let announcing = start();
+    let _apart = FakePeer::accept_and_greet(&listener).await;
+    suspension.suspend(Silence::Asked);
+    assert_eq!(soon("the outcome", announcing).await.unwrap(), Apart::Suspended);
+    assert_eq!(soon("the outcome", start()).await.unwrap(), Apart::Suspended);
+    soon("silence", suspension.settled()).await;
+    suspension.resume();
+    drop(first);
+    let ordinary = FakePeer::accept_and_greet(&listener).await;
+    let announcing = start();
+    let mut peer = FakePeer::accept(&listener).await;
+    apart(&mut peer, &payment(1)).await;
+    drop((ordinary, peer));
+    assert_eq!(soon("the outcome", announcing).await.unwrap(), Apart::Unconfirmed);
 }
 
 /// A full node that takes one connection for one transaction.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bitcoin::hashes::siphash24;
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::peer_task::{End, PeerTask};
-use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
+use super::{PoolCommand, PoolConfig};
 use crate::clock::Clock;
 use crate::net::BytesByPurpose;
 use crate::net::bitcoin::awaited::Awaited;
@@ -68,6 +67,8 @@ pub struct Pool<C, R> {
     /// Their bytes, and what makes their numbers differ.
     pub(super) apart_traffic: Arc<Traffic>,
     pub(super) apart_count: u64,
+    /// Ends them where the node is suspended.
+    pub(super) apart_stop: CancellationToken,
     pub(super) seed_backoff: Backoff,
     /// Seeds are not asked before.
     next_seeding: Duration,
@@ -85,7 +86,7 @@ pub(super) struct Peer {
     leash: Leash,
     pub(super) line: Line,
     pub(super) awaited: Arc<Awaited>,
-    traffic: Arc<Traffic>,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) addresses: Gcra,
     /// Since it shook hands.
     pub(super) session: Option<Session>,
@@ -111,6 +112,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         (own_commands, commands): (mpsc::WeakSender<PoolCommand>, mpsc::Receiver<PoolCommand>),
     ) -> Self {
         let (notices, notices_in) = mpsc::channel(NOTICES);
+        let stop = CancellationToken::new();
+        let suspension = config.suspension.clone();
         Self {
             seed_backoff: Backoff::new(SEED_PAUSE, config.seed),
             member: config.suspension.member(),
@@ -119,7 +122,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             connector: Arc::new(connector),
             resolver: Arc::new(resolver),
             clock,
-            stop: CancellationToken::new(),
+            apart_stop: stop.child_token(),
+            stop,
             gone: BytesByPurpose::default(),
             peers: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -128,7 +132,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             asking: JoinSet::new(),
             apart: JoinSet::new(),
             apart_addrs: Vec::new(),
-            apart_traffic: Arc::default(),
+            apart_traffic: Arc::new(Traffic { suspension, ..Traffic::default() }),
             apart_count: 0,
             next_seeding: Duration::ZERO,
             events,
@@ -180,11 +184,13 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     /// Dials and lets go of peers as the policy says, or of all where the node is suspended.
     fn connect(&mut self) {
-        match self.member.mode(self.peers.len()) {
+        match self.member.mode(self.peers.len() + self.apart.len()) {
             Mode::Silent => {
+                self.apart_stop.cancel();
                 return self.peers.values().for_each(|peer| peer.leash.pull(WhyClose::Suspended));
             }
             Mode::Reopened => {
+                self.apart_stop = self.stop.child_token();
                 self.policy.handle_resumed(self.clock.now());
                 self.next_seeding = Duration::ZERO;
                 self.seed_backoff.reset();
@@ -369,46 +375,11 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         }
     }
 
-    fn info(&self) -> PoolInfo {
-        let elapsed = self.clock.now().elapsed;
-        let info = |(peer, entry): (&PeerId, &Peer)| PeerInfo {
-            peer: *peer,
-            addr: entry.addr,
-            manual: self.policy.is_manual(entry.addr),
-            session: entry.session_info(elapsed),
-            by_purpose: entry.traffic.carried.report(),
-            headers: entry.traffic.headers.load(Ordering::Relaxed),
-        };
-        let peers: Vec<PeerInfo> = self.peers.iter().map(info).collect();
-        let others = self.gone + self.apart_traffic.carried.report();
-        let by_purpose = peers.iter().fold(others, |sum, peer| sum + peer.by_purpose);
-        PoolInfo { peers, by_purpose, requests: self.config.requests.report() }
-    }
-
     /// Takes a peer off the books.
     pub(super) fn forget(&mut self, peer: PeerId) -> Option<Peer> {
         let entry = self.peers.remove(&peer)?;
         self.config.data.left(peer);
         self.gone = self.gone + entry.traffic.carried.report();
         Some(entry)
-    }
-}
-
-impl Peer {
-    fn session_info(&self, elapsed: Duration) -> Option<SessionInfo> {
-        let Session { version, since, requests, .. } = self.session.as_ref()?;
-        let ping = match self.traffic.ping_micros.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros)),
-        };
-        Some(SessionInfo {
-            services: version.services,
-            protocol_version: version.protocol,
-            user_agent: version.user_agent.clone(),
-            start_height: version.start_height,
-            connected_for: elapsed.saturating_sub(*since),
-            ping,
-            requests: requests.report(),
-        })
     }
 }

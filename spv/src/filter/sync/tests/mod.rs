@@ -3,4 +3,5 @@
 mod disputes;
 mod downloads;
 mod revisions;
+mod speed;
 mod support;

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::support::*;
-use crate::filter::header_chain::{FilterAnchor, FilterHeaderChain};
+use crate::filter::{FilterAnchor, FilterHeaderChain};
 use crate::header::BlockHeight;
 
 fn stored(ledger: &Ledger, story: &Story, count: usize) -> FilterHeaderChain {
@@ -72,8 +72,7 @@ fn a_damaged_stored_header_heals_and_blames_nobody() {
 fn a_chain_that_starts_at_a_checkpoint_takes_its_value_from_peers() {
     let ledger = Ledger::new(3_300, &[]);
     let filters = FilterHeaderChain::starting_at(BlockHeight(2_000)).unwrap();
-    let mut setup = Setup::with(ledger, filters, FilterSyncConfig::default());
-    setup.sync.want_from(&setup.ledger.chain, BlockHeight(2_100), at(0));
+    let mut setup = Setup::wanting(2_100, ledger, filters, FilterSyncConfig::default());
     setup.honest(ONE, 0);
     setup.honest(TWO, 0);
     setup.settle(0);
@@ -89,8 +88,7 @@ fn a_false_anchor_is_moved_down_to_where_peers_agree_and_the_lie_is_found() {
     for liar_first in [true, false] {
         let ledger = Ledger::new(3_300, &[1_500, 2_500]);
         let filters = FilterHeaderChain::starting_at(BlockHeight(2_000)).unwrap();
-        let mut setup = Setup::with(ledger, filters, FilterSyncConfig::default());
-        setup.sync.want_from(&setup.ledger.chain, BlockHeight(2_100), at(0));
+        let mut setup = Setup::wanting(2_100, ledger, filters, FilterSyncConfig::default());
         let stories = [setup.ledger.omitting(1_500), setup.ledger.truth.clone()];
         let [first, second] = if liar_first { [0, 1] } else { [1, 0] };
         setup.connect(ONE, stories[first].clone(), 0);
@@ -119,10 +117,32 @@ fn a_stored_anchor_that_all_peers_contradict_is_replaced() {
         header: ledger.truth.headers[1],
     };
     let filters = FilterHeaderChain::anchored(anchor).unwrap();
-    let mut setup = Setup::with(ledger, filters, FilterSyncConfig::default());
-    setup.sync.want_from(&setup.ledger.chain, BlockHeight(2_100), at(0));
+    let mut setup = Setup::wanting(2_100, ledger, filters, FilterSyncConfig::default());
     setup.honest(ONE, 0);
     setup.settle(0);
     assert!(setup.seen.faults.is_empty());
     assert!(setup.seen.delivered.iter().copied().eq(2_100..=3_300));
+}
+
+#[test]
+fn a_rescan_from_below_the_anchor_moves_it_and_revises_nothing() {
+    let ledger = Ledger::new(3_300, &[]);
+    let filters = FilterHeaderChain::starting_at(BlockHeight(2_000)).unwrap();
+    let config = FilterSyncConfig::default();
+    let mut setup = Setup::wanting(2_100, ledger, filters, config);
+    setup.honest(ONE, 0);
+    setup.settle(0);
+    setup.seen.delivered.clear();
+    setup.sync.want_from(&setup.ledger.chain, BlockHeight(1_500), at(1));
+    setup.settle(1);
+    assert_eq!(setup.sync.headers().first_height(), BlockHeight(1_000));
+    assert!(setup.seen.delivered.iter().copied().eq(1_500..=3_300));
+    // All of them, where the checkpoints below are not known.
+    setup.seen.delivered.clear();
+    setup.sync.want_from(&setup.ledger.chain, BlockHeight(0), at(2));
+    setup.settle(2);
+    assert!(setup.seen.delivered.iter().copied().eq(0..=3_300));
+    let revised = |event: &FilterEvent| matches!(event, FilterEvent::Revised { .. });
+    assert!(!setup.seen.events.iter().any(revised), "{:?}", setup.seen.events);
+    assert!(setup.seen.faults.is_empty() && setup.is_synced());
 }

@@ -145,8 +145,7 @@ impl Ledger {
         for extra in 0..count {
             let height = u32::try_from(self.blocks.len()).unwrap();
             let parent = Header::from(self.blocks.last().unwrap().header);
-            let mut block = block(&self.miner, &parent, height + 500_000 + extra, false);
-            block.header = block.header;
+            let block = block(&self.miner, &parent, height + 500_000 + extra, false);
             self.blocks.push(block);
         }
         self.follow();
@@ -247,9 +246,19 @@ impl Setup {
         filters: FilterHeaderChain,
         config: FilterSyncConfig,
     ) -> Self {
+        Self::wanting(0, ledger, filters, config)
+    }
+
+    /// Filters are wanted from a height on.
+    pub(super) fn wanting(
+        from: u32,
+        ledger: Ledger,
+        filters: FilterHeaderChain,
+        config: FilterSyncConfig,
+    ) -> Self {
         let mut sync = FilterSync::new(config, filters, 7);
         sync.handle_tip(&ledger.chain, at(0));
-        sync.want_from(&ledger.chain, BlockHeight(0), at(0));
+        sync.want_from(&ledger.chain, BlockHeight(from), at(0));
         let (stories, seen) = (BTreeMap::new(), Seen::default());
         Self { ledger, sync, stories, seen, commits: true, consumes: true }
     }
