@@ -5,6 +5,8 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     reason = "a panic is the test's failure, and figures are printed"
 )]
 

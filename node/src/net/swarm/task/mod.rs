@@ -157,8 +157,7 @@ impl Swarm {
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
         let SwarmStart { params, config, bans, numbers, clock, seed, .. } = start;
         let SwarmStart { switches, requests, audit, data, offers, suspension, .. } = start;
-        let key = config.key()?;
-        let rules = Rules::new(config.allow_private);
+        let (key, rules) = (config.key()?, Rules::new(config.allow_private));
         let (traffic, carried) = (Traffic::new(suspension.clone()), Arc::default());
         let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
