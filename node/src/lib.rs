@@ -25,7 +25,7 @@ pub mod api;
 mod audit;
 #[cfg(feature = "bdk")]
 pub mod bdk;
-pub mod blocks;
+mod blocks;
 mod bridge;
 mod builder;
 pub mod chain;
@@ -50,6 +50,7 @@ pub mod store;
 #[cfg(feature = "wallet")]
 pub mod wallet;
 
+pub use blocks::BlockError;
 pub use builder::NodeBuilder;
 pub use handle::NodeHandle;
 pub use ironlight_hardening as hardening;
