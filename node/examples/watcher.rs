@@ -1,7 +1,7 @@
 //! A payment watcher: says what happens to payments to one script, reorgs included, and ends once three
 //! are confirmed. `cargo run -p ironlight --features daemon --example watcher`
 
-#![allow(clippy::print_stdout, reason = "an example prints")]
+#![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm, reason = "an example prints")]
 
 mod sandbox;
 
