@@ -70,18 +70,18 @@ no-std:
 no-std-target target:
     cargo build -p ironlight-spv --no-default-features --target {{ quote(target) }}
 
-# Check the library as a wallet embeds it: one store, no HTTP server, no command line, no libp2p
+# Check the library as a wallet embeds it: one store, no HTTP server, no command line, no libp2p, no descriptors
 [script]
 embed:
     cargo check -p ironlight --lib --no-default-features --features redb
     tree=$(cargo tree -p ironlight --no-default-features --features redb \
         --edges normal,build --prefix none --format '{p}')
-    if unwanted=$(grep -E '^(axum|clap|libp2p)[-_a-z0-9]* v' <<<"$tree" | sort -u); then
+    if unwanted=$(grep -E '^(axum|clap|libp2p|miniscript)[-_a-z0-9]* v' <<<"$tree" | sort -u); then
         echo "error: the library must build without these:" >&2
         echo "$unwanted" >&2
         exit 1
     fi
-    echo "$(sort -u <<<"$tree" | wc -l) packages, none of axum, clap, libp2p"
+    echo "$(sort -u <<<"$tree" | wc -l) packages, none of axum, clap, libp2p, miniscript"
 
 # Package ironlight-hardening, build it from the package, and check each feature alone and all together
 [script]
@@ -113,7 +113,7 @@ bench *args:
 # Fuzz what reads strangers' bytes, so many seconds each target, or only those named (needs a C++ compiler)
 [script]
 fuzz seconds="10" *targets:
-    all="compact_codec bitcoin_messages bitcoin_frames swarm_messages filter"
+    all="compact_codec filter merkle_block bitcoin_messages bitcoin_frames swarm_messages"
     targets={{ quote(targets) }}
     # Coverage from LLVM's own pass, which a stable compiler has too. With --target these flags are
     # for the targets alone: build scripts and macros link no libFuzzer.

@@ -1,5 +1,5 @@
-//! Headers from a real Bitcoin Core over loopback: ours, verified by all rules and stored on disk,
-//! beside the `bip157` crate, which stores nothing.
+//! Headers, or headers and all compact filters, from a real Bitcoin Core over loopback: ours, verified
+//! by all rules and stored on disk, beside the `bip157` crate, which stores nothing.
 //!
 //! Peak memory is measured in a process of its own for each: what the allocator has handed out,
 //! and what was resident. (sled is handed 22 MB of zeros for statistics that it never touches.)
@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
+use ironlight::filters::FilterConfig;
 use ironlight::store::Backend;
-use ironlight::{Network, Node, NodeConfig, Storage};
+use ironlight::{BlockHeight, Network, Node, NodeConfig, Storage};
 use ironlight_tests::BitcoinCore;
 use tokio::runtime::Runtime;
 
@@ -24,32 +25,58 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// From nothing on disk to all headers verified, stored and published.
-async fn ours(peer: SocketAddr, storage: Storage, tip: &str) -> Duration {
+/// What is fetched.
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Headers,
+    Filters,
+}
+
+impl What {
+    const ALL: [Self; 2] = [Self::Headers, Self::Filters];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::Filters => "filters",
+        }
+    }
+}
+
+/// From nothing on disk to all headers verified, stored and published, and all filters.
+async fn ours(peer: SocketAddr, storage: Storage, tip: &str, what: What) -> Duration {
     let started = Instant::now();
     let config = NodeConfig {
         storage,
         connect: vec![peer],
         dns_seeds: false,
+        filters: FilterConfig {
+            from: (what == What::Filters).then_some(BlockHeight(0)),
+            ..FilterConfig::default()
+        },
         ..NodeConfig::new(Network::Regtest)
     };
     let node = Node::start(config).await.unwrap();
     let synced = node.chain().synced().await.unwrap();
+    if what == What::Filters {
+        let filters = node.filters().synced().await.unwrap();
+        assert_eq!(filters.headers, Some(BlockHeight(BLOCKS)));
+    }
     let spent = started.elapsed();
     assert_eq!(synced.hash.to_string(), tip);
     node.stop().await.unwrap();
     spent
 }
 
-async fn theirs(peer: SocketAddr, tip: &str) -> Duration {
+async fn theirs(peer: SocketAddr, tip: &str, what: What) -> Duration {
     use bip157::chain::BlockHeaderChanges;
     let started = Instant::now();
-    let (node, client) = bip157::Builder::new(bip157::Network::Regtest)
+    let builder = bip157::Builder::new(bip157::Network::Regtest)
         .add_peer(bip157::TrustedPeer::from_socket_addr(peer))
         .whitelist_only()
-        .required_peers(1)
-        .headers_only_sync()
-        .build();
+        .required_peers(1);
+    let builder = if what == What::Headers { builder.headers_only_sync() } else { builder };
+    let (node, client) = builder.build();
     let running = tokio::spawn(async move { node.run().await });
     let bip157::Client { requester, mut info_rx, mut warn_rx, mut event_rx } = client;
     let drain = tokio::spawn(async move {
@@ -62,7 +89,9 @@ async fn theirs(peer: SocketAddr, tip: &str) -> Duration {
     });
     loop {
         let found = match event_rx.recv().await.unwrap() {
-            bip157::Event::ChainUpdate(BlockHeaderChanges::Connected(header)) => {
+            bip157::Event::ChainUpdate(BlockHeaderChanges::Connected(header))
+                if what == What::Headers =>
+            {
                 header.block_hash().to_string()
             }
             bip157::Event::FiltersSynced(update) => update.tip().hash.to_string(),
@@ -106,20 +135,20 @@ impl Way {
         }
     }
 
-    fn sync(self, runtime: &Runtime, peer: SocketAddr, tip: &str) -> Duration {
+    fn sync(self, runtime: &Runtime, peer: SocketAddr, tip: &str, what: What) -> Duration {
         match self {
             Self::Ours(backend) => {
                 let (_directory, storage) = stored(backend);
-                runtime.block_on(ours(peer, storage, tip))
+                runtime.block_on(ours(peer, storage, tip, what))
             }
-            Self::Theirs => runtime.block_on(theirs(peer, tip)),
+            Self::Theirs => runtime.block_on(theirs(peer, tip, what)),
         }
     }
 
     /// Prints the peaks of one sync in a process of its own.
-    fn measure_memory(self, peer: SocketAddr, tip: &str) {
+    fn measure_memory(self, peer: SocketAddr, tip: &str, what: What) {
         let status = std::process::Command::new(std::env::current_exe().unwrap())
-            .env(MEASURE, format!("{} {peer} {tip}", self.name()))
+            .env(MEASURE, format!("{} {peer} {tip} {}", self.name(), what.name()))
             .status()
             .unwrap();
         assert!(status.success());
@@ -128,13 +157,15 @@ impl Way {
 
 /// The measuring process: one sync, then its peaks.
 fn measured(task: &str) {
-    let [name, peer, tip] = task.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let [name, peer, tip, what] = task.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let way = Way::ALL.into_iter().find(|way| way.name() == name).unwrap();
-    way.sync(&runtime(), peer.parse().unwrap(), tip);
+    let what = What::ALL.into_iter().find(|known| known.name() == what).unwrap();
+    way.sync(&runtime(), peer.parse().unwrap(), tip, what);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     println!(
-        "{name}: peak {:.2} MB handed out by the allocator, resident{}",
+        "{name}, {}: peak {:.2} MB handed out by the allocator, resident{}",
+        what.name(),
         megabytes(ALLOCATOR.max_allocated()),
         resident.unwrap_or(" unknown on this system"),
     );
@@ -152,19 +183,22 @@ fn main() {
     let tip = core.mine(BLOCKS);
     let peer = core.address();
     let runtime = runtime();
-    for way in Way::ALL {
-        way.measure_memory(peer, &tip);
-    }
-
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
-    let mut group = criterion.benchmark_group("sync_from_core");
-    group.throughput(Throughput::Elements(u64::from(BLOCKS)));
-    for way in Way::ALL {
-        group.bench_function(way.name(), |bencher| {
-            bencher.iter_custom(|rounds| (0..rounds).map(|_| way.sync(&runtime, peer, &tip)).sum());
-        });
+    for what in What::ALL {
+        for way in Way::ALL {
+            way.measure_memory(peer, &tip, what);
+        }
+        let mut group = criterion.benchmark_group(format!("{}_from_core", what.name()));
+        group.throughput(Throughput::Elements(u64::from(BLOCKS)));
+        for way in Way::ALL {
+            group.bench_function(way.name(), |bencher| {
+                bencher.iter_custom(|rounds| {
+                    (0..rounds).map(|_| way.sync(&runtime, peer, &tip, what)).sum()
+                });
+            });
+        }
+        group.finish();
     }
-    group.finish();
     criterion.final_summary();
 }
 

@@ -18,27 +18,41 @@
 //!
 //! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
 //! `libp2p` the network of light nodes; `audit` a log of what matters later, beside a store on disk;
-//! `daemon` what the program `ironlight` needs, control socket and command line.
+//! `wallet` watched scripts, accounts, broadcast and fees; `bdk` a `bdk_wallet` wallet on this node; `daemon` what the program `ironlight` needs, control socket and command line.
 
 #[cfg(feature = "daemon")]
 pub mod api;
 mod audit;
+#[cfg(feature = "bdk")]
+pub mod bdk;
+mod blocks;
 mod bridge;
+mod builder;
 pub mod chain;
 #[cfg(feature = "daemon")]
 pub mod cli;
 pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod devnet;
+pub mod events;
+pub mod filters;
 pub mod flags;
+pub mod handle;
 mod health;
 pub mod net;
 mod node;
 mod opened;
+mod proven;
 #[cfg(any(feature = "audit", feature = "libp2p"))]
 mod secret_file;
+mod services;
 pub mod store;
+#[cfg(feature = "wallet")]
+pub mod wallet;
 
+pub use blocks::BlockError;
+pub use builder::NodeBuilder;
+pub use handle::NodeHandle;
 pub use ironlight_hardening as hardening;
 pub use ironlight_spv as spv;
 pub use ironlight_spv::{BlockHash, BlockHeight, ChainTip, Network, Params};

@@ -9,26 +9,38 @@ use ironlight_hardening::health::{HealthRegistry, HealthReport};
 use ironlight_spv::chain::HeaderError;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Network, Params};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::audit::NodeAudit;
-#[cfg(feature = "libp2p")]
-use crate::bridge::LightPeers;
+use crate::blocks::BlocksReport;
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
+#[cfg(feature = "libp2p")]
+use crate::bridge::{LightPeers, ServedData, ServedFilters};
+use crate::builder::NodeBuilder;
 use crate::chain::{
     ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::Clock;
+use crate::events::EVENTS_KEPT;
+use crate::filters::{FilterConfig, Filters};
 use crate::flags::{FlagError, NodeFlags};
+use crate::handle::{NodeHandle, Parts};
 #[cfg(feature = "libp2p")]
 use crate::net::PeerNetwork;
+use crate::net::data::DataPeers;
+#[cfg(feature = "libp2p")]
+use crate::net::data::Offers;
+use crate::net::relay::Relay;
+use crate::net::suspend::Suspension;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
 use crate::opened::{self, OpenedChain};
-use crate::store::{Backend, Store, StoreError, headers};
+use crate::services::{Kept, Services, ServicesStart, Tasks};
+use crate::store::{Backend, CustomStore, Store, StoreError, headers};
 
 /// Where the chain is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +55,8 @@ pub enum Storage {
         /// it, else redb.
         backend: Option<Backend>,
     },
+    /// In a store of the user's own.
+    Custom(CustomStore),
 }
 
 /// A block that the user trusts, to start from instead of genesis.
@@ -76,14 +90,26 @@ pub struct NodeConfig {
     pub sync: SyncConfig,
     /// What requests to peers go through: timeouts, limits, circuit breakers.
     pub requests: RequestConfig,
+    /// Which compact filters are fetched and kept.
+    pub filters: FilterConfig,
+    /// Whether full nodes are asked for every transaction that they relay.
+    pub watch_mempool: bool,
+    /// Events kept for subscribers that fall behind; at least one is.
+    pub events_kept: usize,
 }
 
 impl NodeConfig {
     /// A node that finds peers by DNS and keeps its chain in memory.
     #[must_use]
     pub fn new(network: Network) -> Self {
+        Self::of(Params::new(network))
+    }
+
+    /// The same for a network with the user's own minimum chain work, checkpoints or signet challenge.
+    #[must_use]
+    pub fn of(params: Params) -> Self {
         Self {
-            params: Params::new(network),
+            params,
             storage: Storage::Memory,
             connect: Vec::new(),
             dns_seeds: true,
@@ -92,6 +118,9 @@ impl NodeConfig {
             start_point: None,
             sync: SyncConfig::default(),
             requests: RequestConfig::default(),
+            filters: FilterConfig::default(),
+            watch_mempool: false,
+            events_kept: EVENTS_KEPT,
         }
     }
 }
@@ -132,6 +161,10 @@ pub enum NodeError {
         /// What is wrong with it.
         source: Box<HeaderError>,
     },
+    /// What the store has of the wallet.
+    #[cfg(feature = "wallet")]
+    #[error(transparent)]
+    Wallet(#[from] crate::wallet::LoadError),
     /// The network of light nodes.
     #[cfg(feature = "libp2p")]
     #[error(transparent)]
@@ -155,7 +188,8 @@ pub enum NodeError {
 }
 
 /// A running node. Dropping it without [`stop`](Self::stop) stops it as well, at once and still
-/// safely: what was published is committed.
+/// safely: what was published is committed. Its tasks end, and its directory is free, as soon as the
+/// runtime has seen to it; handles that are left keep neither.
 #[derive(Debug)]
 pub struct Node {
     /// The first to be given up: see its module.
@@ -165,14 +199,25 @@ pub struct Node {
     health: HealthRegistry<TokioTimer>,
     notes: Vec<String>,
     flags: NodeFlags,
+    services: Services,
+    handle: NodeHandle,
     stop: CancellationToken,
     /// None once it has ended and its outcome was told.
     writer: Option<JoinHandle<Result<(), WriterError>>>,
+    /// Those beside it. None of them ends by itself but for a store that fails.
+    tasks: Tasks,
     #[cfg(feature = "daemon")]
     control: Option<JoinHandle<()>>,
+    /// Open for as long as the audit log beside it: the last to be given up.
+    _kept: Kept,
 }
 
 impl Node {
+    /// Says step by step what a node is to be.
+    pub fn builder(network: Network) -> NodeBuilder {
+        NodeBuilder::new(network)
+    }
+
     /// Opens the store, verifies the stored chain again, and starts to sync.
     ///
     /// With a start point and an empty store it waits for a peer that gives the start point's
@@ -186,7 +231,8 @@ impl Node {
         let clock = Clock::start();
         let opened = opened::open(config.storage.clone(), &config.params, clock).await?;
         let audit = opened.audit.clone();
-        let started = Self::start_on(config, opened, clock).await;
+        // Large enough to be no part of the futures of whoever starts a node.
+        let started = Box::pin(Self::start_on(config, opened, clock)).await;
         if let Err(error) = &started {
             audit.failed(error);
             audit.stop().await;
@@ -201,42 +247,60 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let mut network = join(&config, &opened, clock, &stop)?;
+        let (relay, relayed) = Relay::new(config.watch_mempool);
+        let peers = DataPeers::default();
+        let suspension = Suspension::default();
+        let mut network = join(&config, &opened, (&peers, &relay, &suspension), clock, &stop)?;
         let networks = network.handle();
-        let NodeConfig { params, start_point, sync, .. } = config;
-        let (chain, joined) = match (opened.chain, start_point) {
-            (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
-            (None, None) => (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new()),
-            (None, Some(point)) => {
-                let fetched = fetch_start(&mut network, params, point, clock).await;
-                let (chain, joined) = fetched?;
-                (begin(&opened.store, chain).await?, joined)
-            }
-        };
-        info!(height = chain.tip().height.0, basis = %chain.basis(), "chain opened");
-        let begun = chain.tip().height > chain.start_height();
-        if begun && chain.tip().work < chain.params().minimum_chain_work {
-            warn!("the stored chain is below the minimum chain work");
-        }
+        let NodeConfig { params, start_point, sync, filters, events_kept, .. } = config;
+        let from = (params, start_point, clock);
+        let (chain, joined) = opened_chain(opened.chain, &opened.store, &mut network, from).await?;
         let sync = HeaderSync::new(sync, random_seed());
         let (of, store) = (chain.params().network, Arc::clone(&opened.store));
         let audit = opened.audit;
+        let kept = Kept { store: Arc::clone(&store), tracker: TaskTracker::new() };
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
+        chain.keep_events(events_kept);
+        let services = ServicesStart {
+            filters,
+            kept: kept.clone(),
+            chain: chain.clone(),
+            networks: networks.clone(),
+            peers,
+            relay,
+            relayed,
+            clock,
+            suspension: suspension.clone(),
+            seed: random_seed(),
+        };
+        let (services, tasks, notes) = services.run(&stop).await?;
         #[cfg(feature = "libp2p")]
-        networks.serve(chain.clone()).await;
+        serve(&networks, &services, &chain).await;
         guard.disarm();
+        let handle = NodeHandle::new(Parts {
+            chain: chain.clone(),
+            networks: networks.clone(),
+            services: services.clone(),
+            suspension,
+            stop: stop.clone(),
+            tracker: kept.tracker.clone(),
+        });
         Ok(Self {
             audit,
             health: crate::health::checks(&chain, &networks, &store, of),
             chain,
             networks,
-            notes: opened.notes,
+            notes: opened.notes.into_iter().chain(notes).collect(),
             flags: opened.flags,
-            writer: Some(tokio::spawn(writer.run(stop.clone()))),
+            writer: Some(tokio::spawn(kept.run(writer.run(stop.clone())))),
+            tasks,
+            services,
+            handle,
             stop,
             #[cfg(feature = "daemon")]
             control: None,
+            _kept: kept,
         })
     }
 
@@ -244,6 +308,25 @@ impl Node {
     #[must_use]
     pub const fn chain(&self) -> &ChainHandle {
         &self.chain
+    }
+
+    /// Which compact filters are there.
+    #[must_use]
+    pub const fn filters(&self) -> &Filters {
+        &self.services.filters
+    }
+
+    /// What is watched, what the chain has for it, and what is brought to the network.
+    #[cfg(feature = "wallet")]
+    #[must_use]
+    pub const fn wallet(&self) -> &crate::wallet::service::WalletHandle {
+        &self.services.wallet
+    }
+
+    /// Reads the node and tells it what to do, from anywhere. Cheap to clone.
+    #[must_use]
+    pub fn handle(&self) -> NodeHandle {
+        self.handle.clone()
     }
 
     /// Every network that the node is in, with its peers. Cancel safe.
@@ -283,6 +366,7 @@ impl Node {
             self.networks.clone(),
             self.health.clone(),
             self.flags.clone(),
+            self.services.clone(),
         );
         self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
         Ok(())
@@ -295,18 +379,32 @@ impl Node {
     /// What is wrong; told once.
     pub async fn failed(&mut self) -> Result<(), NodeError> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let outcome = writer.await;
-        self.writer = None;
-        let ended = match outcome {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(WriterError::Store(error))) => Err(error.into()),
-            Ok(Err(WriterError::Network(reason))) => Err(NodeError::Task { reason }),
-            Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+        let ended = tokio::select! {
+            outcome = writer => {
+                self.writer = None;
+                writer_ended(outcome)
+            }
+            Some(outcome) = self.tasks.join_next() => task_ended(outcome),
         };
         if let Err(error) = &ended {
             self.audit.failed(error);
         }
         ended
+    }
+
+    /// Waits for every task to end, and says what went wrong first.
+    async fn ended(&mut self) -> Result<(), NodeError> {
+        let mut first = Ok(());
+        while let Some(outcome) = self.tasks.join_next().await {
+            first = first.and(task_ended(outcome));
+        }
+        if let Some(writer) = self.writer.take() {
+            first = first.and(writer_ended(writer.await));
+        }
+        if let Err(error) = &first {
+            self.audit.failed(error);
+        }
+        first
     }
 
     /// Stops the node in order: control socket, peers, the writer once its last batch is
@@ -322,7 +420,16 @@ impl Node {
         {
             warn!(%error, "control socket");
         }
-        let ended = self.failed().await;
+        let ended = self.ended().await;
+        let BlocksReport { own, strangers, kept: (_, bytes) } = self.services.blocks.report();
+        info!(
+            own = own.blocks,
+            own_bytes = own.bytes,
+            strangers = strangers.blocks,
+            strangers_bytes = strangers.bytes,
+            kept_bytes = bytes,
+            "blocks fetched since the start"
+        );
         self.audit.stop().await;
         ended
     }
@@ -365,10 +472,27 @@ impl NodeConfig {
     }
 }
 
+fn writer_ended(outcome: Result<Result<(), WriterError>, JoinError>) -> Result<(), NodeError> {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(WriterError::Store(error))) => Err(error.into()),
+        Ok(Err(WriterError::Network(reason))) => Err(NodeError::Task { reason }),
+        Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+    }
+}
+
+fn task_ended(outcome: Result<Result<(), StoreError>, JoinError>) -> Result<(), NodeError> {
+    match outcome {
+        Ok(ended) => Ok(ended?),
+        Err(error) => Err(NodeError::Task { reason: error.to_string() }),
+    }
+}
+
 /// Joins the networks that the node is to be in.
 fn join(
     config: &NodeConfig,
     opened: &OpenedChain,
+    (peers, relay, suspension): (&DataPeers, &Relay, &Suspension),
     clock: Clock,
     stop: &CancellationToken,
 ) -> Result<Networks, NodeError> {
@@ -377,7 +501,7 @@ fn join(
     let guarded = Some(switches.hardening.clone());
     let limits = config.requests.within(config.sync.request_timeout);
     let requests = Requests::new(limits, guarded, opened.audit.clone(), random_seed());
-    let mut networks = Networks::default();
+    let mut networks = Networks { data: peers.clone(), ..Networks::default() };
     if config.in_bitcoin() {
         let peers = BitcoinPeersConfig {
             params: &config.params,
@@ -387,6 +511,9 @@ fn join(
             numbers: numbers.clone(),
             requests: &requests,
             audit: opened.audit.clone(),
+            data: peers.clone(),
+            relay: relay.clone(),
+            suspension: suspension.clone(),
             seed: random_seed(),
         };
         networks.bitcoin = Some(BitcoinPeers::start(peers, clock, stop.clone()));
@@ -406,10 +533,45 @@ fn join(
             switches,
             requests,
             audit,
+            data: peers.clone(),
+            offers: Offers { filters: config.filters.from.is_some(), blocks: true, proofs: true },
+            suspension: suspension.clone(),
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }
     Ok(networks)
+}
+
+/// From now on light nodes are served.
+#[cfg(feature = "libp2p")]
+async fn serve(networks: &NetworksHandle, services: &Services, chain: &ChainHandle) {
+    networks.serve(chain.clone()).await;
+    let filters = ServedFilters::new(services.filters.clone(), chain.clone());
+    let served = ServedData::new(services.blocks.clone(), Some(Arc::new(filters)));
+    networks.serve_data(served).await;
+}
+
+/// The stored chain, or a new one that begins where the user wants it to; and who joined meanwhile.
+async fn opened_chain(
+    stored: Option<HeaderChain>,
+    store: &Arc<dyn Store>,
+    network: &mut Networks,
+    (params, start_point, clock): (Params, Option<StartPoint>, Clock),
+) -> Result<(HeaderChain, Joined), NodeError> {
+    let (chain, joined) = match (stored, start_point) {
+        (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
+        (None, None) => (begin(store, HeaderChain::new(params)).await?, Joined::new()),
+        (None, Some(point)) => {
+            let (chain, joined) = fetch_start(network, params, point, clock).await?;
+            (begin(store, chain).await?, joined)
+        }
+    };
+    info!(height = chain.tip().height.0, basis = %chain.basis(), "chain opened");
+    let begun = chain.tip().height > chain.start_height();
+    if begun && chain.tip().work < chain.params().minimum_chain_work {
+        warn!("the stored chain is below the minimum chain work");
+    }
+    Ok((chain, joined))
 }
 
 /// A stored chain starts where the user wants it to.

@@ -10,7 +10,7 @@ use crate::audit::NodeAudit;
 use crate::clock::{Clock, unix_now};
 use crate::flags::NodeFlags;
 use crate::node::{NodeError, Storage};
-use crate::store::{self, MemoryStore, Opened, Store, bans, headers};
+use crate::store::{self, CustomStore, MemoryStore, Opened, Store, StoreError, bans, headers};
 
 /// An open store and what it holds.
 struct StoredChain {
@@ -58,15 +58,21 @@ pub(crate) async fn open(
     params: &Params,
     clock: Clock,
 ) -> Result<OpenedChain, NodeError> {
-    let Storage::Disk { data_dir, backend } = storage else {
-        let store = Arc::new(MemoryStore::new());
-        let stored = StoredChain { store, chain: None, notes: Vec::new(), repairs: Vec::new() };
-        return OpenedChain::new(stored, NodeAudit::default());
-    };
-    let dir = data_dir.join(params.network.name());
-    let options = store::Options { dir, backend, now: unix_now().0 };
     let params = params.clone();
     let task = tokio::task::spawn_blocking(move || {
+        let (data_dir, backend) = match storage {
+            Storage::Disk { data_dir, backend } => (data_dir, backend),
+            Storage::Custom(own) => {
+                return OpenedChain::new(open_own(own, &params)?, NodeAudit::default());
+            }
+            Storage::Memory => {
+                let (store, chain) = (Arc::new(MemoryStore::new()), None);
+                let stored = StoredChain { store, chain, notes: Vec::new(), repairs: Vec::new() };
+                return OpenedChain::new(stored, NodeAudit::default());
+            }
+        };
+        let dir = data_dir.join(params.network.name());
+        let options = store::Options { dir, backend, now: unix_now().0 };
         let mut stored = open_and_mend(&options, &params)?;
         // After the store: whoever has that has the directory.
         let (audit, notes) = NodeAudit::open(&options.dir, params.network, clock);
@@ -74,6 +80,18 @@ pub(crate) async fn open(
         OpenedChain::new(stored, audit)
     });
     task.await.map_err(|error| NodeError::Task { reason: error.to_string() })?
+}
+
+/// Opens a store of the user's own. What cannot be read is an error: nobody can set it aside.
+fn open_own(own: CustomStore, params: &Params) -> Result<StoredChain, NodeError> {
+    let opened = store::open_custom(own)?;
+    match headers::load(opened.store.as_ref(), params) {
+        Ok(loaded) => Ok(with_chain(opened, loaded)),
+        Err(error) if error.is_damage() => {
+            Err(StoreError::Unusable { reason: error.to_string() }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a directory's store. Where what it holds cannot be read at all, it is set aside and a

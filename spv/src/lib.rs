@@ -4,8 +4,22 @@
 //! arguments, so every verdict can be repeated. It needs an allocator but no standard library;
 //! the default feature `std` only adds run-time detection of the processor's hashing instructions.
 //!
-//! Start at [`HeaderChain`]: [`verify`](HeaderChain::verify) judges a batch of headers and hands
-//! back proof of it, a [`VerifiedBatch`], which [`apply`](HeaderChain::apply) takes in.
+//! Start at [`SpvClient`]: headers go in, and verdicts on transactions with their proofs come out.
+//! Under it is [`HeaderChain`]: [`verify`](HeaderChain::verify) judges a batch of headers and hands
+//! back proof of it, a [`VerifiedBatch`], which [`apply`](HeaderChain::apply) takes in. Merkle
+//! proofs and whole blocks are checked in [`proof`].
+//!
+//! ```
+//! use ironlight_spv::{Network, Params, SpvClient, UnixTime, Verdict};
+//! use ironlight_spv::proof::DecodeError;
+//!
+//! let mut client = SpvClient::new(Params::new(Network::Mainnet));
+//! client.add_headers(&[], UnixTime(1_700_000_000))?; // from anywhere: verifying trusts nobody
+//!
+//! let verdict = client.verify_encoded(b"from a stranger", 6);
+//! assert_eq!(verdict, Verdict::Malformed(DecodeError::NotAProof));
+//! # Ok::<(), ironlight_spv::HeadersRefused>(())
+//! ```
 #![no_std]
 
 extern crate alloc;
@@ -13,6 +27,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod chain;
+mod client;
 pub mod compress;
 pub mod filter;
 #[cfg(feature = "generate")]
@@ -21,16 +36,20 @@ mod header;
 pub mod lanes;
 mod params;
 pub mod peers;
+pub mod proof;
 pub mod rules;
 pub mod sync;
 mod target;
 mod time;
 
+/// The crate whose types stand in this one's interface.
+pub use bitcoin;
 pub use bitcoin::{BlockHash, CompactTarget, Target, Work};
 pub use chain::{
     Basis, ChainTip, HeaderChain, HeaderError, HeaderRun, LinkedBatch, TipChange, TrustedStart,
     VerifiedBatch, Violation,
 };
+pub use client::{HeadersRefused, SpvClient, Verdict};
 pub use header::{BlockHeight, Header, IndexedHeader};
 pub use params::{Network, Params, PresyncParams, UnknownNetwork, parse_work};
 pub use target::{BitsError, decode_compact};

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -24,11 +24,30 @@ pub struct BitcoinCore {
     p2p: u16,
     rpc: u16,
     time: u64,
+    extra: Vec<String>,
 }
 
 /// The program that `BITCOIND_EXE` names, else the one on the path.
 fn program() -> PathBuf {
     std::env::var_os("BITCOIND_EXE").map_or_else(|| PathBuf::from("bitcoind"), PathBuf::from)
+}
+
+fn launch(directory: &Path, p2p: u16, rpc: u16, extra: &[&str]) -> Child {
+    Command::new(program())
+        .arg("-regtest")
+        .arg(format!("-datadir={}", directory.display()))
+        .arg(format!("-bind=127.0.0.1:{p2p}"))
+        .arg(format!("-rpcport={rpc}"))
+        .args(["-rpcuser=test", "-rpcpassword=test", "-dnsseed=0", "-printtoconsole=0"])
+        .args(["-listenonion=0", "-fixedseeds=0", "-rpcthreads=2"])
+        // On regtest it checks its whole index at each block, which makes long chains slow.
+        .args(["-checkblockindex=0", "-checkmempool=0"])
+        .args(extra)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("bitcoind starts (is BITCOIND_EXE set?)")
 }
 
 impl BitcoinCore {
@@ -37,27 +56,37 @@ impl BitcoinCore {
     pub fn start(extra: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (p2p, rpc) = (free_port(), free_port());
-        let process = Command::new(program())
-            .arg("-regtest")
-            .arg(format!("-datadir={}", directory.path().display()))
-            .arg(format!("-bind=127.0.0.1:{p2p}"))
-            .arg(format!("-rpcport={rpc}"))
-            .args(["-rpcuser=test", "-rpcpassword=test", "-dnsseed=0", "-printtoconsole=0"])
-            .args(["-listenonion=0", "-fixedseeds=0", "-rpcthreads=2"])
-            // On regtest it checks its whole index at each block, which makes long chains slow.
-            .args(["-checkblockindex=0", "-checkmempool=0"])
-            .args(extra)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("bitcoind starts (is BITCOIND_EXE set?)");
-        let core = Self { process, directory, p2p, rpc, time: FIRST_TIME };
-        eventually("Bitcoin Core answers", Duration::from_secs(60), || {
-            core.try_call("getblockcount", json!([])).is_some()
-        });
-        core.call("setmocktime", json!([FIRST_TIME]));
+        let process = launch(directory.path(), p2p, rpc, extra);
+        let extra = extra.iter().map(|&option| option.to_owned()).collect();
+        let core = Self { process, directory, p2p, rpc, time: FIRST_TIME, extra };
+        core.is_up();
         core
+    }
+
+    fn is_up(&self) {
+        eventually("Bitcoin Core answers", Duration::from_secs(60), || {
+            self.try_call("getblockcount", json!([])).is_some()
+        });
+        self.call("setmocktime", json!([self.time]));
+    }
+
+    /// Stops it in order and starts it again on its data, with the same ports.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Stops it in order.
+    pub fn stop(&mut self) {
+        self.call("stop", json!([]));
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again on its data, with the same ports.
+    pub fn start_again(&mut self) {
+        let extra: Vec<&str> = self.extra.iter().map(String::as_str).collect();
+        self.process = launch(self.directory.path(), self.p2p, self.rpc, &extra);
+        self.is_up();
     }
 
     /// Where it listens for peers.
@@ -130,6 +159,25 @@ impl BitcoinCore {
             blocks -= some;
         }
         self.tip()
+    }
+
+    /// Mines a block that pays its reward to an address, with what waits in the memory pool, or
+    /// without any of it.
+    pub fn mine_to(&mut self, address: &str, with_pool: bool) -> String {
+        self.time += 60;
+        self.call("setmocktime", json!([self.time]));
+        if with_pool {
+            self.call("generatetoaddress", json!([1, address]));
+        } else {
+            self.call("generateblock", json!([address, []]));
+        }
+        self.tip()
+    }
+
+    /// Lets its clock go on: it waits a while before it asks for what a peer announced.
+    pub fn tick(&mut self, seconds: u64) {
+        self.time += seconds;
+        self.call("setmocktime", json!([self.time]));
     }
 
     /// The hash of its tip.

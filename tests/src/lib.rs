@@ -16,12 +16,16 @@
 mod core;
 mod daemon;
 mod fake;
+mod filter_liar;
+mod signer;
 mod stranger;
 mod wire;
 
 pub use self::core::BitcoinCore;
 pub use daemon::Daemon;
 pub use fake::{Behaviour, FakeNode};
+pub use filter_liar::{FilterLiar, FilterLie, TrueFilter, Truth, Without, filter_without};
+pub use signer::{Signer, Spendable};
 pub use stranger::Stranger;
 pub use wire::Wire;
 

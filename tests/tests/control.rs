@@ -88,7 +88,7 @@ async fn status_tip_and_headers_are_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_numbered_and_end_with_the_chain_synced() {
-    use ironlight::chain::ChainEvent;
+    use ironlight::events::NodeEvent;
     let node = synced_node(&chain()).await;
     let mut events = node.chain().subscribe_after(0);
     let mut kinds = Vec::new();
@@ -96,9 +96,9 @@ async fn events_are_numbered_and_end_with_the_chain_synced() {
         let event = events.next().await.unwrap().unwrap();
         assert_eq!(event.sequence, sequence);
         kinds.push(match event.event {
-            ChainEvent::PeerJoined { .. } => "joined",
-            ChainEvent::TipExtended { connected: 300, .. } => "extended",
-            ChainEvent::Synced { .. } => "synced",
+            NodeEvent::PeerJoined { .. } => "joined",
+            NodeEvent::TipExtended { connected: 300, .. } => "extended",
+            NodeEvent::Synced { .. } => "synced",
             other => panic!("{other:?}"),
         });
     }
@@ -106,7 +106,7 @@ async fn events_are_numbered_and_end_with_the_chain_synced() {
     let chain = node.chain().clone();
     node.stop().await.unwrap();
     while let Some(event) = events.next().await.unwrap() {
-        assert!(matches!(event.event, ChainEvent::PeerLeft { .. }), "{event:?}");
+        assert!(matches!(event.event, NodeEvent::PeerLeft { .. }), "{event:?}");
     }
     assert!(chain.synced().await.is_ok(), "it was synced when it stopped");
     assert!(chain.when(|status| status.tip.height.0 == 999).await.is_err());

@@ -7,17 +7,21 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use bitcoin::BlockHash;
+use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::consensus::encode::{deserialize, deserialize_partial, serialize};
 use bitcoin::hashes::Hash as _;
 use bitcoin::p2p::ServiceFlags;
 use bitcoin::p2p::address::{AddrV2, AddrV2Message, Address};
 use bitcoin::p2p::message_blockdata::{GetHeadersMessage, Inventory};
+use bitcoin::p2p::message_filter::{CFCheckpt, CFHeaders, CFilter, GetCFilters};
 use bitcoin::p2p::message_network::VersionMessage;
+use bitcoin::{BlockHash, Txid, Wtxid};
 use ironlight::net::bitcoin::command::{
     Command, MAX_ADDRESSES, MAX_HEADERS, MAX_INVENTORY, MAX_LOCATOR, MAX_USER_AGENT,
 };
-use ironlight::net::bitcoin::message::{Inbound, MAX_ANNOUNCED, Outbound, OwnVersion, Version};
+use ironlight::net::bitcoin::message::{
+    Inbound, MAX_ANNOUNCED, Outbound, OwnVersion, TransactionId, Version,
+};
 use ironlight::net::wire::{Cursor, DecodeError, Problem};
 use ironlight_fuzz::names_its_place;
 use ironlight_spv::generate::Miner;
@@ -60,7 +64,31 @@ fn says_what_the_bytes_say(message: &Inbound, command: Command, payload: &[u8]) 
             Outbound::Headers(headers.clone()).encode(&mut again);
             assert_eq!(again, payload);
         }
-        Inbound::Inv { blocks, others } => inventory_is(blocks, *others, payload),
+        Inbound::Inv { blocks, transactions, others } => {
+            inventory_is(blocks, transactions, *others, payload);
+        }
+        Inbound::NotFound(entries) | Inbound::GetData(entries) => entries_are(entries, payload),
+        Inbound::CFilter { block, filter } => {
+            let theirs: CFilter = deserialize(payload).expect("what we read, the crate reads");
+            assert_eq!((*block, filter), (theirs.block_hash, &theirs.filter));
+        }
+        Inbound::CFHeaders { stop, previous, hashes } => {
+            let theirs: CFHeaders = deserialize(payload).expect("what we read, the crate reads");
+            let theirs = (theirs.stop_hash, theirs.previous_filter_header, theirs.filter_hashes);
+            assert_eq!((*stop, *previous, hashes.clone()), theirs);
+        }
+        Inbound::CFCheckpt { stop, headers } => {
+            let theirs: CFCheckpt = deserialize(payload).expect("what we read, the crate reads");
+            assert_eq!((*stop, headers), (theirs.stop_hash, &theirs.filter_headers));
+        }
+        Inbound::Block { hash, bytes } => {
+            assert_eq!(bytes, payload);
+            let (theirs, _) = deserialize_partial::<bitcoin::block::Header>(payload)
+                .expect("what we read, the crate reads");
+            assert_eq!(*hash, theirs.block_hash());
+        }
+        Inbound::Tx(bytes) => assert_eq!(bytes, payload),
+        Inbound::FeeFilter(rate) => assert!(payload.starts_with(&rate.to_le_bytes())),
         Inbound::Addresses(found) if command == Command::Addr => {
             let theirs: Vec<_> = deserialize(payload).expect("what we read, the crate reads");
             assert_eq!(*found, addresses(&theirs));
@@ -91,10 +119,30 @@ fn version_is(version: &Version, payload: &[u8]) {
     assert_eq!(version.user_agent.len(), theirs.user_agent.len());
 }
 
-fn inventory_is(blocks: &[BlockHash], others: u32, payload: &[u8]) {
+/// The types that the crate knows and we do not are known to nobody else.
+fn entries_are(entries: &[Inventory], payload: &[u8]) {
+    let theirs: Vec<Inventory> = deserialize(payload).expect("what we read, the crate reads");
+    assert_eq!(entries.len(), theirs.len());
+    for (ours, theirs) in entries.iter().zip(&theirs) {
+        assert!(ours == theirs || matches!(ours, Inventory::Unknown { .. }), "{ours:?}");
+    }
+}
+
+fn inventory_is(blocks: &[BlockHash], transactions: &[TransactionId], others: u32, payload: &[u8]) {
     let theirs: Vec<Inventory> = deserialize(payload).expect("what we read, the crate reads");
     assert!(theirs.len() <= bound(MAX_INVENTORY) && blocks.len() <= MAX_ANNOUNCED);
-    assert_eq!(theirs.len(), blocks.len() + bound(others));
+    assert_eq!(theirs.len(), blocks.len() + transactions.len() + bound(others));
+    let announced = theirs.iter().filter_map(|entry| match entry {
+        Inventory::Transaction(txid) => Some(TransactionId::Txid(*txid)),
+        Inventory::WTx(wtxid) => Some(TransactionId::Wtxid(*wtxid)),
+        Inventory::Error
+        | Inventory::Block(_)
+        | Inventory::CompactBlock(_)
+        | Inventory::WitnessTransaction(_)
+        | Inventory::WitnessBlock(_)
+        | Inventory::Unknown { .. } => None,
+    });
+    assert!(announced.eq(transactions.iter().copied()));
     let theirs = theirs
         .iter()
         .rev()
@@ -118,7 +166,7 @@ fn is_no_list_for_others_either(command: Command, error: DecodeError, payload: &
     if matches!(error.problem, Problem::TooMany { .. }) {
         return;
     }
-    if command == Command::Inv {
+    if matches!(command, Command::Inv | Command::GetData | Command::NotFound) {
         assert!(deserialize::<Vec<Inventory>>(payload).is_err(), "{error}");
     } else if command == Command::Addr {
         assert!(deserialize::<Vec<(u32, Address)>>(payload).is_err(), "{error}");
@@ -152,7 +200,7 @@ fn entries_of_addrv2(command: Command, ours: &Result<Inbound, DecodeError>, payl
 
 /// A message of ours with fields taken from the input.
 fn outbound(fields: &mut Cursor<'_>, choice: usize) -> Result<Outbound, DecodeError> {
-    Ok(match choice % 5 {
+    Ok(match choice % 7 {
         0 => Outbound::Ping(fields.u64()?),
         1 => Outbound::Pong(fields.u64()?),
         2 => Outbound::Headers(list(fields, MAX_HEADERS, Header::from_bytes)),
@@ -161,11 +209,19 @@ fn outbound(fields: &mut Cursor<'_>, choice: usize) -> Result<Outbound, DecodeEr
             let locator = list(fields, MAX_LOCATOR, BlockHash::from_byte_array);
             Outbound::GetHeaders { locator, stop }
         }
+        4 => Outbound::Inv(list(fields, MAX_INVENTORY, |bytes| {
+            TransactionId::Wtxid(Wtxid::from_byte_array(bytes))
+        })),
+        5 => {
+            let stop = BlockHash::from_byte_array(fields.array()?);
+            Outbound::GetCFilters { start: BlockHeight(fields.u32()?), stop }
+        }
         _ => Outbound::Version(OwnVersion {
             receiver: SocketAddr::new(Ipv6Addr::from(fields.array::<16>()?).into(), fields.port()?),
             time: UnixTime(fields.u32()?),
             nonce: fields.u64()?,
             start_height: BlockHeight(fields.u32()?),
+            relay: choice.is_multiple_of(2),
         }),
     })
 }
@@ -197,6 +253,22 @@ fn is_read_back(message: &Outbound) {
             let theirs = deserialize::<VersionMessage>(&payload).map(|theirs| theirs.timestamp);
             assert_eq!(theirs.ok(), Some(i64::from(own.time.0)));
         }
+        Outbound::Inv(transactions) => {
+            let expected =
+                Inbound::Inv { blocks: Vec::new(), transactions: transactions.clone(), others: 0 };
+            assert_eq!(decoded, Ok(expected));
+        }
+        Outbound::GetCFilters { start, stop } => {
+            let theirs = deserialize::<GetCFilters>(&payload).ok();
+            let theirs = theirs.map(|theirs| (theirs.start_height, theirs.stop_hash));
+            assert_eq!(theirs, Some((start.0, *stop)));
+        }
+        // What the crate itself writes.
+        Outbound::GetCFHeaders { .. }
+        | Outbound::GetCFCheckpt { .. }
+        | Outbound::GetData(_)
+        | Outbound::NotFound(_)
+        | Outbound::Tx { .. } => {}
         Outbound::Verack
         | Outbound::WtxidRelay
         | Outbound::SendAddrV2
@@ -213,11 +285,25 @@ fn seeds() -> Vec<Vec<u8>> {
     let receiver = SocketAddr::from(([127, 0, 0, 1], 8333));
     let (time, start_height) = (UnixTime(1_700_000_000), BlockHeight(800_000));
     let mut version = Vec::new();
-    Outbound::Version(OwnVersion { receiver, time, nonce: 7, start_height }).encode(&mut version);
+    let own = OwnVersion { receiver, time, nonce: 7, start_height, relay: true };
+    Outbound::Version(own).encode(&mut version);
     let inventory = [
         vec![Inventory::Block(hash); 18],
         vec![Inventory::WitnessBlock(hash), Inventory::Unknown { inv_type: 9, hash: [1; 32] }],
+        vec![Inventory::WTx(Wtxid::all_zeros()), Inventory::WitnessTransaction(Txid::all_zeros())],
     ];
+    let filter = CFilter { filter_type: 0, block_hash: hash, filter: vec![1; 9] };
+    let hashes = CFHeaders {
+        filter_type: 0,
+        stop_hash: hash,
+        previous_filter_header: FilterHeader::all_zeros(),
+        filter_hashes: vec![FilterHash::all_zeros(); 3],
+    };
+    let checkpoints = CFCheckpt {
+        filter_type: 0,
+        stop_hash: hash,
+        filter_headers: vec![FilterHeader::all_zeros(); 2],
+    };
     let dressed = SocketAddr::new("fd87:d87e:eb43::1".parse().unwrap_or(receiver.ip()), 1);
     let address = |addr: &SocketAddr| (1_u32, Address::new(addr, ServiceFlags::NETWORK));
     let plain: Vec<_> = [receiver, dressed].iter().map(address).collect();
@@ -225,6 +311,14 @@ fn seeds() -> Vec<Vec<u8>> {
         (Command::Version, version),
         (Command::Headers, lists),
         (Command::Inv, serialize(&inventory.concat())),
+        (Command::GetData, serialize(&inventory.concat())),
+        (Command::NotFound, serialize(&inventory.concat())),
+        (Command::CFilter, serialize(&filter)),
+        (Command::CFHeaders, serialize(&hashes)),
+        (Command::CFCheckpt, serialize(&checkpoints)),
+        (Command::Block, vec![7; 300]),
+        (Command::Tx, vec![7; 60]),
+        (Command::FeeFilter, vec![7; 8]),
         (Command::Addr, serialize(&plain)),
         (Command::AddrV2, serialize(&second_form())),
         (Command::Ping, vec![1; 8]),

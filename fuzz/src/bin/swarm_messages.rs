@@ -6,13 +6,18 @@
 
 use std::time::Duration;
 
-use bitcoin::BlockHash;
+use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::consensus::encode::{deserialize, serialize};
 use bitcoin::hashes::Hash as _;
+use bitcoin::{BlockHash, Txid};
 use ironlight::net::swarm::wire::{
-    ENVELOPE_VERSION, Extensions, HeadersPage, HeadersRequest, MAX_EXTENSIONS, MAX_LOCATOR,
-    MAX_PAGE, MAX_REQUEST, MAX_RESPONSE, Status, TIP_SIZE, TraceContext, Wanted, decode_request,
-    decode_response, encode_request, encode_response,
+    ENVELOPE_VERSION, Extensions, FilterRange, FiltersRequest, HeadersPage, HeadersRequest,
+    MAX_BLOCK, MAX_EXTENSIONS, MAX_FILTER_BYTES, MAX_FILTER_HEADERS, MAX_FILTERS, MAX_LOCATOR,
+    MAX_PAGE, MAX_PROOF, MAX_PROOF_TXIDS, MAX_REQUEST, MAX_RESPONSE, ProofRequest, Status,
+    TIP_SIZE, TraceContext, Wanted, block_head, decode_block, decode_checkpoints,
+    decode_filter_hashes, decode_filters, decode_proof, decode_request, decode_response,
+    encode_checkpoints, encode_filter_hashes, encode_filters, encode_request, encode_response,
+    filters_that_fit,
 };
 use ironlight::net::wire::{Cursor, DecodeError};
 use ironlight_fuzz::names_its_place;
@@ -22,7 +27,7 @@ use ironlight_spv::{BlockHeight, Header, Network, Params};
 
 ironlight_fuzz::target!(check, seeds);
 
-const KINDS: [fn(&[u8]); 7] = [
+const KINDS: [fn(&[u8]); 13] = [
     request_envelope,
     response_envelope,
     headers_request,
@@ -30,6 +35,12 @@ const KINDS: [fn(&[u8]); 7] = [
     tip,
     whole_request,
     whole_response,
+    filters_request,
+    filter_hashes,
+    filters,
+    block,
+    proof_request,
+    proof,
 ];
 
 fn check(data: &[u8]) {
@@ -158,6 +169,82 @@ fn tip(bytes: &[u8]) {
     assert_eq!(serialize(&theirs), bytes);
 }
 
+fn filters_request(bytes: &[u8]) {
+    let result = FiltersRequest::decode(&mut Cursor::new(bytes));
+    let Some(request) = decoded(result, bytes) else { return };
+    let most = match &request {
+        FiltersRequest::Checkpoints { .. } => None,
+        FiltersRequest::Headers(range) => Some((range.count, MAX_FILTER_HEADERS)),
+        FiltersRequest::Filters(range) => Some((range.count, MAX_FILTERS)),
+    };
+    assert!(most.is_none_or(|(count, most)| (1..=most).contains(&count)));
+    assert_eq!(request.encode(), bytes, "two forms of the same request");
+}
+
+/// The first byte says how many were asked for; checkpoints have the same form without the one before.
+fn filter_hashes(bytes: &[u8]) {
+    let Some((count, bytes)) = bytes.split_first() else { return };
+    let count = u32::from(*count);
+    if let Some(headers) = decoded(decode_checkpoints(&mut Cursor::new(bytes), count), bytes) {
+        assert_eq!(u32::try_from(headers.len()), Ok(count));
+        assert_eq!(encode_checkpoints(&headers), bytes);
+    }
+    let result = decode_filter_hashes(&mut Cursor::new(bytes), count);
+    if let Some((previous, hashes)) = decoded(result, bytes) {
+        assert_eq!(u32::try_from(hashes.len()), Ok(count));
+        assert_eq!(encode_filter_hashes(&previous, &hashes), bytes);
+    }
+}
+
+/// The first byte says how many were asked for, from one on.
+fn filters(bytes: &[u8]) {
+    let Some((most, bytes)) = bytes.split_first() else { return };
+    let most = u32::from(*most).max(1);
+    let result = decode_filters(&mut Cursor::new(bytes), most);
+    let Some(filters) = decoded(result, bytes) else { return };
+    assert!((1..=most).contains(&u32::try_from(filters.len()).unwrap_or(u32::MAX)));
+    let slices = || filters.iter().map(Vec::as_slice);
+    assert_eq!(encode_filters(slices()), bytes, "two forms of the same filters");
+    if bytes.len() <= MAX_FILTER_BYTES {
+        assert_eq!(filters_that_fit(slices()), filters.len());
+    }
+}
+
+/// The hash that bytes at this place have as a header, so that some messages get through.
+fn hash_at(bytes: &[u8], start: usize) -> BlockHash {
+    let header = bytes.get(start..).and_then(<[u8]>::first_chunk);
+    header.map_or_else(BlockHash::all_zeros, |header| Header::from_bytes(*header).hash())
+}
+
+fn block(bytes: &[u8]) {
+    let hash = hash_at(bytes, 4);
+    let result = decode_block(&mut Cursor::new(bytes), &hash);
+    let Some(block) = decoded(result, bytes) else { return };
+    assert!((Header::SIZE..=MAX_BLOCK).contains(&block.len()));
+    assert_eq!([&block_head(&block)[..], &block].concat(), bytes);
+    let other = decode_block(&mut Cursor::new(bytes), &BlockHash::all_zeros());
+    assert!(decoded(other, bytes).is_none(), "nobody has seen a hash of zeros");
+}
+
+fn proof_request(bytes: &[u8]) {
+    let result = ProofRequest::decode(&mut Cursor::new(bytes));
+    let Some(request) = decoded(result, bytes) else { return };
+    assert!((1..=MAX_PROOF_TXIDS).contains(&request.txids.len()));
+    assert!(request.txids.is_sorted());
+    assert!(bytes.len() + 3 + usize::from(MAX_EXTENSIONS) <= MAX_REQUEST);
+    assert_eq!(request.encode(), bytes, "two forms of the same request");
+}
+
+fn proof(bytes: &[u8]) {
+    let hash = hash_at(bytes, 0);
+    let result = decode_proof(&mut Cursor::new(bytes), &hash);
+    let Some(proof) = decoded(result, bytes) else { return };
+    assert!(proof.len() <= MAX_PROOF);
+    assert_eq!(proof, bytes);
+    let theirs: bitcoin::MerkleBlock = deserialize(&proof).expect("a merkleblock has this form");
+    assert_eq!(serialize(&theirs), proof);
+}
+
 /// As a node reads a request that came: places are those of the whole message.
 fn whole_request(bytes: &[u8]) {
     let Some((_, mut cursor)) = decoded(decode_request(bytes), bytes) else { return };
@@ -215,6 +302,35 @@ fn seeds() -> Vec<Vec<u8>> {
         seeds.push(seed(6, &encode_response(Status::Ok, &Extensions::default(), &page)));
     }
     seeds.extend(chain.first().map(|header| seed(4, header.as_bytes())));
+    seeds.extend(data_seeds());
+    seeds
+}
+
+/// Of the protocols for filters, blocks and proofs.
+fn data_seeds() -> Vec<Vec<u8>> {
+    let genesis = bitcoin::constants::genesis_block(bitcoin::Network::Regtest);
+    let stop = genesis.block_hash();
+    let range = FilterRange { start: BlockHeight(7), count: 3, stop };
+    let hashes = [[1; 32], [2; 32], [3; 32]].map(FilterHash::from_byte_array);
+    let headers = hashes.map(|hash| hash.filter_header(&FilterHeader::all_zeros()));
+    let contents: [&[u8]; 3] = [&[1, 2, 3], &[], &[9; 40]];
+    let bytes = serialize(&genesis);
+    let txids = [[1; 32], [2; 32]].map(Txid::from_byte_array).to_vec();
+    let merkle_block = bitcoin::MerkleBlock::from_block_with_predicate(&genesis, |_| true);
+    let previous = FilterHeader::from_byte_array([8; 32]);
+    let mut seeds: Vec<_> = [
+        FiltersRequest::Checkpoints { stop },
+        FiltersRequest::Headers(range),
+        FiltersRequest::Filters(range),
+    ]
+    .map(|request| seed(7, &request.encode()))
+    .into();
+    seeds.push(seed(8, &[&[3][..], &encode_checkpoints(&headers)].concat()));
+    seeds.push(seed(8, &[&[3][..], &encode_filter_hashes(&previous, &hashes)].concat()));
+    seeds.push(seed(9, &[&[4][..], &encode_filters(contents)].concat()));
+    seeds.push(seed(10, &[&block_head(&bytes)[..], &bytes].concat()));
+    seeds.push(seed(11, &ProofRequest { block: stop, txids }.encode()));
+    seeds.push(seed(12, &serialize(&merkle_block)));
     seeds
 }
 

@@ -81,6 +81,24 @@ impl<K: Hash + Eq, V> LruCache<K, V> {
         gone
     }
 
+    /// Takes out what was not used for longest: who counts more than entries makes room so.
+    ///
+    /// ```
+    /// use ironlight_hardening::cache::LruCache;
+    ///
+    /// let mut cache = LruCache::new(10);
+    /// cache.insert("a", 1);
+    /// cache.insert("b", 2);
+    /// cache.get("a");
+    /// assert_eq!(cache.pop_oldest(), Some(("b", 2)));
+    /// assert_eq!(cache.stats().evictions, 1);
+    /// ```
+    pub fn pop_oldest(&mut self) -> Option<(K, V)> {
+        let oldest = self.entries.pop_lru();
+        self.counters.evictions += u64::from(oldest.is_some());
+        oldest
+    }
+
     /// Takes out every entry whose key says yes, and says how many. Looks at all keys.
     ///
     /// ```

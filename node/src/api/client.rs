@@ -16,10 +16,10 @@ use tokio::net::UnixStream;
 use super::error::ErrorDto;
 use super::socket::FILE_NAME;
 
-/// The node has this long for an answer.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// No answer is larger.
-const MAX_ANSWER: usize = 4 << 20;
+/// The node has this long for an answer, where nothing else is said.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// No answer is larger: a wallet may have many coins.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// Why the node gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +42,12 @@ pub enum ClientError {
         path: PathBuf,
     },
     /// The node listens and does not answer.
-    #[error("the node on {path} did not answer within {DEADLINE:?}: it may be stopping")]
+    #[error("the node on {path} did not answer within {deadline:?}: it may be stopping")]
     Deadline {
         /// The socket.
         path: PathBuf,
+        /// How long it was waited for.
+        deadline: Duration,
     },
     /// The node answered that it cannot.
     #[error("{0}")]
@@ -60,7 +62,27 @@ pub enum ClientError {
 /// # Errors
 /// [`ClientError`].
 pub async fn get<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T, ClientError> {
-    ask(directory, Request::get(path), Bytes::new()).await
+    get_within(directory, path, DEADLINE).await
+}
+
+/// As [`get`], for what takes the node longer.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn get_within<T: DeserializeOwned>(
+    directory: &Path,
+    path: &str,
+    deadline: Duration,
+) -> Result<T, ClientError> {
+    ask(directory, Request::get(path), Bytes::new(), deadline).await
+}
+
+/// Deletes what is at one path. Given up, it may have been done or not.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn delete<T: DeserializeOwned>(directory: &Path, path: &str) -> Result<T, ClientError> {
+    ask(directory, Request::delete(path), Bytes::new(), DEADLINE).await
 }
 
 /// Posts a value as JSON to one path of the node whose network directory this is. Given up, it
@@ -96,13 +118,14 @@ async fn send<T: DeserializeOwned>(
     let body = serde_json::to_vec(value)
         .map_err(|error| ClientError::Unreadable(error.to_string()))?
         .into();
-    ask(directory, request.header("content-type", "application/json"), body).await
+    ask(directory, request.header("content-type", "application/json"), body, DEADLINE).await
 }
 
 async fn ask<T: DeserializeOwned>(
     directory: &Path,
     request: Builder,
     body: Bytes,
+    deadline: Duration,
 ) -> Result<T, ClientError> {
     let socket = directory.join(FILE_NAME);
     let stream = match UnixStream::connect(&socket).await {
@@ -112,9 +135,9 @@ async fn ask<T: DeserializeOwned>(
         }
         Err(source) => return Err(ClientError::NotRunning { path: socket, source }),
     };
-    match tokio::time::timeout(DEADLINE, exchange(stream, request, body)).await {
+    match tokio::time::timeout(deadline, exchange(stream, request, body)).await {
         Ok(answer) => answer,
-        Err(_elapsed) => Err(ClientError::Deadline { path: socket }),
+        Err(_elapsed) => Err(ClientError::Deadline { path: socket, deadline }),
     }
 }
 

@@ -1,12 +1,21 @@
 //! Errors as the control interface reports them.
 
 use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ironlight_spv::BlockHash;
+use ironlight_spv::{BlockHash, BlockHeight, Network};
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::BlockError;
+use crate::chain::Stopped;
 use crate::flags::FlagError;
+use crate::store::StoreError;
+use crate::wallet::broadcast::SubmitError;
+use crate::wallet::fees::NoEstimate;
+use crate::wallet::service::{ProofError, WalletError};
+use crate::wallet::watch::WatchError;
+use crate::wallet::{NameError, PlanError};
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +47,100 @@ pub enum ApiError {
         /// What was asked for.
         hash: BlockHash,
     },
+    /// The body is not what the route takes.
+    #[error("{}", .0.body_text())]
+    Body(#[from] JsonRejection),
+    /// What stands behind the question mark is not what the route takes.
+    #[error("{}", .0.body_text())]
+    Query(#[from] QueryRejection),
+    /// A parameter has a wrong value.
+    #[error("{name} is {value:?}: expected {expected}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What it is.
+        value: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A request to watch names nothing, or several things.
+    #[error("name one of address, script and descriptor to watch, not {named} of them")]
+    WatchWhat {
+        /// How many it names.
+        named: usize,
+    },
+    /// An account is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Nothing is watched for the account.
+    #[error("nothing is watched for the account {account:?}: {}", accounts(known))]
+    UnknownAccount {
+        /// What was asked for.
+        account: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The chain has not come to a birthday yet.
+    #[error(
+        "the chain is at height {tip} and not synced, so that nobody knows which block that time \
+         is: ask again later, or name a height"
+    )]
+    BirthdayAhead {
+        /// The tip's height.
+        tip: BlockHeight,
+    },
+    /// The node knows nothing of a transaction.
+    #[error(
+        "nothing is known of {txid}: it is no transaction of what is watched, and none that was \
+         sent from here"
+    )]
+    UnknownTransaction {
+        /// Its id.
+        txid: bitcoin::Txid,
+    },
+    /// There is no such broadcast.
+    #[error("{txid} was not sent from here")]
+    NotSent {
+        /// Its id.
+        txid: bitcoin::Txid,
+    },
+    /// Filters were to be checked while the chain changed.
+    #[error("filters are just following the chain to another tip: ask again")]
+    FiltersMoving,
+    /// No filter is held.
+    #[error("no filters are held on {network}: watch something, or run with --filters-from")]
+    NoFilters {
+        /// The network.
+        network: Network,
+    },
+    /// The wallet.
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+    /// There is no proof.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node stops.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// A flag was not turned.
     #[error(transparent)]
     Flag(#[from] FlagError),
+}
+
+impl From<WatchError> for ApiError {
+    fn from(error: WatchError) -> Self {
+        Self::Wallet(error.into())
+    }
+}
+
+fn accounts(known: &[String]) -> String {
+    match known {
+        [] => "nothing is watched at all".to_owned(),
+        _ => format!("there are {}", known.join(", ")),
+    }
 }
 
 /// The body of an error.
@@ -50,16 +150,78 @@ pub struct ErrorDto {
     pub error: String,
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Self::NotAHeader { .. } => StatusCode::BAD_REQUEST,
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Body(rejection) => match rejection.status() {
+                // Whatever is wrong with a body but its size is bad input.
+                StatusCode::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+                _ => StatusCode::BAD_REQUEST,
+            },
+            Self::NotAHeader { .. }
+            | Self::Query(_)
+            | Self::Parameter { .. }
+            | Self::WatchWhat { .. }
+            | Self::Name(_) => StatusCode::BAD_REQUEST,
             Self::UnknownRoute { .. }
             | Self::UnknownHeight { .. }
             | Self::UnknownHash { .. }
+            | Self::UnknownAccount { .. }
+            | Self::UnknownTransaction { .. }
+            | Self::NotSent { .. }
+            | Self::NoFilters { .. }
             | Self::Flag(FlagError::Unknown { .. }) => StatusCode::NOT_FOUND,
-            Self::Flag(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(ErrorDto { error: self.to_string() })).into_response()
+            Self::BirthdayAhead { .. } | Self::FiltersMoving | Self::Stopped(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Wallet(error) => of_wallet(error),
+            Self::Proof(error) => of_proof(error),
+            Self::Store(_) | Self::Flag(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+fn of_wallet(error: &WalletError) -> StatusCode {
+    match error {
+        WalletError::Watch(WatchError::Unknown { .. })
+        | WalletError::Plan(PlanError::Unknown { .. }) => StatusCode::NOT_FOUND,
+        WalletError::Watch(WatchError::TooManyScripts { .. })
+        | WalletError::Submit(SubmitError::TooMany { .. })
+        | WalletError::Plan(_) => StatusCode::CONFLICT,
+        WalletError::Watch(_)
+        | WalletError::Submit(SubmitError::Insane(_))
+        | WalletError::NoEstimate(NoEstimate::Target { .. }) => StatusCode::BAD_REQUEST,
+        WalletError::NoEstimate(NoEstimate::NoBasis { .. }) | WalletError::Stopped(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        WalletError::Load(_) | WalletError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn of_proof(error: &ProofError) -> StatusCode {
+    match error {
+        ProofError::BlockUnknown { .. }
+        | ProofError::NoSuchHeight { .. }
+        | ProofError::NotInBlock { .. }
+        | ProofError::Block(BlockError::Unknown { .. }) => StatusCode::NOT_FOUND,
+        ProofError::NotOnBestChain { .. } | ProofError::Block(BlockError::NotBest { .. }) => {
+            StatusCode::CONFLICT
+        }
+        ProofError::Block(
+            BlockError::NotFound { .. }
+            | BlockError::Unanswered { .. }
+            | BlockError::Late { .. }
+            | BlockError::Budget { .. }
+            | BlockError::Stopping,
+        )
+        | ProofError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ProofError::Invalid(_) | ProofError::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        ProofError::Wallet(error) => of_wallet(error),
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status(), Json(ErrorDto { error: self.to_string() })).into_response()
     }
 }

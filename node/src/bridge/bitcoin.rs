@@ -19,8 +19,12 @@ use crate::net::bitcoin::seeds::SystemResolver;
 use crate::net::bitcoin::{
     PeerEvent, PeerEventKind, PeerInfo, PoolConfig, PoolHandle, PoolInfo, TcpConnector, pool,
 };
+use crate::net::data::DataPeers;
+use crate::net::relay::Relay;
+use crate::net::suspend::Suspension;
 use crate::net::{
-    Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, Question, Requests, ServeReport,
+    Carried, Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, Question, Requests,
+    ServeReport,
 };
 
 /// The Bitcoin network as the chain sees it.
@@ -44,6 +48,12 @@ pub(crate) struct BitcoinPeersConfig<'a> {
     pub(crate) numbers: PeerNumbers,
     pub(crate) requests: &'a Requests,
     pub(crate) audit: NodeAudit,
+    /// Where peers are listed that have filters or blocks.
+    pub(crate) data: DataPeers,
+    /// The transactions that peers may have.
+    pub(crate) relay: Relay,
+    /// When to be silent.
+    pub(crate) suspension: Suspension,
     pub(crate) seed: u64,
 }
 
@@ -54,9 +64,12 @@ impl BitcoinPeers {
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
-        let BitcoinPeersConfig { params, connect, seeds, bans, numbers, requests, audit, seed } =
+        let BitcoinPeersConfig { params, connect, seeds, bans, .. } = config;
+        let BitcoinPeersConfig { numbers, requests, audit, data, relay, suspension, seed, .. } =
             config;
-        let mut policy = PeerPolicy::new(PolicyConfig::default(), seed);
+        // Two that can be compared; which of them lies is for evidence to say.
+        let policy = PolicyConfig { filter_peers: 2, ..PolicyConfig::default() };
+        let mut policy = PeerPolicy::new(policy, seed);
         policy.import_bans(bans, clock.now());
         for address in connect {
             if !policy.add_manual(address) {
@@ -67,6 +80,9 @@ impl BitcoinPeers {
         config.numbers = numbers;
         config.requests = requests.network(PeerNetwork::Bitcoin.name());
         config.audit = audit;
+        config.data = data;
+        config.relay = relay;
+        config.suspension = suspension;
         config.dns_seeds = seeds.iter().map(|&name| name.to_owned()).collect();
         let connector = TcpConnector::new(params.magic);
         let (task, pool, events) = pool::pool(config, policy, connector, SystemResolver, clock);
@@ -142,11 +158,13 @@ fn no_stop() -> BlockHash {
 
 /// How the pool stands, in the words that all networks share.
 pub(super) fn report(info: &PoolInfo) -> NetworkReport {
-    let PoolInfo { peers, bytes_in, bytes_out, requests } = info;
+    let PoolInfo { peers, by_purpose, requests } = info;
+    let Carried { received, sent } = by_purpose.total();
     NetworkReport {
         network: PeerNetwork::Bitcoin,
-        bytes_in: *bytes_in,
-        bytes_out: *bytes_out,
+        bytes_in: received,
+        bytes_out: sent,
+        by_purpose: *by_purpose,
         listening: Vec::new(),
         requests: *requests,
         served: ServeReport::default(),
@@ -157,6 +175,7 @@ pub(super) fn report(info: &PoolInfo) -> NetworkReport {
 /// None while it is being dialled.
 fn peer_report(info: &PeerInfo) -> Option<PeerReport> {
     let SessionInfo { user_agent, connected_for, ping, requests, .. } = info.session.clone()?;
+    let Carried { received, sent } = info.by_purpose.total();
     Some(PeerReport {
         peer: info.peer,
         network: PeerNetwork::Bitcoin,
@@ -166,8 +185,8 @@ fn peer_report(info: &PeerInfo) -> Option<PeerReport> {
         agent: user_agent,
         connected_for,
         ping,
-        bytes_in: info.bytes_in,
-        bytes_out: info.bytes_out,
+        bytes_in: received,
+        bytes_out: sent,
         headers: info.headers,
         requests: Some(requests),
     })

@@ -3,25 +3,38 @@
 
 mod bitcoin;
 #[cfg(feature = "libp2p")]
+mod data;
+#[cfg(feature = "libp2p")]
+mod filters;
+#[cfg(feature = "libp2p")]
 mod light;
 #[cfg(feature = "libp2p")]
 mod source;
 
 use std::future::pending;
 
-use ironlight_spv::Header;
 use ironlight_spv::peers::{BanEntry, PeerPolicy};
 use ironlight_spv::sync::{PeerId, SyncOffence};
+use ironlight_spv::{BlockHash, Header};
 
 pub(crate) use bitcoin::{BitcoinPeers, BitcoinPeersConfig};
+#[cfg(feature = "libp2p")]
+pub(crate) use data::ServedData;
+#[cfg(feature = "libp2p")]
+pub(crate) use filters::ServedFilters;
 #[cfg(feature = "libp2p")]
 pub(crate) use light::LightPeers;
 
 use tokio::task::JoinHandle;
+#[cfg(feature = "wallet")]
+use tracing::{debug, info};
 
 use crate::chain::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
+#[cfg(feature = "wallet")]
+use crate::net::bitcoin::Announcement;
 use crate::net::bitcoin::PoolHandle;
+use crate::net::data::DataPeers;
 #[cfg(feature = "libp2p")]
 use crate::net::swarm::SwarmHandle;
 use crate::net::{NetworkReport, Question};
@@ -32,6 +45,8 @@ pub(crate) struct Networks {
     pub(crate) bitcoin: Option<BitcoinPeers>,
     #[cfg(feature = "libp2p")]
     pub(crate) light: Option<LightPeers>,
+    /// Hears which blocks peers show.
+    pub(crate) data: DataPeers,
 }
 
 /// Asks the networks how they stand; cheap to clone.
@@ -60,12 +75,45 @@ impl NetworksHandle {
         reports
     }
 
+    /// Tells a full node of a transaction that is offered.
+    #[cfg(feature = "wallet")]
+    pub(crate) async fn announce_transaction(&self, peer: PeerId, txid: ::bitcoin::Txid) {
+        let Some(pool) = &self.bitcoin else { return };
+        match pool.announce(peer, txid).await {
+            Ok(Announcement::Sent) => {}
+            Ok(not_sent) => debug!(%peer, %txid, ?not_sent, "a transaction is not announced"),
+            Err(stopped) => debug!(%stopped, "announcement dropped"),
+        }
+    }
+
+    /// Hands a transaction to one full node over a connection that is for it alone. It goes on in the
+    /// background, for at most a minute.
+    #[cfg(feature = "wallet")]
+    pub(crate) fn announce_apart(&self, transaction: std::sync::Arc<::bitcoin::Transaction>) {
+        let Some(pool) = self.bitcoin.clone() else { return };
+        tokio::spawn(async move {
+            let txid = transaction.compute_txid();
+            match pool.announce_apart(transaction).await {
+                Ok(outcome) => info!(%txid, ?outcome, "announced on a connection of its own"),
+                Err(stopped) => debug!(%stopped, "announcement dropped"),
+            }
+        });
+    }
+
     /// From now on light nodes are served from this chain, and their tips are judged by it.
     #[cfg(feature = "libp2p")]
     pub(crate) async fn serve(&self, chain: crate::chain::ChainHandle) {
         if let Some(swarm) = &self.light {
             // It fails when the swarm has stopped, and then the writer says so.
             let _ = swarm.serve(std::sync::Arc::new(source::ServedChain::new(chain))).await;
+        }
+    }
+
+    /// From now on light nodes are served filters, blocks and proofs, as far as they were offered.
+    #[cfg(feature = "libp2p")]
+    pub(crate) async fn serve_data(&self, data: ServedData) {
+        if let Some(swarm) = &self.light {
+            let _ = swarm.serve_data(std::sync::Arc::new(data)).await;
         }
     }
 }
@@ -103,6 +151,19 @@ async fn bans_at_the_end(
     Ok(policy.export_bans(clock.now()))
 }
 
+/// The newest block that a peer shows to have.
+fn shown(input: &NetworkInput) -> Option<(PeerId, BlockHash)> {
+    match input {
+        NetworkInput::Headers { peer, headers } => {
+            headers.last().map(|header| (*peer, header.hash()))
+        }
+        NetworkInput::BlockInv { peer, hashes } => hashes.last().map(|hash| (*peer, *hash)),
+        NetworkInput::Joined { .. }
+        | NetworkInput::Left { .. }
+        | NetworkInput::Unanswered { .. } => None,
+    }
+}
+
 async fn next_bitcoin(bitcoin: &mut Option<BitcoinPeers>) -> Option<NetworkInput> {
     match bitcoin {
         Some(bitcoin) => bitcoin.next().await,
@@ -115,12 +176,16 @@ impl HeaderNetwork for Networks {
     /// be the one that was asked for.
     async fn next(&mut self) -> Option<NetworkInput> {
         #[cfg(feature = "libp2p")]
-        return tokio::select! {
+        let input = tokio::select! {
             input = next_bitcoin(&mut self.bitcoin) => input,
             input = Self::next_light(&mut self.light) => input,
         };
         #[cfg(not(feature = "libp2p"))]
-        next_bitcoin(&mut self.bitcoin).await
+        let input = next_bitcoin(&mut self.bitcoin).await;
+        if let Some((peer, block)) = input.as_ref().and_then(shown) {
+            self.data.shows(peer, block);
+        }
+        input
     }
 
     async fn get_headers(&self, peer: PeerId, question: Question) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::net::PeerNetwork;
 
-use super::events::{EventBus, Subscription};
+use crate::events::{EventBus, NodeEvent, Subscription};
 
 /// How far the chain is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +76,11 @@ impl ChainHandle {
         self.status.borrow().clone()
     }
 
+    /// The chain as it changes.
+    pub(crate) fn subscribe_status(&self) -> watch::Receiver<ChainStatus> {
+        self.status.clone()
+    }
+
     /// The tip of the best chain.
     #[must_use]
     pub fn tip(&self) -> ChainTip {
@@ -97,6 +102,31 @@ impl ChainHandle {
     #[must_use]
     pub fn header(&self, hash: &BlockHash) -> Option<(IndexedHeader, Position)> {
         self.read(|chain| chain.find(hash))
+    }
+
+    /// From now on so many events are kept for those who fall behind.
+    pub(crate) fn keep_events(&self, events: usize) {
+        self.events.keep(events);
+    }
+
+    /// Tells subscribers something that happened to the node.
+    pub(crate) fn publish(&self, event: NodeEvent) {
+        self.events.publish(event);
+    }
+
+    /// Waits until the node has stopped. Cancel safe.
+    pub(crate) async fn ended(&self) {
+        self.events.closed().await;
+    }
+
+    /// One that stands still.
+    #[cfg(test)]
+    pub(crate) fn standing(chain: HeaderChain) -> Self {
+        let (tip, tip_time) = (chain.tip(), chain.tip_time());
+        let (phase, side_headers, peers) = (Phase::Synced, 0, Vec::new());
+        let status = ChainStatus { tip, tip_time, phase, side_headers, peers };
+        let (_, status) = watch::channel(status);
+        Self { chain: Arc::new(RwLock::new(chain)), status, events: Arc::default() }
     }
 
     /// New events from now on.

@@ -3,12 +3,10 @@
 //! All changes go through one task, which verifies, commits and only then applies and publishes:
 //! no subscriber hears of a tip that a crash can lose. Readers hold a [`ChainHandle`].
 
-mod events;
 mod handle;
 mod start;
 mod writer;
 
-pub use events::{ChainEvent, EventBus, Lagged, Numbered, Subscription};
 pub use handle::{ChainHandle, ChainStatus, PeerView, Phase, Stopped};
 pub(crate) use start::{Joined, fetch_start};
 pub(crate) use writer::{HeaderNetwork, NetworkInput, Writer, WriterError, commit_blocking};

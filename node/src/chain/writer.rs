@@ -20,11 +20,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::events::{ChainEvent, EventBus};
 use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
 use super::start::Joined;
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
+use crate::events::{EventBus, NodeEvent};
 use crate::net::{Direction, PeerNetwork, Question};
 use crate::store::{Store, StoreError, WriteBatch, bans, headers};
 
@@ -192,14 +192,14 @@ impl<N: HeaderNetwork> Writer<N> {
                 let traits = PeerTraits { page, called: direction == Direction::Inbound };
                 self.sync.handle_connected_with(&chain, peer, traits, now);
                 self.events
-                    .publish(ChainEvent::PeerJoined { peer: peer.0, address: address.clone() });
+                    .publish(NodeEvent::PeerJoined { peer: peer.0, address: address.clone() });
                 let phase = String::new();
                 self.peers.push(PeerView { peer: peer.0, network, address, user_agent, phase });
             }
             NetworkInput::Left { peer, reason } => {
                 self.sync.handle_disconnected(&chain, peer, now);
                 self.peers.retain(|view| view.peer != peer.0);
-                self.events.publish(ChainEvent::PeerLeft { peer: peer.0, reason });
+                self.events.publish(NodeEvent::PeerLeft { peer: peer.0, reason });
             }
             NetworkInput::Headers { peer, headers } => {
                 self.sync.handle_headers(&chain, peer, headers, now);
@@ -302,7 +302,7 @@ impl<N: HeaderNetwork> Writer<N> {
                 let connected = count(connected);
                 info!(height = tip.height.0, hash = %tip.hash, connected, "new tip");
                 self.publish_status();
-                self.events.publish(ChainEvent::TipExtended { tip, connected });
+                self.events.publish(NodeEvent::TipExtended { tip, connected });
             }
             TipChange::Reorg { fork_point, disconnected, connected } => {
                 self.audit.reorg(fork_point, disconnected, &tip);
@@ -312,7 +312,7 @@ impl<N: HeaderNetwork> Writer<N> {
                     fork_height = fork_point.height.0, "new tip after a reorg"
                 );
                 self.publish_status();
-                self.events.publish(ChainEvent::Reorg {
+                self.events.publish(NodeEvent::Reorg {
                     tip,
                     fork_point: *fork_point,
                     disconnected,
@@ -326,7 +326,7 @@ impl<N: HeaderNetwork> Writer<N> {
         match event {
             SyncEvent::Synced { tip } => {
                 info!(height = tip.height.0, hash = %tip.hash, "synced");
-                self.events.publish(ChainEvent::Synced { tip: *tip });
+                self.events.publish(NodeEvent::Synced { tip: *tip });
             }
             SyncEvent::BelowMinimumWork { tip } => {
                 warn!(
@@ -336,7 +336,7 @@ impl<N: HeaderNetwork> Writer<N> {
             }
             SyncEvent::Stalled { peer } => {
                 warn!(peer = peer.0, "peer stalls; asking another");
-                self.events.publish(ChainEvent::Stalled { peer: peer.0 });
+                self.events.publish(NodeEvent::Stalled { peer: peer.0 });
             }
             SyncEvent::PresyncStarted { peer, height } => {
                 info!(peer = peer.0, from = height.0, "a long chain of little work: presync");

@@ -114,7 +114,7 @@ async fn a_tip_is_committed_before_anybody_hears_of_it() {
     bench.joined_peer_sends(&bench.headers).await;
     loop {
         let event = events.next().await.unwrap().unwrap().event;
-        if let ChainEvent::TipExtended { tip, .. } = event {
+        if let NodeEvent::TipExtended { tip, .. } = event {
             assert_eq!(tip.height, BlockHeight(200));
             break;
         }

@@ -10,12 +10,11 @@ use etcetera::BaseStrategy as _;
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 use figment::value::{Dict, Value};
-use ironlight_spv::sync::SyncConfig;
 use ironlight_spv::{BlockHash, BlockHeight, Network, Params, Work, parse_work};
 use serde::{Deserialize, Serialize};
 
 use super::light::LightSettings;
-use crate::net::RequestConfig;
+use super::wallet::WalletSettings;
 use crate::node::{NodeConfig, StartPoint, Storage};
 use crate::store::Backend;
 
@@ -100,6 +99,9 @@ pub(super) struct Settings {
     #[command(flatten)]
     #[serde(flatten)]
     light: LightSettings,
+    #[command(flatten)]
+    #[serde(flatten)]
+    wallet: WalletSettings,
 }
 
 /// A network, where its chain is stored, and what the user demands of it.
@@ -219,8 +221,16 @@ impl Settings {
         }
         let dns_seeds = networks.bitcoin && !self.no_seeds && connect.is_empty();
         let libp2p = self.light.config(networks, self.chain.location.network_dir()?)?;
-        let (sync, requests) = (SyncConfig::default(), RequestConfig::default());
-        Ok(NodeConfig { params, storage, connect, dns_seeds, libp2p, start_point, sync, requests })
+        Ok(NodeConfig {
+            storage,
+            connect,
+            dns_seeds,
+            libp2p,
+            start_point,
+            filters: self.wallet.filters()?,
+            watch_mempool: self.wallet.watch_mempool,
+            ..NodeConfig::of(params)
+        })
     }
 }
 
@@ -249,10 +259,12 @@ pub(super) fn parse_backend(name: &str) -> Result<Backend, String> {
 }
 
 /// Every setting, as files and (in capitals, behind `IRONLIGHT_`) the environment name it.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 16] = [
     "checkpoint",
     "connect",
     "data_dir",
+    "filter_cache",
+    "filters_from",
     "listen",
     "mdns",
     "min_chain_work",
@@ -263,6 +275,7 @@ const SETTINGS: [&str; 13] = [
     "signet_challenge",
     "start_point",
     "store",
+    "watch_mempool",
 ];
 
 fn extract<T: Serialize + for<'de> Deserialize<'de>>(
@@ -298,7 +311,7 @@ fn environment() -> Result<Dict, ConfigError> {
             "checkpoint" | "connect" | "listen" | "peer" => {
                 Value::from(text.split(',').collect::<Vec<_>>())
             }
-            "mdns" | "no_seeds" => Value::from(
+            "mdns" | "no_seeds" | "watch_mempool" => Value::from(
                 parse_switch(&text)
                     .ok_or_else(|| invalid(name, &text, "true or false expected"))?,
             ),

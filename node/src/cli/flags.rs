@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::query::{ask, print_json};
-use super::{Failure, NetworkArgs};
-use crate::api::{FlagDto, FlagsDto, TurnDto, client};
+use super::Failure;
+use super::ask::{AskArgs, print_json};
+use crate::api::{FlagDto, FlagsDto, TurnDto};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FlagsCommand {
@@ -17,10 +17,7 @@ pub(super) enum FlagsCommand {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    location: NetworkArgs,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    ask: AskArgs,
 }
 
 #[derive(Debug, Args)]
@@ -31,7 +28,7 @@ pub(super) struct SetArgs {
     #[arg(value_enum)]
     to: OnOff,
     #[command(flatten)]
-    location: NetworkArgs,
+    ask: AskArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,8 +45,8 @@ pub(super) fn run(command: &FlagsCommand) -> Result<(), Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
-    let found: FlagsDto = ask(&args.location, "/v1/flags")?;
-    if args.json {
+    let found: FlagsDto = args.ask.node()?.get("/v1/flags")?;
+    if args.ask.json {
         return print_json(&found);
     }
     for flag in &found.flags {
@@ -60,14 +57,16 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
 }
 
 fn set(args: &SetArgs) -> Result<(), Failure> {
-    let SetArgs { name, to, location } = args;
+    let SetArgs { name, to, ask } = args;
     // What cannot be a name must not become part of a path.
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Err(format!("{name:?} is no flag: `ironlight flags list` has them").into());
     }
-    let directory = location.clone().resolve()?.network_dir()?;
     let (path, turn) = (format!("/v1/flags/{name}"), TurnDto { on: matches!(to, OnOff::On) });
-    let flag: FlagDto = super::runtime()?.block_on(client::put(&directory, &path, &turn))?;
+    let flag: FlagDto = ask.node()?.put(&path, &turn)?;
+    if ask.json {
+        return print_json(&flag);
+    }
     say!("{} is {}", flag.name, state(&flag));
     Ok(())
 }

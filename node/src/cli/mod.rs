@@ -12,21 +12,36 @@ macro_rules! note {
     ($($part:tt)*) => { $crate::cli::note_line(format_args!($($part)*)) };
 }
 
+mod amount;
+mod ask;
 mod audit;
+mod balance;
 mod config;
+mod date;
 mod demo;
 mod devnet;
+mod fees;
+mod filter;
 mod flags;
 mod headers;
+mod history;
 mod light;
 mod logs;
 mod progress;
+mod proof;
 mod query;
+mod rescan;
 mod run;
+mod scan;
 mod scratch;
 mod selftest;
 mod store;
+mod table;
+mod tx;
+mod utxos;
 mod version;
+mod wallet;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -56,13 +71,35 @@ enum Command {
     /// Run a node until Ctrl-C.
     Run(run::RunArgs),
     /// Ask a running node how it stands.
-    Status(query::StatusArgs),
+    Status(ask::AskArgs),
     /// Ask a running node for its peers, on both networks.
-    Peers(query::StatusArgs),
+    Peers(ask::AskArgs),
     /// Ask a running node whether it works; fails where it does not.
-    Health(query::StatusArgs),
+    Health(ask::AskArgs),
     /// Ask a running node for a header, by height or hash.
     Header(query::HeaderArgs),
+    /// Watch addresses, scripts and descriptors.
+    #[command(subcommand)]
+    Watch(watch::WatchCommand),
+    /// Show what accounts have.
+    Balance(balance::BalanceArgs),
+    /// Show transactions of what is watched, the newest first.
+    History(history::HistoryArgs),
+    /// Show coins that are not spent.
+    Utxos(utxos::UtxosArgs),
+    /// Look at blocks again, from filters that are kept so far as they are.
+    Rescan(rescan::RescanArgs),
+    /// Send transactions, and prove that they are confirmed.
+    #[command(subcommand)]
+    Tx(tx::TxCommand),
+    /// Estimate what a transaction should pay.
+    Fees(fees::FeesArgs),
+    /// Look at compact filters.
+    #[command(subcommand)]
+    Filter(filter::FilterCommand),
+    /// Check proofs that transactions are in blocks, offline.
+    #[command(subcommand)]
+    Proof(proof::ProofCommand),
     /// Turn parts of a running node off and on.
     #[command(subcommand)]
     Flags(flags::FlagsCommand),
@@ -96,6 +133,15 @@ pub fn main() -> ExitCode {
         Command::Peers(args) => query::peers(&args),
         Command::Health(args) => query::health(&args),
         Command::Header(args) => query::header(&args),
+        Command::Watch(command) => watch::run(command),
+        Command::Balance(args) => balance::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Utxos(args) => utxos::run(&args),
+        Command::Rescan(args) => rescan::run(&args),
+        Command::Tx(command) => tx::run(&command),
+        Command::Fees(args) => fees::run(&args),
+        Command::Filter(command) => filter::run(&command),
+        Command::Proof(command) => proof::run(&command),
         Command::Flags(command) => flags::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Headers(command) => headers::run(command),

@@ -31,6 +31,22 @@ impl Progress {
 
     pub(super) fn add(&mut self, count: usize) {
         self.done += count as u64;
+        self.show();
+    }
+
+    /// So much is left; more than there was at first makes the total grow.
+    pub(super) fn left(&mut self, left: u64) {
+        if let Some(more) = left.checked_sub(self.total - self.done).filter(|more| *more > 0) {
+            self.total += more;
+            if let Some(bar) = &self.bar {
+                bar.set_length(self.total);
+            }
+        }
+        self.done = self.total.saturating_sub(left);
+        self.show();
+    }
+
+    fn show(&mut self) {
         match &self.bar {
             Some(bar) => bar.set_position(self.done),
             None if self.last_line.elapsed() >= LINE_EVERY => {

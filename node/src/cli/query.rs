@@ -1,54 +1,30 @@
 //! `ironlight status` and `ironlight header`: ask a running node over its control socket.
 
 use clap::Args;
-use serde::Serialize;
 
-use super::{Failure, NetworkArgs, short_work};
+use super::ask::{AskArgs, print_json};
+use super::table::size;
+use super::{Failure, filter, scan, short_work};
 use crate::api::{
-    CheckDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeerRequestsDto, PeersDto, RequestsDto,
-    ServedDto, StatusDto, TipDto, client,
+    CheckDto, FiltersDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeerRequestsDto, PeersDto,
+    PurposeDto, RequestsDto, ServedDto, StatusDto, TipDto, WalletStatusDto,
 };
-
-#[derive(Debug, Args)]
-pub(super) struct StatusArgs {
-    #[command(flatten)]
-    location: NetworkArgs,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
 
 #[derive(Debug, Args)]
 pub(super) struct HeaderArgs {
     /// Height on the best chain, or hash on any branch.
     id: String,
     #[command(flatten)]
-    location: NetworkArgs,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    ask: AskArgs,
 }
 
-pub(super) fn ask<T: serde::de::DeserializeOwned>(
-    location: &NetworkArgs,
-    path: &str,
-) -> Result<T, Failure> {
-    let directory = location.clone().resolve()?.network_dir()?;
-    Ok(super::runtime()?.block_on(client::get(&directory, path))?)
-}
-
-pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    say!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
-}
-
-pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
-    let status: StatusDto = ask(&args.location, "/v1/status")?;
+pub(super) fn status(args: &AskArgs) -> Result<(), Failure> {
+    let status: StatusDto = args.node()?.get("/v1/status")?;
     if args.json {
         return print_json(&status);
     }
-    let StatusDto { version, network, phase, tip, basis, caveat, side_headers, peers, hashing } =
-        status;
+    let StatusDto { version, network, phase, tip, basis, caveat, side_headers, .. } = status;
+    let StatusDto { peers, hashing, wallet, filters, .. } = status;
     let TipDto { height, hash, time, work } = tip;
     say!("ironlight {version} on {network}: {phase}");
     say!("tip      {height} {hash}");
@@ -61,12 +37,27 @@ pub(super) fn status(args: &StatusArgs) -> Result<(), Failure> {
     say!("forks    {side_headers} headers on side branches");
     say!("{hashing}");
     say!("peers    {peers} (see `ironlight peers`)");
+    print_wallet(&wallet);
+    let FiltersDto { held, bytes, peers, .. } = filters;
+    say!("filters  held {}, {}; {peers} peers serve them", filter::ranges(&held), size(bytes));
     Ok(())
 }
 
+fn print_wallet(wallet: &WalletStatusDto) {
+    let WalletStatusDto { watches, scripts, sending, scan } = wallet;
+    if *watches == 0 {
+        say!("wallet   watches nothing; {sending} transactions on their way");
+        return;
+    }
+    say!(
+        "wallet   watches {watches} items, {scripts} scripts; {sending} transactions on their way"
+    );
+    say!("         {}", scan::in_words(scan));
+}
+
 /// Says how each check is; a failure where the node is not ready.
-pub(super) fn health(args: &StatusArgs) -> Result<(), Failure> {
-    let health: HealthDto = ask(&args.location, "/v1/health")?;
+pub(super) fn health(args: &AskArgs) -> Result<(), Failure> {
+    let health: HealthDto = args.node()?.get("/v1/health")?;
     if args.json {
         print_json(&health)?;
     } else {
@@ -87,14 +78,16 @@ pub(super) fn health(args: &StatusArgs) -> Result<(), Failure> {
     }
 }
 
-pub(super) fn peers(args: &StatusArgs) -> Result<(), Failure> {
-    let found: PeersDto = ask(&args.location, "/v1/peers")?;
+pub(super) fn peers(args: &AskArgs) -> Result<(), Failure> {
+    let found: PeersDto = args.node()?.get("/v1/peers")?;
     if args.json {
         return print_json(&found);
     }
     for network in found.networks {
-        let NetworkDto { name, listening, bytes_in, bytes_out, requests, served, peers } = network;
+        let NetworkDto { name, listening, bytes_in, bytes_out, bytes, requests, served, peers } =
+            network;
         say!("{name}: {} peers, {bytes_in} bytes received, {bytes_out} sent", peers.len());
+        print_purposes(&bytes);
         print_requests(&requests, &served);
         for address in listening {
             say!("  listening on {address}");
@@ -104,6 +97,17 @@ pub(super) fn peers(args: &StatusArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What the bytes were for, received / sent.
+fn print_purposes(bytes: &[PurposeDto]) {
+    let purpose = |of: &PurposeDto| {
+        let (name, bytes_in, bytes_out) = (of.purpose.replace('_', " "), of.bytes_in, of.bytes_out);
+        format!("{name} {} / {}", size(bytes_in), size(bytes_out))
+    };
+    if !bytes.is_empty() {
+        say!("  bytes: {}", bytes.iter().map(purpose).collect::<Vec<_>>().join(", "));
+    }
 }
 
 fn print_requests(requests: &RequestsDto, served: &ServedDto) {
@@ -148,8 +152,8 @@ pub(super) fn header(args: &HeaderArgs) -> Result<(), Failure> {
     if !args.id.chars().all(|symbol| symbol.is_ascii_hexdigit()) {
         return Err(format!("{:?} is neither a height nor a block hash", args.id).into());
     }
-    let header: HeaderDto = ask(&args.location, &format!("/v1/headers/{}", args.id))?;
-    if args.json {
+    let header: HeaderDto = args.ask.node()?.get(&format!("/v1/headers/{}", args.id))?;
+    if args.ask.json {
         return print_json(&header);
     }
     let place = if header.best_chain { "on the best chain" } else { "on a side branch" };

@@ -9,13 +9,14 @@
 //! [`DevnetConfig::spacing`] after its parent, however fast it is mined, and 10,000 blocks from the
 //! default start stay more than a decade in the past.
 //!
-//! The state is in memory and gone at the end. It validates its own blocks only: blocks and
-//! transactions that peers send are read past.
+//! The state is in memory and gone at the end. It validates its own blocks only; blocks that peers
+//! send are read past. Transactions that they announce are fetched, and those that could be mined wait
+//! for the next block, but their scripts are not run: it takes a signature for what it says.
 //!
 //! What an attacker can grow: nothing is reachable but from this machine, since it listens on
 //! loopback only. Peers are at most [`MAX_PEERS`], each with one request being received (at most
-//! 1.8 MB, a `getdata`) and one answer being sent. The chain grows with the commands of its user,
-//! by about 2 KB a block.
+//! 4 MB, a `tx`) and one answer being sent; waiting transactions are at most
+//! [`ledger::MAX_WAITING`]. The chain grows with the commands of its user, by about 2 KB a block.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), ironlight::devnet::DevnetError> {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use bitcoin::{Amount, BlockHash, ScriptBuf, Txid};
+use bitcoin::{Amount, BlockHash, ScriptBuf, Transaction, Txid};
 use ironlight_spv::ChainTip;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::ledger::{Branch, Changes, DoubleSpend, Ledger};
+use super::ledger::{Accepted, Branch, Changes, DoubleSpend, Ledger};
 use super::shared::SharedLedger;
 use super::{DevnetConfig, DevnetError, MAX_BLOCKS, control, server};
 use crate::api::socket::{ControlSocket, SocketError};
@@ -55,6 +55,12 @@ impl Devnet {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Peers that are connected.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.shared.peers()
     }
 
     /// The tip of its best chain.
@@ -125,6 +131,32 @@ impl Devnet {
     /// [`DevnetError::Ledger`] where no block has it, or it is a coinbase.
     pub async fn double_spend(&self, txid: Txid) -> Result<DoubleSpend, DevnetError> {
         self.shared.change(move |ledger| ledger.double_spend(txid)).await
+    }
+
+    /// Takes a transaction as if a peer had sent it. Done even if given up.
+    ///
+    /// # Errors
+    /// [`DevnetError::Ledger`] with the rule that it breaks.
+    pub async fn submit(&self, transaction: Transaction) -> Result<Accepted, DevnetError> {
+        self.shared.change(move |ledger| ledger.accept(transaction)).await
+    }
+
+    /// Replaces a waiting payment of the wallet's by one that pays the same with a higher fee. Done
+    /// even if given up.
+    ///
+    /// # Errors
+    /// [`DevnetError::Ledger`] where it does not wait, or is not the wallet's.
+    pub async fn replace(&self, txid: Txid) -> Result<Txid, DevnetError> {
+        self.shared.change(move |ledger| ledger.replace(txid)).await
+    }
+
+    /// Takes a mined transaction out of the best chain by a branch without it; the block after has it
+    /// again. Done even if given up.
+    ///
+    /// # Errors
+    /// [`DevnetError::Ledger`] where no block has it, or it is a coinbase.
+    pub async fn unmine(&self, txid: Txid) -> Result<Branch, DevnetError> {
+        self.shared.change(move |ledger| ledger.unmine(txid)).await
     }
 
     /// Answers on a control socket in a directory until it stops. The caller holds the lock on

@@ -1,8 +1,11 @@
 //! The networks that the node talks to.
 
 pub mod bitcoin;
+pub(crate) mod data;
 mod peers;
+pub(crate) mod relay;
 mod requests;
+pub(crate) mod suspend;
 #[cfg(feature = "libp2p")]
 pub mod swarm;
 /// The libp2p network of light nodes: what they say to each other, which needs no libp2p.
@@ -13,7 +16,10 @@ pub mod swarm {
 }
 pub mod wire;
 
-pub(crate) use peers::Question;
-pub use peers::{Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport, ServeReport};
+pub use peers::{
+    BytesByPurpose, Carried, Direction, NetworkReport, PeerNetwork, PeerNumbers, PeerReport,
+    Purpose, ServeReport,
+};
+pub(crate) use peers::{PurposeCounter, Question};
 pub(crate) use requests::Requests;
 pub use requests::{PeerRequestReport, RequestConfig, RequestReport};

@@ -1,6 +1,7 @@
-//! What the networks have in common: numbers for peers, and how a peer is shown.
+//! What the networks have in common: numbers for peers, how a peer is shown, and what bytes are for.
 
 use std::fmt;
+use std::ops::{Add, AddAssign};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -69,6 +70,164 @@ impl Direction {
     }
 }
 
+/// What bytes are carried for. A message counts as what it asks for or carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Block headers, and news of blocks.
+    Headers,
+    /// Filter headers and checkpoints.
+    FilterHeaders,
+    /// Compact filters.
+    Filters,
+    /// Whole blocks.
+    Blocks,
+    /// Proofs that a block has a transaction.
+    Proofs,
+    /// Transactions outside of blocks, and news of them.
+    Transactions,
+    /// What keeps a connection up, addresses, and what is read past.
+    Other,
+}
+
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Headers,
+        Self::FilterHeaders,
+        Self::Filters,
+        Self::Blocks,
+        Self::Proofs,
+        Self::Transactions,
+        Self::Other,
+    ];
+
+    /// A short fixed name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::FilterHeaders => "filter_headers",
+            Self::Filters => "filters",
+            Self::Blocks => "blocks",
+            Self::Proofs => "proofs",
+            Self::Transactions => "transactions",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Bytes both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Received.
+    pub received: u64,
+    /// Sent.
+    pub sent: u64,
+}
+
+impl AddAssign for Carried {
+    fn add_assign(&mut self, more: Self) {
+        self.received += more.received;
+        self.sent += more.sent;
+    }
+}
+
+/// Bytes, each counted for one [`Purpose`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BytesByPurpose([Carried; Purpose::ALL.len()]);
+
+impl BytesByPurpose {
+    /// Those for one purpose.
+    #[must_use]
+    pub fn of(&self, purpose: Purpose) -> Carried {
+        self.iter().find(|(of, _)| *of == purpose).map(|(_, carried)| carried).unwrap_or_default()
+    }
+
+    /// Each purpose with its bytes.
+    pub fn iter(&self) -> impl Iterator<Item = (Purpose, Carried)> {
+        Purpose::ALL.into_iter().zip(self.0)
+    }
+
+    /// With all that is missing in the total as [`Purpose::Other`]: what encryption, multiplexing and
+    /// other protocols carry.
+    #[cfg(feature = "libp2p")]
+    pub(crate) fn up_to(self, total: Carried) -> Self {
+        let known = self.total();
+        let counter = PurposeCounter::default();
+        counter.received(Purpose::Other, total.received.saturating_sub(known.received));
+        counter.sent(Purpose::Other, total.sent.saturating_sub(known.sent));
+        self + counter.report()
+    }
+
+    /// What was carried since an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = *self;
+        for (of, before) in since.0.iter_mut().zip(earlier.0) {
+            of.received = of.received.saturating_sub(before.received);
+            of.sent = of.sent.saturating_sub(before.sent);
+        }
+        since
+    }
+
+    /// All together.
+    #[must_use]
+    pub fn total(&self) -> Carried {
+        let mut total = Carried::default();
+        self.0.iter().for_each(|carried| total += *carried);
+        total
+    }
+}
+
+impl Add for BytesByPurpose {
+    type Output = Self;
+
+    fn add(mut self, more: Self) -> Self {
+        self.0.iter_mut().zip(more.0).for_each(|(of, more)| *of += more);
+        self
+    }
+}
+
+/// Counts bytes by purpose; shared by whoever carries them and whoever shows them.
+#[derive(Debug, Default)]
+pub(crate) struct PurposeCounter([(AtomicU64, AtomicU64); Purpose::ALL.len()]);
+
+impl PurposeCounter {
+    fn add(&self, purpose: Purpose, bytes: Carried) {
+        let mut counts = Purpose::ALL.into_iter().zip(&self.0);
+        if let Some((_, (received, sent))) = counts.find(|(of, _)| *of == purpose) {
+            received.fetch_add(bytes.received, Ordering::Relaxed);
+            sent.fetch_add(bytes.sent, Ordering::Relaxed);
+        }
+    }
+
+    /// So many were received.
+    pub(crate) fn received(&self, purpose: Purpose, bytes: u64) {
+        self.add(purpose, Carried { received: bytes, sent: 0 });
+    }
+
+    /// So many were sent.
+    pub(crate) fn sent(&self, purpose: Purpose, bytes: u64) {
+        self.add(purpose, Carried { received: 0, sent: bytes });
+    }
+
+    /// As it stands.
+    pub(crate) fn report(&self) -> BytesByPurpose {
+        let mut report = BytesByPurpose::default();
+        for (carried, (received, sent)) in report.0.iter_mut().zip(&self.0) {
+            carried.received = received.load(Ordering::Relaxed);
+            carried.sent = sent.load(Ordering::Relaxed);
+        }
+        report
+    }
+}
+
 /// A connected peer as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerReport {
@@ -118,6 +277,8 @@ pub struct NetworkReport {
     pub bytes_in: u64,
     /// Bytes sent at its sockets since the start.
     pub bytes_out: u64,
+    /// The same bytes by what they were for, as far as that is known.
+    pub by_purpose: BytesByPurpose,
     /// Where this node can be reached, with its identity; empty where it does not listen.
     pub listening: Vec<String>,
     /// How requests to its peers went since the start.
@@ -140,4 +301,23 @@ pub(crate) struct Question {
     pub(crate) shared: bool,
     /// Whether it is asked because another peer gave no answer.
     pub(crate) retry: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_counted_for_their_purpose_and_add_up() {
+        let counter = PurposeCounter::default();
+        for (purpose, bytes) in Purpose::ALL.into_iter().zip(1..) {
+            counter.received(purpose, bytes);
+            counter.sent(purpose, 10 * bytes);
+        }
+        let report = counter.report();
+        assert_eq!(report.of(Purpose::Headers), Carried { received: 1, sent: 10 });
+        assert_eq!(report.of(Purpose::Other), Carried { received: 7, sent: 70 });
+        assert_eq!((report + report).since(&report), report);
+        assert_eq!((report + report).total(), Carried { received: 56, sent: 560 });
+    }
 }

@@ -75,6 +75,10 @@ pub enum Problem {
     },
     /// A segment in the compact codec that is none.
     Segment(CodecError),
+    /// The header of another block than the one that was asked for.
+    OtherBlock,
+    /// An entry that does not come after the one before it.
+    Order,
 }
 
 impl fmt::Display for DecodeError {
@@ -98,6 +102,8 @@ impl fmt::Display for DecodeError {
                 write!(f, "extension {kind} has to be understood and is not")
             }
             Problem::Segment(error) => write!(f, "headers: {error}"),
+            Problem::OtherBlock => f.write_str("the header of another block"),
+            Problem::Order => f.write_str("an entry that does not come after the one before it"),
         }
     }
 }

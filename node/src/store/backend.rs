@@ -15,10 +15,12 @@ pub enum Backend {
     Sled,
     /// redb: a copy-on-write B-tree in one file.
     Redb,
+    /// The user's own ([`CustomStore`](super::CustomStore)); no directory has it.
+    Custom,
 }
 
 impl Backend {
-    /// Every backend that the format knows, built in or not.
+    /// Every backend that can be asked for by name, built in or not.
     pub const ALL: &'static [Backend] = &[Backend::Memory, Backend::Sled, Backend::Redb];
 
     /// The name in configuration, messages and the FORMAT file.
@@ -28,6 +30,7 @@ impl Backend {
             Backend::Memory => "memory",
             Backend::Sled => "sled",
             Backend::Redb => "redb",
+            Backend::Custom => "custom",
         }
     }
 
@@ -35,7 +38,7 @@ impl Backend {
     #[must_use]
     pub const fn is_built(self) -> bool {
         match self {
-            Backend::Memory => true,
+            Backend::Memory | Backend::Custom => true,
             Backend::Sled => cfg!(feature = "sled"),
             Backend::Redb => cfg!(feature = "redb"),
         }
@@ -54,7 +57,7 @@ impl Backend {
     /// The name of its file or directory in a network's directory.
     pub(crate) const fn file_name(self) -> Option<&'static str> {
         match self {
-            Backend::Memory => None,
+            Backend::Memory | Backend::Custom => None,
             Backend::Sled => Some("store.sled"),
             Backend::Redb => Some("store.redb"),
         }

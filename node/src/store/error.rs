@@ -107,6 +107,17 @@ pub enum StoreError {
         /// The backend's file or directory.
         path: PathBuf,
     },
+    /// The node has stopped, and its store with it.
+    #[error("the node has stopped, and its store is closed")]
+    Closed,
+    /// A store of the user's own holds what cannot be read.
+    #[error(
+        "the custom store cannot be used ({reason}): empty it, and its contents are fetched again"
+    )]
+    Unusable {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// One value does not match its checksum.
     #[error(transparent)]
     Damaged(#[from] Damage),

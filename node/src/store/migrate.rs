@@ -22,8 +22,16 @@ pub(crate) struct Migration {
     pub(crate) run: fn(&dyn Store) -> Result<WriteBatch, StoreError>,
 }
 
-/// The steps of this version, to formats 2, 3 and so on. None yet.
-pub(crate) const MIGRATIONS: &[Migration] = &[];
+/// The steps of this version, to formats 2, 3 and so on.
+pub(crate) const MIGRATIONS: &[Migration] = &[NEW_TABLES];
+
+/// No row changes, but a version that knows format 1 only must stay out from here on: it would
+/// leave out the new tables where it copies the rows of a damaged database.
+const NEW_TABLES: Migration = Migration {
+    to: 2,
+    about: "room for a wallet, filters and broadcasts",
+    run: |_| Ok(WriteBatch::new()),
+};
 
 /// What the Meta table says.
 #[derive(Debug, PartialEq, Eq)]

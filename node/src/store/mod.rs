@@ -1,6 +1,6 @@
 //! What the node keeps on disk: rows in named tables, changed by atomic batches.
 //!
-//! One trait, three backends (memory, sled, redb), the same keys and values in each. Headers, tip,
+//! One trait, three backends (memory, sled, redb) and the user's own, the same keys and values in each. Headers, tip,
 //! filters and wallet are tables of one store, so that one [`WriteBatch`] commits them together and
 //! no crash leaves a tip that points at headers which are not there.
 //!
@@ -16,20 +16,26 @@
 //! What an attacker can grow: nothing by himself. Rows are written for verified data only; a key
 //! is at most [`MAX_KEY_BYTES`], a value at most [`MAX_VALUE_BYTES`], the caches are bounded.
 
+#[cfg(feature = "wallet")]
+pub(crate) mod apart;
 mod backend;
 pub mod bans;
 #[cfg(feature = "redb")]
 mod btree;
 pub mod checksum;
 mod contain;
+mod custom;
 #[cfg(feature = "sled")]
 mod disk;
 mod error;
 mod fence;
 mod files;
+pub mod filter_headers;
+pub mod filters;
 pub(crate) mod flags;
 mod format;
 pub mod headers;
+mod lent;
 mod lock;
 mod memory;
 mod migrate;
@@ -52,7 +58,11 @@ use std::ops::ControlFlow;
 
 pub use backend::Backend;
 pub use contain::panic_is_contained;
+pub use custom::{CustomStore, open_custom};
 pub use error::StoreError;
+#[cfg(feature = "wallet")]
+pub(crate) use error::hex;
+pub(crate) use lent::Lent;
 #[cfg(feature = "daemon")]
 pub(crate) use lock::DirLock;
 pub use memory::MemoryStore;
@@ -112,6 +122,14 @@ tables! {
     Headers = 2 "headers",
     /// Addresses of peers.
     Peers = 3 "peers",
+    /// What is watched, and what the chain has for it.
+    Wallet = 4 "wallet",
+    /// Block filters.
+    Filters = 5 "filters",
+    /// The chain of filter headers.
+    FilterHeaders = 6 "filter_headers",
+    /// Transactions that are brought to the network.
+    Broadcast = 7 "broadcast",
 }
 
 impl std::fmt::Display for Table {
@@ -177,6 +195,11 @@ impl WriteBatch {
     pub fn delete_from(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         let key = key.into();
         self.ops.push(WriteOp::DeleteFrom { table, key });
+    }
+
+    /// Adds the changes of another batch behind these.
+    pub fn append(&mut self, other: Self) {
+        self.ops.extend(other.ops);
     }
 
     /// Whether there is nothing to do.
@@ -282,6 +305,15 @@ mod tests {
     #[test]
     fn table_ids_and_names_are_the_documented_ones() {
         let all: Vec<_> = Table::ALL.iter().map(|table| (table.id(), table.name())).collect();
-        assert_eq!(all, [(1, "meta"), (2, "headers"), (3, "peers")]);
+        let documented = [
+            (1, "meta"),
+            (2, "headers"),
+            (3, "peers"),
+            (4, "wallet"),
+            (5, "filters"),
+            (6, "filter_headers"),
+            (7, "broadcast"),
+        ];
+        assert_eq!(all, documented);
     }
 }

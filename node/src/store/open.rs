@@ -28,7 +28,7 @@ use super::migrate::{self, MIGRATIONS, Migration, Stamp};
 use super::{Backend, MemoryStore, Note, Store, StoreError, Table, WriteBatch, files};
 
 /// The format that this version writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 const COPY_BATCH_BYTES: usize = 1024 * 1024;
 
@@ -327,7 +327,7 @@ impl Opening {
                 super::btree::BtreeStore::open(path, notes)
             }),
             #[allow(unreachable_patterns, reason = "which arms there are depends on the features")]
-            backend @ (Backend::Memory | Backend::Sled | Backend::Redb) => {
+            backend @ (Backend::Memory | Backend::Sled | Backend::Redb | Backend::Custom) => {
                 let _ = (lock, path, notes);
                 Err(StoreError::NotBuilt { backend })
             }

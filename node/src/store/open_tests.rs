@@ -9,7 +9,8 @@ use super::format::{self, FORMAT_FILE};
 use super::migrate::{self, Migration};
 use super::open::open_as;
 use super::{
-    Backend, Note, Opened, Options, Store, StoreError, Table, WriteBatch, open, quarantine,
+    Backend, FORMAT_VERSION, Note, Opened, Options, Store, StoreError, Table, WriteBatch, open,
+    quarantine,
 };
 
 fn built() -> impl Iterator<Item = Backend> {
@@ -22,6 +23,11 @@ fn options(dir: &Path, backend: Option<Backend>) -> Options {
 
 fn opened(dir: &Path, backend: Option<Backend>) -> Opened {
     open(options(dir, backend)).unwrap()
+}
+
+/// By a version that knows format 1 only.
+fn opened_as_1(dir: &Path, backend: Option<Backend>) -> Opened {
+    open_as(options(dir, backend), 1, &[]).unwrap()
 }
 
 fn put(store: &dyn Store, key: &str, value: &str) {
@@ -100,11 +106,14 @@ fn newer_format_is_refused_untouched() {
     for backend in built() {
         let dir = tempfile::tempdir().unwrap();
         put(&*opened(dir.path(), Some(backend)).store, "k", "v");
-        fs::write(dir.path().join(FORMAT_FILE), "ironlight-store 2\nbackend future\n").unwrap();
+        let newer = FORMAT_VERSION + 1;
+        let text = format!("ironlight-store {newer}\nbackend future\n");
+        fs::write(dir.path().join(FORMAT_FILE), text).unwrap();
         fs::write(dir.path().join("lock"), "the lock of another version\n").unwrap();
         let before = tree(dir.path());
         let error = open(options(dir.path(), None)).unwrap_err();
-        assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }));
+        assert!(matches!(error, StoreError::NewerFormat { found, known, .. }
+            if (found, known) == (newer, FORMAT_VERSION)));
         assert_eq!(tree(dir.path()), before);
     }
 }
@@ -244,7 +253,7 @@ const BROKEN: Migration =
 fn older_format_is_brought_up_step_by_step() {
     for backend in built() {
         let dir = tempfile::tempdir().unwrap();
-        put(&*opened(dir.path(), Some(backend)).store, "k", "v");
+        put(&*opened_as_1(dir.path(), Some(backend)).store, "k", "v");
         let Opened { store, notes } =
             open_as(options(dir.path(), None), 3, &[TO_TWO, TO_THREE]).unwrap();
         assert!(has(&*store, "k") && has(&*store, "two") && has(&*store, "three"));
@@ -259,10 +268,36 @@ fn older_format_is_brought_up_step_by_step() {
 }
 
 #[test]
+fn directory_of_format_1_opens_with_its_rows_and_takes_those_of_the_new_tables() {
+    for backend in built() {
+        let dir = tempfile::tempdir().unwrap();
+        put(&*opened_as_1(dir.path(), Some(backend)).store, "k", "v");
+        let Opened { store, notes } = opened(dir.path(), None);
+        assert!(matches!(notes.as_slice(), [Note::Migrated { from: 1, to: 2, .. }]), "{notes:?}");
+        assert!(has(&*store, "k"));
+        let tables = [Table::Wallet, Table::Filters, Table::FilterHeaders, Table::Broadcast];
+        let mut batch = WriteBatch::new();
+        for table in tables {
+            assert_eq!(store.get(table, b"row").unwrap(), None);
+            batch.put(table, "row", table.name());
+        }
+        store.commit(batch).unwrap();
+        drop(store);
+        let older = open_as(options(dir.path(), None), 1, &[]);
+        assert!(matches!(older, Err(StoreError::NewerFormat { found: 2, known: 1, .. })));
+        let Opened { store, notes } = opened(dir.path(), None);
+        assert!(notes.is_empty());
+        for table in tables {
+            assert_eq!(store.get(table, b"row").unwrap().unwrap(), table.name().as_bytes());
+        }
+    }
+}
+
+#[test]
 fn failed_migration_goes_on_where_it_stopped() {
     for backend in built() {
         let dir = tempfile::tempdir().unwrap();
-        drop(opened(dir.path(), Some(backend)));
+        drop(opened_as_1(dir.path(), Some(backend)));
         let error = open_as(options(dir.path(), None), 3, &[TO_TWO, BROKEN]).unwrap_err();
         assert!(matches!(error, StoreError::Migration { to: 3, .. }));
         // FORMAT was raised first: an older version stays out of the half-way store.
@@ -277,10 +312,10 @@ fn failed_migration_goes_on_where_it_stopped() {
 fn format_without_a_way_up_is_refused_with_its_contents_unchanged() {
     for backend in built() {
         let dir = tempfile::tempdir().unwrap();
-        put(&*opened(dir.path(), Some(backend)).store, "k", "v");
+        put(&*opened_as_1(dir.path(), Some(backend)).store, "k", "v");
         let error = open_as(options(dir.path(), None), 3, &[TO_THREE]).unwrap_err();
         assert!(matches!(error, StoreError::NoMigration { from: 1, to: 3, .. }));
-        let Opened { store, notes } = opened(dir.path(), None);
+        let Opened { store, notes } = opened_as_1(dir.path(), None);
         assert!(notes.is_empty() && has(&*store, "k"));
     }
 }

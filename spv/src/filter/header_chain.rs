@@ -45,6 +45,7 @@ pub struct FilterHeaderChain {
 pub struct VerifiedFilterHeaders {
     first: u32,
     headers: Vec<FilterHeader>,
+    hashes: Vec<FilterHash>,
     marks: Vec<BlockHash>,
     recent: Vec<BlockHash>,
     revision: u64,
@@ -61,6 +62,12 @@ impl VerifiedFilterHeaders {
     #[must_use]
     pub fn headers(&self) -> &[FilterHeader] {
         &self.headers
+    }
+
+    /// The hashes of the filters, lowest first: what others need to link the headers themselves.
+    #[must_use]
+    pub fn hashes(&self) -> &[FilterHash] {
+        &self.hashes
     }
 
     /// The block of the last.
@@ -288,7 +295,8 @@ impl FilterHeaderChain {
             return Err(FilterHeaderError::NotOnBestChain { height: tip.next() });
         }
         let (marks, recent) = hashes_to_keep(chain, self.first, first..end);
-        Ok(VerifiedFilterHeaders { first, headers, marks, recent, revision: self.revision })
+        let (hashes, revision) = (hashes.to_vec(), self.revision);
+        Ok(VerifiedFilterHeaders { first, headers, hashes, marks, recent, revision })
     }
 
     /// Takes verified headers in.

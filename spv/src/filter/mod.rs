@@ -1,14 +1,17 @@
-//! Compact block filters: what is in a filter, and whether a wallet's scripts are (BIP158).
+//! Compact filters (BIP157, BIP158): what is in one and whether a wallet's scripts are, their headers,
+//! their download, and who is right about them.
 //!
 //! A [`Filter`] says of a script that it is surely not in a block, or that it probably is. Its bytes come from a peer
 //! and are read as if they were a lie: [`Filter::decode`] bounds what they can claim, and whatever reads on names the
 //! place where they stop making sense. That a filter is the one that belongs to its block is not said by its structure;
-//! its [`FilterHash`] and the chain of [`FilterHeader`]s say it (BIP157).
+//! its [`FilterHash`] and the chain of [`FilterHeader`]s ([`header_chain`]) say it, and which of those to believe is
+//! decided by evidence ([`sync`]).
 //!
 //! Invariant: a script that is in a well-formed filter is always found.
 //!
 //! What an attacker can grow: a filter has at most [`Filter::MAX_ELEMENTS`] elements and [`Filter::MAX_SIZE`] bytes,
-//! whatever it claims, and [`MatchScratch`] grows to some 17 bytes an element, once.
+//! whatever it claims, and [`MatchScratch`] grows to some 17 bytes an element, once. The bounds of the download are
+//! stated in [`sync`].
 
 mod build;
 mod error;

@@ -11,7 +11,11 @@ impl Wide {
         None
     }
 
-    pub(super) fn hash(self, _: &[&[u8; 80]; 16], _: &mut [[u8; 32]; 16]) {
+    pub(super) fn hash_headers(self, _: &[&[u8; 80]; 16], _: &mut [[u8; 32]; 16]) {
+        match self {}
+    }
+
+    pub(super) fn hash_nodes(self, _: &[&[u8; 64]; 16], _: &mut [[u8; 32]; 16]) {
         match self {}
     }
 }
@@ -25,11 +29,11 @@ impl Pair {
         None
     }
 
-    pub(super) fn hash_one(self, _: &[u8; 80]) -> [u8; 32] {
+    pub(super) fn hash_headers<const N: usize>(self, _: [&[u8; 80]; N]) -> [[u8; 32]; N] {
         match self {}
     }
 
-    pub(super) fn hash_two(self, _: [&[u8; 80]; 2]) -> [[u8; 32]; 2] {
+    pub(super) fn hash_nodes<const N: usize>(self, _: [&[u8; 64]; N]) -> [[u8; 32]; N] {
         match self {}
     }
 }

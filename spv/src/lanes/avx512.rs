@@ -1,4 +1,4 @@
-//! Sixteen headers at once: each register holds the same word of sixteen messages.
+//! Sixteen headers, or Merkle nodes, at once: each register holds the same word of sixteen messages.
 //!
 //! Invariant: a [`Wide`] exists only where the processor has AVX-512F and AVX-512BW, so its methods are safe to call.
 //!
@@ -14,7 +14,7 @@
 )]
 #![allow(clippy::wildcard_imports, reason = "intrinsics, which have names that nothing else has")]
 
-use super::constants::{DIGEST_BITS, END_OF_MESSAGE, HEADER_BITS, INITIAL, K};
+use super::constants::{DIGEST_BITS, END_OF_MESSAGE, HEADER_BITS, INITIAL, K, NODE_PADDING};
 use core::arch::x86_64::*;
 
 /// One word of each of sixteen messages.
@@ -37,9 +37,15 @@ impl Wide {
     }
 
     /// Double SHA-256 of sixteen headers.
-    pub(super) fn hash(self, inputs: &[&[u8; 80]; 16], out: &mut [[u8; 32]; 16]) {
+    pub(super) fn hash_headers(self, inputs: &[&[u8; 80]; 16], out: &mut [[u8; 32]; 16]) {
         // SAFETY: only `detect` makes a `Wide`, and only where both features are there.
-        unsafe { hash_sixteen(inputs, out) }
+        unsafe { hash_sixteen_headers(inputs, out) }
+    }
+
+    /// Double SHA-256 of sixteen Merkle nodes.
+    pub(super) fn hash_nodes(self, inputs: &[&[u8; 64]; 16], out: &mut [[u8; 32]; 16]) {
+        // SAFETY: only `detect` makes a `Wide`, and only where both features are there.
+        unsafe { hash_sixteen_nodes(inputs, out) }
     }
 }
 
@@ -64,29 +70,66 @@ macro_rules! compress {
     };
 }
 
-#[target_feature(enable = "avx512f,avx512bw")]
-fn hash_sixteen(inputs: &[&[u8; 80]; 16], out: &mut [[u8; 32]; 16]) {
-    let zero = splat(0);
-    let [w0, w1, w2, w3] = load_words::<0>(inputs);
-    let [w4, w5, w6, w7] = load_words::<1>(inputs);
-    let [w8, w9, w10, w11] = load_words::<2>(inputs);
-    let [w12, w13, w14, w15] = load_words::<3>(inputs);
-    let mut w = [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15];
-    let mut state = initial();
-    compress!(state, w);
-    add_each(&mut state, &initial());
+/// Runs the 64 rounds of a Merkle node's second block, whose words are known.
+macro_rules! compress_node_padding {
+    ($state:ident) => {
+        compress_node_padding!(@rounds $state, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        compress_node_padding!(@rounds $state, 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        compress_node_padding!(@rounds $state, 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
+        compress_node_padding!(@rounds $state, 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63);
+    };
+    (@rounds $state:ident, $($t:literal)*) => {
+        $( round_with_constant::<$t>(&mut $state, splat(const { NODE_PADDING[$t] })); )*
+    };
+}
 
-    let before = state;
-    let [w0, w1, w2, w3] = load_words::<4>(inputs);
+#[target_feature(enable = "avx512f,avx512bw")]
+fn hash_sixteen_headers(inputs: &[&[u8; 80]; 16], out: &mut [[u8; 32]; 16]) {
+    let before = compress_first_block(inputs);
+    let mut state = before;
+    let zero = splat(0);
+    let [w0, w1, w2, w3] = load_words::<4, 80>(inputs);
     let end = splat(END_OF_MESSAGE);
     let bits = splat(HEADER_BITS);
     let mut w =
         [w0, w1, w2, w3, end, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, bits];
     compress!(state, w);
     add_each(&mut state, &before);
+    hash_digests(&state, out);
+}
 
-    let [w0, w1, w2, w3, w4, w5, w6, w7] = state;
+#[target_feature(enable = "avx512f,avx512bw")]
+fn hash_sixteen_nodes(inputs: &[&[u8; 64]; 16], out: &mut [[u8; 32]; 16]) {
+    let before = compress_first_block(inputs);
+    let mut state = before;
+    compress_node_padding!(state);
+    add_each(&mut state, &before);
+    hash_digests(&state, out);
+}
+
+/// The state after the first 64 bytes of each message.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn compress_first_block<const LEN: usize>(inputs: &[&[u8; LEN]; 16]) -> [Words; 8] {
+    let [w0, w1, w2, w3] = load_words::<0, LEN>(inputs);
+    let [w4, w5, w6, w7] = load_words::<1, LEN>(inputs);
+    let [w8, w9, w10, w11] = load_words::<2, LEN>(inputs);
+    let [w12, w13, w14, w15] = load_words::<3, LEN>(inputs);
+    let mut w = [w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15];
+    let mut state = initial();
+    compress!(state, w);
+    add_each(&mut state, &initial());
+    state
+}
+
+/// The second hash: of the first one's digests, as they stand in the registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn hash_digests(digests: &[Words; 8], out: &mut [[u8; 32]; 16]) {
+    let zero = splat(0);
+    let end = splat(END_OF_MESSAGE);
     let bits = splat(DIGEST_BITS);
+    let [w0, w1, w2, w3, w4, w5, w6, w7] = *digests;
     let mut w = [w0, w1, w2, w3, w4, w5, w6, w7, end, zero, zero, zero, zero, zero, zero, bits];
     let mut state = initial();
     compress!(state, w);
@@ -94,10 +137,18 @@ fn hash_sixteen(inputs: &[&[u8; 80]; 16], out: &mut [[u8; 32]; 16]) {
     store_digests(&state, out);
 }
 
-/// Round `T`. The names of the state words move on by one each round instead of the words.
+/// Round `T` with a message word.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn round<const T: usize>(state: &mut [Words; 8], word: Words) {
+    round_with_constant::<T>(state, _mm512_add_epi32(word, splat(K[T])));
+}
+
+/// Round `T` with a message word to which the round's constant was added. The names of the state words move on by one
+/// each round instead of the words.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn round_with_constant<const T: usize>(state: &mut [Words; 8], word: Words) {
     let [a, b, c, d, e, f, g, h] = const { moved_by(T) };
     let (in_a, in_e) = (state[a], state[e]);
     let sum_e = _mm512_ternarylogic_epi32::<XOR>(
@@ -106,7 +157,7 @@ fn round<const T: usize>(state: &mut [Words; 8], word: Words) {
         rotated::<25>(in_e),
     );
     let choice = _mm512_ternarylogic_epi32::<CHOOSE>(in_e, state[f], state[g]);
-    let known = _mm512_add_epi32(state[h], _mm512_add_epi32(word, splat(K[T])));
+    let known = _mm512_add_epi32(state[h], word);
     let first = _mm512_add_epi32(_mm512_add_epi32(known, choice), sum_e);
     let sum_a = _mm512_ternarylogic_epi32::<XOR>(
         rotated::<2>(in_a),
@@ -178,17 +229,17 @@ fn add_each(state: &mut [Words; 8], other: &[Words; 8]) {
     }
 }
 
-/// Words `4 * COLUMN` to `4 * COLUMN + 3` of every header, in host order.
+/// Words `4 * COLUMN` to `4 * COLUMN + 3` of every message, in host order.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn load_words<const COLUMN: usize>(inputs: &[&[u8; 80]; 16]) -> [Words; 4] {
-    // Header 4 * q + i goes to 128-bit quarter q of row i: transposed inside the quarters, lane n is header n.
+fn load_words<const COLUMN: usize, const LEN: usize>(inputs: &[&[u8; LEN]; 16]) -> [Words; 4] {
+    // Message 4 * q + i goes to 128-bit quarter q of row i: transposed inside the quarters, lane n is message n.
     let mut rows = [splat(0); 4];
     for (i, row) in rows.iter_mut().enumerate() {
-        let quarter = _mm512_castsi128_si512(load_column::<COLUMN>(inputs[i]));
-        let quarter = _mm512_inserti32x4::<1>(quarter, load_column::<COLUMN>(inputs[i + 4]));
-        let quarter = _mm512_inserti32x4::<2>(quarter, load_column::<COLUMN>(inputs[i + 8]));
-        let quarter = _mm512_inserti32x4::<3>(quarter, load_column::<COLUMN>(inputs[i + 12]));
+        let quarter = _mm512_castsi128_si512(load_column::<COLUMN, LEN>(inputs[i]));
+        let quarter = _mm512_inserti32x4::<1>(quarter, load_column::<COLUMN, LEN>(inputs[i + 4]));
+        let quarter = _mm512_inserti32x4::<2>(quarter, load_column::<COLUMN, LEN>(inputs[i + 8]));
+        let quarter = _mm512_inserti32x4::<3>(quarter, load_column::<COLUMN, LEN>(inputs[i + 12]));
         *row = with_bytes_swapped(quarter);
     }
     transposed(rows)
@@ -196,9 +247,9 @@ fn load_words<const COLUMN: usize>(inputs: &[&[u8; 80]; 16]) -> [Words; 4] {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load_column<const COLUMN: usize>(input: &[u8; 80]) -> __m128i {
-    const { assert!(COLUMN < 5) };
-    // SAFETY: the 16 bytes from 16 * COLUMN on lie inside the 80 by the assertion; the load may be unaligned.
+fn load_column<const COLUMN: usize, const LEN: usize>(input: &[u8; LEN]) -> __m128i {
+    const { assert!(16 * COLUMN + 16 <= LEN) };
+    // SAFETY: the 16 bytes from 16 * COLUMN on lie inside the LEN by the assertion; the load may be unaligned.
     unsafe { _mm_loadu_si128(input.as_ptr().add(16 * COLUMN).cast()) }
 }
 

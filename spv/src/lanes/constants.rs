@@ -20,6 +20,10 @@ pub(super) const END_OF_MESSAGE: u32 = 0x8000_0000;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 pub(super) const HEADER_BITS: u32 = 80 * 8;
 
+/// Length of a Merkle node in bits: the last word of its second block.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+const NODE_BITS: u32 = 64 * 8;
+
 /// Length of a digest in bits: the last word of the second hash's only block.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 pub(super) const DIGEST_BITS: u32 = 32 * 8;
@@ -92,3 +96,40 @@ pub(super) const K: [u32; 64] = [
     0xbef9_a3f7,
     0xc671_78f2,
 ];
+
+/// What each round of a Merkle node's second block adds: the block is padding alone, so its schedule is known, and the
+/// round constants are in it already.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+pub(super) const NODE_PADDING: [u32; 64] = scheduled_with_constants(padding_of_a_node());
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+const fn padding_of_a_node() -> [u32; 16] {
+    let mut block = [0; 16];
+    block[0] = END_OF_MESSAGE;
+    block[15] = NODE_BITS;
+    block
+}
+
+/// The message schedule of a block (FIPS 180-4, 6.2.2) with each round's constant added.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+const fn scheduled_with_constants(block: [u32; 16]) -> [u32; 64] {
+    let mut w = [0_u32; 64];
+    let mut t = 0;
+    while t < 64 {
+        w[t] = if t < 16 {
+            block[t]
+        } else {
+            let (near, far) = (w[t - 15], w[t - 2]);
+            let small_near = near.rotate_right(7) ^ near.rotate_right(18) ^ (near >> 3);
+            let small_far = far.rotate_right(17) ^ far.rotate_right(19) ^ (far >> 10);
+            w[t - 16].wrapping_add(small_near).wrapping_add(w[t - 7]).wrapping_add(small_far)
+        };
+        t += 1;
+    }
+    let mut t = 0;
+    while t < 64 {
+        w[t] = w[t].wrapping_add(K[t]);
+        t += 1;
+    }
+    w
+}

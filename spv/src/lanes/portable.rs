@@ -1,4 +1,4 @@
-//! One header at a time through `sha2`: works everywhere, and is what every other way is judged by.
+//! One message at a time through `sha2`: works everywhere, and is what every other way is judged by.
 //!
 //! `sha2` finds the hash instructions of x86 and of ARM by itself. Laying the padding by hand spares its buffering.
 
@@ -6,11 +6,24 @@ use super::constants::INITIAL;
 use sha2::block_api::compress256;
 
 /// Double SHA-256 of one header.
-pub(super) fn hash(input: &[u8; 80]) -> [u8; 32] {
+pub(super) fn hash_header(input: &[u8; 80]) -> [u8; 32] {
     let mut message = [0_u8; 128];
     message[..80].copy_from_slice(input);
     message[80] = 0x80;
     message[126..].copy_from_slice(&(80_u16 * 8).to_be_bytes());
+    hash_padded(&message)
+}
+
+/// Double SHA-256 of one Merkle node.
+pub(super) fn hash_node(input: &[u8; 64]) -> [u8; 32] {
+    let mut message = [0_u8; 128];
+    message[..64].copy_from_slice(input);
+    message[64] = 0x80;
+    message[126..].copy_from_slice(&(64_u16 * 8).to_be_bytes());
+    hash_padded(&message)
+}
+
+fn hash_padded(message: &[u8; 128]) -> [u8; 32] {
     let mut state = INITIAL;
     compress256(&mut state, message.as_chunks().0);
 

@@ -1,7 +1,7 @@
 //! Which ways of hashing are used, and the self-test that decides it.
 //!
-//! Invariant: no lane hashes for anyone before it has agreed with `sha2` on every header of the fixed set. Full groups,
-//! padded groups, pairs and a single header all occur in it.
+//! Invariant: no lane hashes for anyone before it has agreed with `sha2` on every header and every Merkle node of the
+//! fixed set. Full groups, padded groups, pairs and a single message all occur in it.
 
 #[cfg(feature = "std")]
 use super::portable;
@@ -12,11 +12,11 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Way {
-    /// Sixteen headers at a time in the registers of AVX-512.
+    /// Sixteen messages at a time in the registers of AVX-512.
     Avx512x16,
-    /// Two headers at a time, interleaved, with the SHA instructions of x86.
+    /// Two messages at a time, interleaved, with the SHA instructions of x86.
     ShaNiX2,
-    /// One header at a time by `sha2`, which every processor offers.
+    /// One message at a time by `sha2`, which every processor offers.
     Portable,
 }
 
@@ -97,10 +97,8 @@ impl fmt::Display for Report {
 pub fn report() -> &'static Report {
     static REPORT: std::sync::OnceLock<Report> = std::sync::OnceLock::new();
     REPORT.get_or_init(|| {
-        let wide = Wide::detect()
-            .map(|wide| (wide, move |i: &_, o: &mut _| Plan::only_wide(wide).hash::<Sample>(i, o)));
-        let pair = Pair::detect()
-            .map(|pair| (pair, move |i: &_, o: &mut _| Plan::only_pair(pair).hash::<Sample>(i, o)));
+        let wide = Wide::detect().map(|wide| Candidate::of(wide, Plan::only_wide(wide)));
+        let pair = Pair::detect().map(|pair| Candidate::of(pair, Plan::only_pair(pair)));
         Report::after_self_test(wide, pair)
     })
 }
@@ -129,12 +127,34 @@ impl AsRef<[u8; 80]> for Sample {
     }
 }
 
+/// A kind of lanes, and how it hashes.
+#[cfg(feature = "std")]
+pub(super) struct Candidate<L> {
+    pub(super) lanes: L,
+    pub(super) headers: Hasher<Sample>,
+    pub(super) nodes: Hasher<[u8; 64]>,
+}
+
+#[cfg(feature = "std")]
+pub(super) type Hasher<M> = std::boxed::Box<dyn Fn(&[M], &mut [[u8; 32]])>;
+
+#[cfg(feature = "std")]
+impl<L> Candidate<L> {
+    fn of(lanes: L, plan: Plan) -> Self {
+        Self {
+            lanes,
+            headers: std::boxed::Box::new(move |i, o| plan.hash(i, Sample::as_ref, o)),
+            nodes: std::boxed::Box::new(move |i, o| plan.hash(i, |node| node, o)),
+        }
+    }
+}
+
 #[cfg(feature = "std")]
 impl Report {
-    /// Tests each candidate, a kind of lanes with the function that hashes by it, and plans with those that agree.
+    /// Tests each candidate and plans with those that agree.
     pub(super) fn after_self_test(
-        wide: Option<(Wide, impl FnOnce(&[Sample], &mut [[u8; 32]]))>,
-        pair: Option<(Pair, impl FnOnce(&[Sample], &mut [[u8; 32]]))>,
+        wide: Option<Candidate<Wide>>,
+        pair: Option<Candidate<Pair>>,
     ) -> Self {
         let (wide, wide_standing) = judge(wide);
         let (pair, pair_standing) = judge(pair);
@@ -142,25 +162,30 @@ impl Report {
     }
 }
 
-/// Gives the lanes back only if their function computes what `sha2` does.
+/// Gives the lanes back only if they compute what `sha2` does, of headers and of nodes.
 #[cfg(feature = "std")]
-pub(super) fn judge<L>(
-    candidate: Option<(L, impl FnOnce(&[Sample], &mut [[u8; 32]]))>,
-) -> (Option<L>, Standing) {
-    let Some((lanes, hash)) = candidate else {
+pub(super) fn judge<L>(candidate: Option<Candidate<L>>) -> (Option<L>, Standing) {
+    let Some(Candidate { lanes, headers: hash_headers, nodes: hash_nodes }) = candidate else {
         return (None, Standing::Unavailable);
     };
     let headers = fixed_set();
     let mut digests = [[0; 32]; FIXED_SET_LEN];
-    hash(&headers, &mut digests);
-    if headers.iter().map(|header| portable::hash(&header.0)).eq(digests) {
+    hash_headers(&headers, &mut digests);
+    let headers_agree = headers.iter().map(|header| portable::hash_header(&header.0)).eq(digests);
+
+    let nodes = headers.map(|header| core::array::from_fn(|at| header.0[at + 16]));
+    let mut digests = [[0; 32]; FIXED_SET_LEN];
+    hash_nodes(&nodes, &mut digests);
+    let nodes_agree = nodes.iter().map(portable::hash_node).eq(digests);
+
+    if headers_agree && nodes_agree {
         (Some(lanes), Standing::Used)
     } else {
         (None, Standing::Disagrees)
     }
 }
 
-/// Two full groups of sixteen, and an odd rest for a padded group, pairs and a single header.
+/// Two full groups of sixteen, and an odd rest for a padded group, pairs and a single message.
 #[cfg(feature = "std")]
 const FIXED_SET_LEN: usize = 2 * 16 + 7;
 

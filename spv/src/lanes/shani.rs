@@ -1,8 +1,8 @@
-//! One header, or two interleaved, with the SHA instructions of x86.
+//! One header or Merkle node, or two interleaved, with the SHA instructions of x86.
 //!
 //! Invariant: a [`Pair`] exists only where the processor has SHA-NI, SSSE3 and SSE4.1, so its methods are safe to call.
 //!
-//! A second header fills the waiting time of the first one's round instruction; a third would gain nothing more. The
+//! A second message fills the waiting time of the first one's round instruction; a third would gain nothing more. The
 //! padding of the second block and of the second hash is constant, so the compiler adds the round constants to it.
 
 #![allow(clippy::many_single_char_names, reason = "a to h are the names of FIPS 180-4")]
@@ -13,7 +13,7 @@
 )]
 #![allow(clippy::wildcard_imports, reason = "intrinsics, which have names that nothing else has")]
 
-use super::constants::{DIGEST_BITS, END_OF_MESSAGE, HEADER_BITS, INITIAL, K};
+use super::constants::{DIGEST_BITS, END_OF_MESSAGE, HEADER_BITS, INITIAL, K, NODE_PADDING};
 use core::arch::x86_64::*;
 
 /// Four consecutive message words of each of `N` messages.
@@ -38,25 +38,36 @@ impl Pair {
         found.then_some(Self(()))
     }
 
-    /// Double SHA-256 of one header.
-    pub(super) fn hash_one(self, input: &[u8; 80]) -> [u8; 32] {
+    /// Double SHA-256 of one header, or of two in much less time than one after the other.
+    pub(super) fn hash_headers<const N: usize>(self, inputs: [&[u8; 80]; N]) -> [[u8; 32]; N] {
         // SAFETY: only `detect` makes a `Pair`, and only where the features are there.
-        let [digest] = unsafe { hash_interleaved([input]) };
-        digest
+        unsafe { headers_interleaved(inputs) }
     }
 
-    /// Double SHA-256 of two headers, in much less time than one after the other.
-    pub(super) fn hash_two(self, inputs: [&[u8; 80]; 2]) -> [[u8; 32]; 2] {
+    /// Double SHA-256 of one Merkle node, or of two in much less time than one after the other.
+    pub(super) fn hash_nodes<const N: usize>(self, inputs: [&[u8; 64]; N]) -> [[u8; 32]; N] {
         // SAFETY: only `detect` makes a `Pair`, and only where the features are there.
-        unsafe { hash_interleaved(inputs) }
+        unsafe { nodes_interleaved(inputs) }
     }
 }
 
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn hash_interleaved<const N: usize>(inputs: [&[u8; 80]; N]) -> [[u8; 32]; N] {
+fn headers_interleaved<const N: usize>(inputs: [&[u8; 80]; N]) -> [[u8; 32]; N] {
     let first = compress_first_block(initial(), inputs);
-    let second = compress_second_block(first, load::<4, N>(inputs));
-    let (low, high) = message_order(second);
+    hash_digests(compress_second_block(first, load::<4, 80, N>(inputs)))
+}
+
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn nodes_interleaved<const N: usize>(inputs: [&[u8; 64]; N]) -> [[u8; 32]; N] {
+    let first = compress_first_block(initial(), inputs);
+    hash_digests(compress_node_padding(first))
+}
+
+/// The second hash, of the digests that these states are.
+#[inline]
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn hash_digests<const N: usize>(states: States<N>) -> [[u8; 32]; N] {
+    let (low, high) = message_order(states);
     let (low, high) = message_order(compress_digest(low, high));
     let mut out = [[0; 32]; N];
     for n in 0..N {
@@ -75,12 +86,29 @@ macro_rules! scheduled {
     };
 }
 
+/// Rounds `4 * $q` and on, for each `$q`, of a Merkle node's second block.
+macro_rules! known {
+    ($states:ident, $($q:literal)*) => {
+        $(
+            let words = quad(const { four_of(&NODE_PADDING, $q) });
+            four_rounds_with_constants(&mut $states, [words; N]);
+        )*
+    };
+}
+
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn compress_first_block<const N: usize>(before: States<N>, inputs: [&[u8; 80]; N]) -> States<N> {
+fn compress_first_block<const LEN: usize, const N: usize>(
+    before: States<N>,
+    inputs: [&[u8; LEN]; N],
+) -> States<N> {
     let mut states = before;
-    let mut w =
-        [load::<0, N>(inputs), load::<1, N>(inputs), load::<2, N>(inputs), load::<3, N>(inputs)];
+    let mut w = [
+        load::<0, LEN, N>(inputs),
+        load::<1, LEN, N>(inputs),
+        load::<2, LEN, N>(inputs),
+        load::<3, LEN, N>(inputs),
+    ];
     four_rounds::<0, N>(&mut states, w[0]);
     four_rounds::<1, N>(&mut states, w[1]);
     four_rounds::<2, N>(&mut states, w[2]);
@@ -89,7 +117,16 @@ fn compress_first_block<const N: usize>(before: States<N>, inputs: [&[u8; 80]; N
     sum(states, before)
 }
 
-/// The second block: four words of the header, then the padding.
+/// A Merkle node's second block: padding alone, scheduled at compile time.
+#[inline]
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn compress_node_padding<const N: usize>(before: States<N>) -> States<N> {
+    let mut states = before;
+    known!(states, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    sum(states, before)
+}
+
+/// A header's second block: four words of it, then the padding.
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn compress_second_block<const N: usize>(before: States<N>, tail: Quads<N>) -> States<N> {
@@ -128,10 +165,19 @@ fn compress_digest<const N: usize>(low: Quads<N>, high: Quads<N>) -> States<N> {
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn four_rounds<const Q: usize, const N: usize>(states: &mut States<N>, words: Quads<N>) {
-    let k = quad(const { [K[4 * Q], K[4 * Q + 1], K[4 * Q + 2], K[4 * Q + 3]] });
+    let k = quad(const { four_of(&K, Q) });
     let mut sums = words;
     for n in 0..N {
         sums[n] = _mm_add_epi32(words[n], k);
+    }
+    four_rounds_with_constants(states, sums);
+}
+
+/// Four rounds whose constants were added to the message words.
+#[inline]
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn four_rounds_with_constants<const N: usize>(states: &mut States<N>, sums: Quads<N>) {
+    for n in 0..N {
         states.cdgh[n] = _mm_sha256rnds2_epu32(states.cdgh[n], states.abef[n], sums[n]);
     }
     for n in 0..N {
@@ -153,6 +199,11 @@ fn schedule<const Q: usize, const N: usize>(w: &mut [Quads<N>; 4]) {
         let middle = _mm_alignr_epi8::<4>(last, w[(Q + 2) % 4][n]);
         w[Q % 4][n] = _mm_sha256msg2_epu32(_mm_add_epi32(started, middle), last);
     }
+}
+
+/// Words `4 * q` to `4 * q + 3`.
+const fn four_of(words: &[u32; 64], q: usize) -> [u32; 4] {
+    [words[4 * q], words[4 * q + 1], words[4 * q + 2], words[4 * q + 3]]
 }
 
 #[inline]
@@ -193,14 +244,16 @@ fn message_order<const N: usize>(states: States<N>) -> (Quads<N>, Quads<N>) {
     (low, high)
 }
 
-/// Words `4 * COLUMN` to `4 * COLUMN + 3` of every header, in host order.
+/// Words `4 * COLUMN` to `4 * COLUMN + 3` of every message, in host order.
 #[inline]
 #[target_feature(enable = "ssse3")]
-fn load<const COLUMN: usize, const N: usize>(inputs: [&[u8; 80]; N]) -> Quads<N> {
-    const { assert!(COLUMN < 5) };
+fn load<const COLUMN: usize, const LEN: usize, const N: usize>(
+    inputs: [&[u8; LEN]; N],
+) -> Quads<N> {
+    const { assert!(16 * COLUMN + 16 <= LEN) };
     let mut words = [_mm_setzero_si128(); N];
     for n in 0..N {
-        // SAFETY: the 16 bytes from 16 * COLUMN on lie inside the 80 by the assertion; the load may be unaligned.
+        // SAFETY: the 16 bytes from 16 * COLUMN on lie inside the LEN by the assertion; the load may be unaligned.
         let bytes = unsafe { _mm_loadu_si128(inputs[n].as_ptr().add(16 * COLUMN).cast()) };
         words[n] = with_bytes_swapped(bytes);
     }

@@ -11,6 +11,15 @@ fn expected(header: &Sample) -> [u8; 32] {
     Sha256::digest(Sha256::digest(header.0)).into()
 }
 
+fn expected_of_node(node: &[u8; 64]) -> [u8; 32] {
+    Sha256::digest(Sha256::digest(node)).into()
+}
+
+fn random_nodes(count: usize, seed: u64) -> Vec<[u8; 64]> {
+    let headers = random_headers(count, seed).into_iter();
+    headers.map(|header| core::array::from_fn(|at| header.0[at + 16])).collect()
+}
+
 fn random_headers(count: usize, seed: u64) -> Vec<Sample> {
     let mut state = seed;
     let mut next = || {
@@ -68,6 +77,40 @@ fn every_way_agrees_with_sha2_at_every_length() {
 }
 
 #[test]
+fn every_way_agrees_with_sha2_on_nodes_at_every_length() {
+    let near_groups = (5..=16).flat_map(|groups| [16 * groups - 1, 16 * groups, 16 * groups + 1]);
+    for len in (0..=70).chain(near_groups) {
+        let nodes = random_nodes(len, 0x0fed_cba9_8765_4321 + len as u64);
+        let right: Vec<_> = nodes.iter().map(expected_of_node).collect();
+
+        let mut out = vec![[0xaa; 32]; len];
+        sha256d_64(&nodes, &mut out);
+        assert_eq!(out, right, "{len} nodes by the chosen way");
+
+        for way in WAYS {
+            let mut out = vec![[0xaa; 32]; len];
+            if sha256d_64_with(way, &nodes, &mut out) {
+                assert_eq!(out, right, "{len} nodes by {way}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pairs_are_hashed_in_place_and_the_rest_stays() {
+    for len in (0..=70).chain([127, 128, 129, 1_000]) {
+        let nodes = random_nodes(len, 5);
+        let before: Vec<[u8; 32]> = nodes.iter().map(|node| *node.first_chunk().unwrap()).collect();
+        let mut hashes = before.clone();
+        sha256d_pairs(&mut hashes);
+        let (pairs, _) = before.as_flattened().as_chunks();
+        let (above, below) = hashes.split_at(pairs.len());
+        assert!(above.iter().copied().eq(pairs.iter().map(expected_of_node)), "{len} hashes");
+        assert_eq!(below, &before[pairs.len()..], "{len} hashes");
+    }
+}
+
+#[test]
 fn every_plan_agrees_with_sha2() {
     let (wide, pair) = (report().plan().wide, report().plan().pair);
     for plan in
@@ -76,8 +119,13 @@ fn every_plan_agrees_with_sha2() {
         for len in 0..=40 {
             let headers = random_headers(len, 77);
             let mut out = vec![[0xaa; 32]; len];
-            plan.hash(&headers, &mut out);
+            plan.hash(&headers, Sample::as_ref, &mut out);
             assert!(headers.iter().map(expected).eq(out), "{len} headers by {plan:?}");
+
+            let nodes = random_nodes(len, 78);
+            let mut out = vec![[0; 32]; len];
+            plan.hash(&nodes, |node| node, &mut out);
+            assert!(nodes.iter().map(expected_of_node).eq(out), "{len} nodes by {plan:?}");
         }
     }
 }
@@ -86,7 +134,11 @@ fn every_plan_agrees_with_sha2() {
 fn one_header_agrees_with_sha2() {
     for header in random_headers(50, 3) {
         assert_eq!(sha256d_80_single(&header.0), expected(&header));
-        assert_eq!(portable::hash(&header.0), expected(&header));
+        assert_eq!(portable::hash_header(&header.0), expected(&header));
+    }
+    for node in random_nodes(50, 4) {
+        assert_eq!(sha256d_64_single(&node), expected_of_node(&node));
+        assert_eq!(portable::hash_node(&node), expected_of_node(&node));
     }
 }
 
@@ -97,6 +149,9 @@ fn extreme_bytes_agree_with_sha2() {
             let mut out = [[0; 32]; 33];
             if sha256d_80_with(way, &[Sample([byte; 80]); 33], &mut out) {
                 assert_eq!(out, [expected(&Sample([byte; 80])); 33], "{byte:#x} by {way}");
+            }
+            if sha256d_64_with(way, &[[byte; 64]; 33], &mut out) {
+                assert_eq!(out, [expected_of_node(&[byte; 64]); 33], "{byte:#x} by {way}");
             }
         }
     }
@@ -155,6 +210,9 @@ fn forcing_a_way_tells_whether_it_is_used() {
         let hashed = sha256d_80_with(way, &header, &mut out);
         assert_eq!(hashed, standing == Standing::Used, "{way}");
         assert_eq!(out, [if hashed { expected(&header[0]) } else { [0; 32] }]);
+        let mut out = [[0; 32]];
+        assert_eq!(sha256d_64_with(way, &[[7; 64]], &mut out), hashed, "{way}");
+        assert_eq!(out, [if hashed { expected_of_node(&[7; 64]) } else { [0; 32] }]);
     }
 }
 
@@ -173,54 +231,73 @@ fn only_the_portable_way_is_left_without_std() {
 
 #[cfg(feature = "std")]
 mod self_test {
-    use super::super::report::judge;
+    use super::super::report::{Candidate, Hasher, judge};
     use super::*;
+    use std::boxed::Box;
 
-    fn honest(headers: &[Sample], out: &mut [[u8; 32]]) {
+    fn right(headers: &[Sample], out: &mut [[u8; 32]]) {
         for (header, place) in headers.iter().zip(out) {
             *place = expected(header);
         }
     }
 
-    /// Wrong by one bit, in the last header only.
-    fn lying(headers: &[Sample], out: &mut [[u8; 32]]) {
-        honest(headers, out);
-        if let Some(last) = out.last_mut() {
-            last[31] ^= 1;
+    fn right_of_nodes(nodes: &[[u8; 64]], out: &mut [[u8; 32]]) {
+        for (node, place) in nodes.iter().zip(out) {
+            *place = expected_of_node(node);
         }
+    }
+
+    /// Wrong by one bit, in the last message only.
+    fn wrong<M: 'static>(hash: fn(&[M], &mut [[u8; 32]])) -> Hasher<M> {
+        Box::new(move |messages, out| {
+            hash(messages, out);
+            if let Some(last) = out.last_mut() {
+                last[31] ^= 1;
+            }
+        })
+    }
+
+    fn honest<L>(lanes: L) -> Candidate<L> {
+        Candidate { lanes, headers: Box::new(right), nodes: Box::new(right_of_nodes) }
+    }
+
+    fn lying<L>(lanes: L) -> Candidate<L> {
+        Candidate { headers: wrong(right), ..honest(lanes) }
+    }
+
+    fn lying_of_nodes<L>(lanes: L) -> Candidate<L> {
+        Candidate { nodes: wrong(right_of_nodes), ..honest(lanes) }
     }
 
     #[test]
     fn honest_lanes_are_used() {
-        assert_eq!(judge(Some(((), honest))), (Some(()), Standing::Used));
+        assert_eq!(judge(Some(honest(()))), (Some(()), Standing::Used));
     }
 
     #[test]
     fn lying_lanes_are_switched_off() {
-        assert_eq!(judge(Some(((), lying))), (None, Standing::Disagrees));
+        assert_eq!(judge(Some(lying(()))), (None, Standing::Disagrees));
+        assert_eq!(judge(Some(lying_of_nodes(()))), (None, Standing::Disagrees));
     }
 
     #[test]
     fn lanes_that_write_nothing_are_switched_off() {
-        assert_eq!(
-            judge(Some(((), |_: &[Sample], _: &mut [[u8; 32]]| {}))),
-            (None, Standing::Disagrees)
-        );
+        let idle = Candidate { headers: Box::new(|_, _| {}), ..honest(()) };
+        assert_eq!(judge(Some(idle)), (None, Standing::Disagrees));
+        let idle = Candidate { nodes: Box::new(|_, _| {}), ..honest(()) };
+        assert_eq!(judge(Some(idle)), (None, Standing::Disagrees));
     }
 
     #[test]
     fn missing_lanes_are_unavailable() {
-        assert_eq!(
-            judge(None::<((), fn(&[Sample], &mut [[u8; 32]]))>),
-            (None, Standing::Unavailable)
-        );
+        assert_eq!(judge(None::<Candidate<()>>), (None, Standing::Unavailable));
     }
 
     #[test]
     fn lying_wide_lanes_leave_hashing_to_the_others() {
         let Some(wide) = Wide::detect() else { return };
         let report =
-            Report::after_self_test(Some((wide, lying)), Pair::detect().map(|pair| (pair, honest)));
+            Report::after_self_test(Some(lying_of_nodes(wide)), Pair::detect().map(honest));
         assert_eq!(report.ways().next(), Some((Way::Avx512x16, Standing::Disagrees)));
         assert_ne!(report.fastest(), Way::Avx512x16);
         assert!(report.plan().wide.is_none());
@@ -230,10 +307,7 @@ mod self_test {
     #[test]
     fn lying_pair_lanes_leave_hashing_to_the_others() {
         let Some(pair) = Pair::detect() else { return };
-        let report = Report::after_self_test(
-            None::<(Wide, fn(&[Sample], &mut [[u8; 32]]))>,
-            Some((pair, lying)),
-        );
+        let report = Report::after_self_test(None, Some(lying(pair)));
         let standings = [Standing::Unavailable, Standing::Disagrees, Standing::Used];
         assert!(report.ways().map(|(_, standing)| standing).eq(standings));
         assert_eq!(report.fastest(), Way::Portable);

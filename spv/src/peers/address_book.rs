@@ -57,6 +57,8 @@ pub(super) struct Entry {
     proven: bool,
     /// It was too slow when we were.
     pub(super) slow: bool,
+    /// It offers compact filters: it said so when we were connected, or else its teller.
+    pub(super) filters: bool,
     failures: u32,
     /// Not to be dialled before.
     due: Duration,
@@ -99,6 +101,8 @@ impl AddressBook {
         }
         if let Some(known) = self.get_mut(told.addr) {
             known.last_seen = known.last_seen.max(last_seen);
+            // What it said itself counts for more.
+            known.filters |= !known.proven && told.services.has(ServiceFlags::COMPACT_FILTERS);
             return;
         }
         let group = NetworkGroup::of(told.addr);
@@ -117,6 +121,7 @@ impl AddressBook {
             last_seen,
             proven: false,
             slow: false,
+            filters: told.services.has(ServiceFlags::COMPACT_FILTERS),
             failures: 0,
             due: Duration::ZERO,
         });
@@ -152,6 +157,13 @@ impl AddressBook {
         }
     }
 
+    /// Whether it offers compact filters, as it says itself.
+    pub(super) fn offers_filters(&mut self, addr: SocketAddr, filters: bool) {
+        if let Some(entry) = self.get_mut(addr) {
+            entry.filters = filters;
+        }
+    }
+
     /// It stayed long enough to forget earlier failures.
     pub(super) fn settled(&mut self, addr: SocketAddr) {
         if let Some(entry) = self.get_mut(addr) {
@@ -180,6 +192,13 @@ impl AddressBook {
     pub(super) fn pause(&mut self, addr: SocketAddr, elapsed: Duration) {
         if let Some(entry) = self.get_mut(addr) {
             entry.due = elapsed + BASE;
+        }
+    }
+
+    /// No pause is waited for any more.
+    pub(super) fn retry(&mut self, elapsed: Duration) {
+        for entry in self.slots.iter_mut().flatten() {
+            entry.due = entry.due.min(elapsed);
         }
     }
 
@@ -224,6 +243,10 @@ impl AddressBook {
 
     pub(super) fn contains(&self, addr: SocketAddr) -> bool {
         self.places.contains_key(&addr)
+    }
+
+    pub(super) fn get(&self, addr: SocketAddr) -> Option<&Entry> {
+        self.slots.get(*self.places.get(&addr)?)?.as_ref()
     }
 
     fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut Entry> {

@@ -9,6 +9,8 @@ use super::{NetworkGroup, PeerId};
 pub(super) struct Link {
     pub(super) group: NetworkGroup,
     pub(super) kind: LinkKind,
+    /// Whether it offers compact filters; while it is dialled, whether it is said to.
+    pub(super) filters: bool,
     pub(super) state: LinkState,
 }
 

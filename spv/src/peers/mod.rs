@@ -12,7 +12,8 @@
 //!   group; peers that connected to us take none of their places;
 //! - a banned address is never dialled, a manual peer (one that the user named) never banned;
 //! - a stall alone never ejects anyone: a slow peer goes only when a better one waits, and only
-//!   while a floor of other peers remains.
+//!   while a floor of other peers remains; the same holds for one without filters where more peers
+//!   with them are wanted.
 //!
 //! What an attacker can grow: the address book, up to [`ADDRESS_BOOK_SIZE`] entries, of which one
 //! source's network group reaches at most an eighth; the ban list, up to [`MAX_BANS`]. Both are
@@ -51,6 +52,10 @@ pub struct PolicyConfig {
     pub manual_only: bool,
     /// Peers of one network group that may connect to us.
     pub inbound_per_group: usize,
+    /// Chosen peers that are to offer compact filters (BIP157): addresses that are said to do so are
+    /// dialled first, and with too few such peers another one is let go for one. 0 where filters are
+    /// not needed.
+    pub filter_peers: usize,
 }
 
 impl Default for PolicyConfig {
@@ -61,6 +66,7 @@ impl Default for PolicyConfig {
             allow_unroutable: false,
             manual_only: true,
             inbound_per_group: 16,
+            filter_peers: 0,
         }
     }
 }
@@ -177,10 +183,13 @@ pub enum DisconnectCause {
     Unresponsive,
     /// It was dropped for an offence that [`PeerPolicy::handle_misbehaviour`] has heard of.
     Misbehaved,
-    /// [`PeerPolicy::poll_drop`] chose it.
+    /// [`PeerPolicy::poll_drop`] chose it: slow, or without the filters that are wanted.
     Evicted,
     /// The node's own reasons: nothing is held against the peer.
     Local,
+    /// The node closes all connections for a while: nothing is held against the peer, and it may be
+    /// dialled again after [`PeerPolicy::handle_resumed`].
+    Suspended,
 }
 
 /// The pause after so many failures in a row: doubling from `base` up to `cap`, of which the

@@ -110,7 +110,8 @@ impl PeerPolicy {
         let addr = manual.or_else(|| self.due_learnt(now.elapsed))?;
         let kind = if manual.is_some() { LinkKind::Manual } else { LinkKind::Learnt };
         let group = NetworkGroup::of(addr);
-        self.links.insert(addr, Link { group, kind, state: LinkState::Dialling });
+        let filters = self.book.get(addr).is_some_and(|entry| entry.filters);
+        self.links.insert(addr, Link { group, kind, filters, state: LinkState::Dialling });
         Some(addr)
     }
 
@@ -120,6 +121,48 @@ impl PeerPolicy {
         let kind = if manual { LinkKind::Manual } else { LinkKind::Learnt };
         self.link(addr, peer, kind, now);
         self.book.succeeded(addr, now.unix);
+    }
+
+    /// A connected peer says whether it offers compact filters.
+    pub fn handle_offers_filters(&mut self, peer: PeerId, filters: bool) {
+        let Some(addr) = self.peers.get(&peer) else { return };
+        if let Some(link) = self.links.get_mut(addr) {
+            link.filters = filters;
+        }
+        self.book.offers_filters(*addr, filters);
+        self.wake();
+    }
+
+    /// An address for a connection that is to have nothing in common with the others: drawn anew each
+    /// time, one that is neither connected nor dialled nor to be `avoided`, while there is one. Where
+    /// only peers that the user named may be dialled, it is one of these, even if it is connected. It
+    /// does not count as being dialled.
+    pub fn draw_apart(&mut self, avoided: &[SocketAddr], now: Now) -> Option<SocketAddr> {
+        if self.manual.is_empty() || !self.config.manual_only {
+            let links = &self.links;
+            let free =
+                |entry: &Entry| !links.contains_key(&entry.addr) && !avoided.contains(&entry.addr);
+            return self.book.choose(&mut self.random, now.elapsed, free).map(|entry| entry.addr);
+        }
+        let (mut drawn, mut seen) = (None, 0);
+        // Each round prefers less.
+        let fits: [&dyn Fn(&SocketAddr) -> bool; 3] = [
+            &|addr| !avoided.contains(addr) && !self.links.contains_key(addr),
+            &|addr| !avoided.contains(addr),
+            &|_| true,
+        ];
+        for fits in fits {
+            for addr in self.manual.keys().filter(|addr| fits(addr)) {
+                seen += 1;
+                if self.random.one_in(seen) {
+                    drawn = Some(*addr);
+                }
+            }
+            if drawn.is_some() {
+                break;
+            }
+        }
+        drawn
     }
 
     /// A peer that was not dialled wants to connect. It is let in unless it is banned, or its
@@ -140,7 +183,9 @@ impl PeerPolicy {
 
     fn link(&mut self, addr: SocketAddr, peer: PeerId, kind: LinkKind, now: Now) {
         let state = LinkState::Connected { peer, since: now.elapsed, slow_until: Duration::ZERO };
-        self.links.insert(addr, Link { group: NetworkGroup::of(addr), kind, state });
+        let filters = self.links.get(&addr).is_some_and(|link| link.filters);
+        let group = NetworkGroup::of(addr);
+        self.links.insert(addr, Link { group, kind, filters, state });
         self.peers.insert(peer, addr);
     }
 
@@ -186,13 +231,26 @@ impl PeerPolicy {
                 manual.failures = 0;
             }
         }
+        let is_slow = matches!(link.state,
+            LinkState::Connected { slow_until, .. } if slow_until > now.elapsed);
         let hold_off = match why {
+            DisconnectCause::Suspended => return,
             DisconnectCause::Closed | DisconnectCause::Unresponsive => HoldOff::Failed,
             DisconnectCause::Misbehaved => HoldOff::Longest { slow: false },
-            DisconnectCause::Evicted => HoldOff::Longest { slow: true },
+            DisconnectCause::Evicted => HoldOff::Longest { slow: is_slow },
             DisconnectCause::Local => HoldOff::Shortest,
         };
         self.hold_off(addr, now, hold_off);
+    }
+
+    /// The node goes on after it had closed all connections. It may be on another line by now, so
+    /// whatever failed before may be dialled at once; bans stay.
+    pub fn handle_resumed(&mut self, now: Now) {
+        for manual in self.manual.values_mut() {
+            *manual = Manual { failures: 0, due: manual.due.min(now.elapsed) };
+        }
+        self.book.retry(now.elapsed);
+        self.wake();
     }
 
     /// A peer did something wrong. The caller does what the verdict says, and then tells
@@ -212,20 +270,42 @@ impl PeerPolicy {
             return None;
         }
         self.next_eviction = now.elapsed;
-        let (slow, peer) = self.slow_peer(now.elapsed)?;
+        let filters = self.lacks_filters();
+        let without = || filters.then(|| self.peer_without_filters()).flatten();
+        let (leaving, peer) = self.slow_peer(now.elapsed).or_else(without)?;
         self.next_eviction = now.elapsed + EVICTION_PAUSE;
         let others = self.chosen().saturating_sub(1);
         if others < self.config.diversity_floor {
             return None;
         }
+        let is_slow = self.slow_peer(now.elapsed).is_some();
         let links = &self.links;
         let better = |entry: &Entry| {
             let taken = |(addr, link): (&SocketAddr, &Link)| {
-                *addr == entry.addr || (*addr != slow && link.holds(entry.group))
+                *addr == entry.addr || (*addr != leaving && link.holds(entry.group))
             };
-            !entry.slow && !links.iter().any(taken)
+            !entry.slow && (is_slow || entry.filters) && !links.iter().any(taken)
         };
         self.book.choose(&mut self.random, now.elapsed, better).map(|_| peer)
+    }
+
+    /// Whether more chosen peers are to offer filters; those count that are being dialled.
+    fn lacks_filters(&self) -> bool {
+        let with = |link: &&Link| link.kind != LinkKind::Inbound && link.filters;
+        self.links.values().filter(with).count() < self.config.filter_peers
+    }
+
+    /// The learnt peer without filters that connected last.
+    fn peer_without_filters(&self) -> Option<(SocketAddr, PeerId)> {
+        let without = self.links.iter().filter_map(|(addr, link)| match link.state {
+            LinkState::Connected { peer, since, .. }
+                if link.kind == LinkKind::Learnt && !link.filters =>
+            {
+                Some((since, *addr, peer))
+            }
+            LinkState::Connected { .. } | LinkState::Dialling => None,
+        });
+        without.max().map(|(_, addr, peer)| (addr, peer))
     }
 
     /// When there is something to be polled next, as time since the start; none if only an event
@@ -237,8 +317,9 @@ impl PeerPolicy {
             self.manual.iter().filter(|(addr, _)| waiting(addr)).map(|(_, manual)| manual.due);
         let learnt =
             (self.wants_learnt() && self.quiet_until < Duration::MAX).then_some(self.quiet_until);
-        let eviction = (self.is_full() && self.slow_peer(self.next_eviction).is_some())
-            .then_some(self.next_eviction);
+        let may_leave = self.slow_peer(self.next_eviction).is_some()
+            || (self.lacks_filters() && self.peer_without_filters().is_some());
+        let eviction = (self.is_full() && may_leave).then_some(self.next_eviction);
         manual.chain(learnt).chain(eviction).min()
     }
 
@@ -248,6 +329,12 @@ impl PeerPolicy {
         self.wants_learnt()
             && self.chosen() < self.config.diversity_floor
             && now.elapsed < self.quiet_until
+    }
+
+    /// Whether peers with filters are sought at all.
+    #[must_use]
+    pub fn wants_filters(&self) -> bool {
+        self.config.filter_peers > 0
     }
 
     /// Whether the user named this address.
@@ -346,9 +433,13 @@ impl PeerPolicy {
         if !self.wants_learnt() || elapsed < self.quiet_until {
             return None;
         }
+        let filters = self.lacks_filters();
         let links = &self.links;
         let free = |entry: &Entry| !links.values().any(|link| link.holds(entry.group));
-        let chosen = self.book.choose(&mut self.random, elapsed, free);
+        let with_filters = |entry: &Entry| entry.filters && free(entry);
+        let first = filters.then(|| self.book.choose(&mut self.random, elapsed, with_filters));
+        let chosen = first.flatten();
+        let chosen = chosen.or_else(|| self.book.choose(&mut self.random, elapsed, free));
         if chosen.is_none() {
             self.quiet_until = self.book.next_due(free).unwrap_or(Duration::MAX);
         }

@@ -370,3 +370,89 @@ impl Storm {
         self.policy.handle_disconnected(peer, DisconnectCause::Misbehaved, now);
     }
 }
+
+/// An address with filters or without, of a network group of its own.
+fn offering(number: u8, filters: bool) -> AddressRecord {
+    let services = ServiceFlags::NETWORK
+        | if filters { ServiceFlags::COMPACT_FILTERS } else { ServiceFlags::NONE };
+    let addr = SocketAddr::from(([number, 1, 1, 1], 8333));
+    AddressRecord { addr, services, last_seen: at(0).unix }
+}
+
+fn filter_seeker() -> PeerPolicy {
+    let config = PolicyConfig {
+        outbound_target: 4,
+        diversity_floor: 2,
+        filter_peers: 2,
+        ..PolicyConfig::default()
+    };
+    PeerPolicy::new(config, 5)
+}
+
+#[test]
+fn addresses_with_filters_are_dialled_first_as_long_as_such_peers_are_missing() {
+    let mut policy = filter_seeker();
+    let told: Vec<_> = (20..60).map(|number| offering(number, number % 10 == 0)).collect();
+    policy.add_addresses(AddressSource::DnsSeed(0), &told, at(0));
+    let dialled: Vec<_> = std::iter::from_fn(|| policy.poll_dial(at(0))).collect();
+    assert_eq!(dialled.len(), 4);
+    let with = |addr: &SocketAddr| {
+        told.iter().any(|r| r.addr == *addr && r.services.has(ServiceFlags::COMPACT_FILTERS))
+    };
+    assert!(dialled[..2].iter().all(with), "{dialled:?}");
+}
+
+#[test]
+fn a_peer_without_filters_makes_room_for_one_that_has_them() {
+    let mut policy = filter_seeker();
+    let told: Vec<_> = (20..30).map(|number| offering(number, false)).collect();
+    policy.add_addresses(AddressSource::DnsSeed(0), &told, at(0));
+    for number in 0..4 {
+        let addr = policy.poll_dial(at(0)).unwrap();
+        policy.handle_connected(addr, PeerId(number), at(number));
+        policy.handle_offers_filters(PeerId(number), number == 0);
+    }
+    assert_eq!(policy.poll_drop(at(10)), None, "nobody better is known");
+    policy.add_addresses(AddressSource::DnsSeed(1), &[offering(99, true)], at(11));
+    let later = policy.poll_timeout().unwrap().as_secs();
+    assert_eq!(policy.poll_drop(at(later)), Some(PeerId(3)), "the newest without");
+    policy.handle_disconnected(PeerId(3), DisconnectCause::Evicted, at(later));
+    let dialled = policy.poll_dial(at(later)).unwrap();
+    assert_eq!(dialled, offering(99, true).addr);
+    policy.handle_connected(dialled, PeerId(9), at(later));
+    policy.handle_offers_filters(PeerId(9), true);
+    assert_eq!(policy.poll_drop(at(later + 3600)), None, "two are enough");
+}
+
+#[test]
+fn what_a_peer_offers_counts_for_more_than_what_is_said_of_it() {
+    let mut policy = filter_seeker();
+    let boasted = offering(20, true);
+    policy.add_addresses(AddressSource::DnsSeed(0), &[boasted], at(0));
+    let addr = policy.poll_dial(at(0)).unwrap();
+    policy.handle_connected(addr, PeerId(1), at(0));
+    policy.handle_offers_filters(PeerId(1), false);
+    policy.add_addresses(AddressSource::DnsSeed(0), &[boasted], at(1));
+    assert!(policy.lacks_filters() && policy.book.get(addr).is_some_and(|entry| !entry.filters));
+}
+
+#[test]
+fn connections_apart_go_where_no_other_goes() {
+    let mut policy = filter_seeker();
+    assert_eq!(policy.draw_apart(&[], at(0)), None);
+    let told: Vec<_> = (20..24).map(|number| offering(number, false)).collect();
+    policy.add_addresses(AddressSource::DnsSeed(0), &told, at(0));
+    let dialled: Vec<_> = (0..2).filter_map(|_| policy.poll_dial(at(0))).collect();
+    let apart = policy.draw_apart(&[], at(0)).unwrap();
+    let second = policy.draw_apart(&[apart], at(0)).unwrap();
+    assert!(!dialled.contains(&apart) && !dialled.contains(&second) && apart != second);
+    assert_eq!(policy.draw_apart(&[apart, second], at(0)), None);
+
+    let manual: Vec<_> = (1..=2).map(|n| SocketAddr::from(([127, 0, 0, n], 8333))).collect();
+    manual.iter().for_each(|addr| assert!(policy.add_manual(*addr)));
+    let connected = policy.poll_dial(at(0)).unwrap();
+    for _ in 0..20 {
+        assert_ne!(policy.draw_apart(&[], at(0)).unwrap(), connected);
+    }
+    assert!(policy.draw_apart(&manual, at(0)).is_some(), "better one twice than none");
+}

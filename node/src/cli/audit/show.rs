@@ -7,6 +7,7 @@ use ironlight_hardening::audit::{self, Record, TraceId, Value};
 
 use super::{LogArgs, unreadable};
 use crate::cli::Failure;
+use crate::cli::date::utc;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArgs {
@@ -73,45 +74,11 @@ fn in_words(record: &Record) -> String {
     line
 }
 
-/// Milliseconds since 1970 as ISO 8601 has them, by the civil calendar: a year that begins in March
-/// has its leap day at the end.
-pub(super) fn utc(milliseconds: u64) -> String {
-    let (seconds, milliseconds) = (milliseconds / 1_000, milliseconds % 1_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // From 1 March of the year 0, in which every 400 years have the same 146,097 days.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + later;
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use ironlight_hardening::audit::{Chain, Event, EventKind, verify_event};
 
     use super::*;
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        for (seconds, shown) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399, "2000-02-28T23:59:59.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (1_078_012_800, "2004-02-29T00:00:00.000Z"),
-            (1_767_225_599, "2025-12-31T23:59:59.000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(utc(seconds * 1_000), shown);
-        }
-        assert_eq!(utc(1_767_225_600_123), "2026-01-01T00:00:00.123Z");
-        assert!(utc(u64::MAX).ends_with('Z'));
-    }
 
     #[test]
     fn a_record_is_one_line_whatever_stands_in_it() {

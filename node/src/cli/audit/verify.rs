@@ -9,10 +9,10 @@ use ironlight_hardening::audit::{
     Tampering, Value, read_notes, split_notes, verify_checkpoint,
 };
 
-use super::show::utc;
 use super::{LogArgs, Place, name_in, unreadable};
 use crate::audit::key;
 use crate::cli::Failure;
+use crate::cli::date::utc;
 
 /// A file of checkpoints is not read further, in bytes: 20 years of one an hour.
 const LONGEST: u64 = 48 << 20;

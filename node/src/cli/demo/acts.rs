@@ -55,7 +55,7 @@ pub(super) async fn stop(stage: &mut Stage, index: usize) -> Result<(), Failure>
     let height = node.standing.as_ref().map_or(0, |standing| standing.height);
     let (name, began) = (node.name.clone(), std::time::Instant::now());
     node.stop(&names).await?;
-    let took = super::table::time(began.elapsed());
+    let took = crate::cli::table::time(began.elapsed());
     stage.story.tell(&name, format!("SIGTERM at height {height}; ended in order within {took}"));
     Ok(())
 }

@@ -8,9 +8,9 @@ use ironlight_spv::ChainTip;
 use super::light_node::LightNode;
 use super::record::{Names, Source};
 use super::story::Story;
-use super::table::time;
 use super::view::View;
 use crate::cli::Failure;
+use crate::cli::table::time;
 
 /// Nothing is waited for longer than that.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);

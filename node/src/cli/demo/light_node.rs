@@ -71,7 +71,8 @@ impl LightNode {
         &self.data_dir
     }
 
-    fn network_dir(&self) -> PathBuf {
+    /// Where its control socket is.
+    pub(super) fn network_dir(&self) -> PathBuf {
         self.data_dir.join("regtest")
     }
 

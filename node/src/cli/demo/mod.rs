@@ -13,11 +13,11 @@ mod fleet;
 mod follow;
 mod light_node;
 mod node_log;
+mod payment;
 mod process;
 mod record;
 mod stage;
 mod story;
-mod table;
 mod view;
 
 use std::path::PathBuf;
@@ -93,6 +93,7 @@ async fn show(args: &DemoArgs, scratch: &Scratch) -> Result<Stage, Failure> {
     acts::sync(&mut stage).await?;
     acts::reorg(&mut stage).await?;
     acts::restart(&mut stage).await?;
+    payment::payment(&mut stage).await?;
     if args.attack {
         attack::lies(&mut stage).await?;
         attack::flipped_bit(&mut stage).await?;

@@ -8,11 +8,11 @@ use super::fleet::Fleet;
 use super::light_node::LightNode;
 use super::record::{Bytes, Names};
 use super::story::Story;
-use super::table::{Align, render, size, time};
 use crate::api::socket;
 use crate::cli::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::scratch::Scratch;
+use crate::cli::table::{Align, render, size, time};
 use crate::devnet::{Devnet, DevnetConfig};
 
 /// Blocks mined between two looks at the bar.
@@ -91,6 +91,8 @@ impl Stage {
             known.push(format!("{} by {}", node.name, transport.name()));
             options.extend(["--peer".to_owned(), transport.address_of(node)?]);
         }
+        // The last one of the line is served by those before it.
+        options.extend(["--filters-from".to_owned(), "0".to_owned()]);
         for address in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
             options.extend(["--listen".to_owned(), address.to_owned()]);
         }

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::light_node::LightNode;
 use super::story::Story;
-use super::table::size;
+use crate::cli::table::size;
 
 /// See above. Dropped, it leaves nothing on the terminal.
 #[derive(Debug)]

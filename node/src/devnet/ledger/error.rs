@@ -47,6 +47,38 @@ pub enum LedgerError {
         /// What was asked for.
         txid: Txid,
     },
+    /// It does not wait for a block.
+    #[error("transaction {txid} does not wait for a block")]
+    NotWaiting {
+        /// What was asked for.
+        txid: Txid,
+    },
+    /// A transaction that can never be valid.
+    #[error("not a transaction that can be mined: {rule}")]
+    Form {
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// A transaction that cannot be mined yet.
+    #[error("not before {lock_time}")]
+    NotFinal {
+        /// Its lock time.
+        lock_time: bitcoin::absolute::LockTime,
+    },
+    /// A transaction that pays less than is relayed, or not more than what it would replace.
+    #[error("a fee of {fee}, at least {needed} needed")]
+    LowFee {
+        /// What it pays.
+        fee: Amount,
+        /// What it would have to pay.
+        needed: Amount,
+    },
+    /// It spends what it would replace.
+    #[error("it builds on {txid}, which it conflicts with")]
+    ReplacesParent {
+        /// The parent.
+        txid: Txid,
+    },
     /// The wallet cannot sign for all of its inputs.
     #[error("transaction {txid} is not the wallet's to replace")]
     NotOurs {

@@ -1,8 +1,9 @@
 //! A regtest full node's state: blocks on all branches, coins, waiting transactions, a wallet.
 //!
 //! Pure: no I/O, no clock. Blocks are made here and nowhere else, and each passes the rules that
-//! depend on coins on its way in (scripts are not run: the wallet signs by the same library that
-//! wallets use, and Bitcoin Core judges that in a test).
+//! depend on coins on its way in. Scripts are not run: the wallet signs by the same library that
+//! wallets use, and Bitcoin Core judges that in a test. Transactions of others are taken as well; one
+//! with a wrong signature is mined here, and Bitcoin Core refuses its block.
 //!
 //! Invariant: the coins are those that the best chain leaves unspent; every block of the tree has
 //! its parent there; the waiting transactions fit the best chain.
@@ -10,6 +11,7 @@
 mod assemble;
 mod coins;
 mod error;
+mod others;
 mod payments;
 mod pool;
 mod tree;
@@ -24,7 +26,7 @@ pub use assemble::{HALVING_INTERVAL, median_time_past, subsidy};
 pub use coins::{COINBASE_MATURITY, Coin, Coins, Spent, Undo};
 pub use error::LedgerError;
 pub use payments::{DoubleSpend, FEE_RATE};
-pub use pool::{MAX_WAITING, Pool, Waiting};
+pub use pool::{Accepted, MAX_WAITING, MIN_FEE_RATE, Pool, Waiting};
 pub use tree::{Changes, Entry, Tree};
 
 use self::assemble::Template;

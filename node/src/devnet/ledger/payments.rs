@@ -59,7 +59,7 @@ impl Ledger {
 
     /// Adds coins, the largest first: the fewest inputs. Among equals the oldest, since a reorg
     /// can make a mined coin immature again.
-    fn fund(&self, plan: &mut Plan) -> Result<(), LedgerError> {
+    pub(super) fn fund(&self, plan: &mut Plan) -> Result<(), LedgerError> {
         let mut own: Vec<(&OutPoint, &Coin)> =
             self.coins.iter().filter(|(outpoint, coin)| self.can_spend(outpoint, coin)).collect();
         own.sort_by_key(|(_, coin)| (std::cmp::Reverse(coin.output.value), coin.height));
@@ -171,7 +171,7 @@ impl Ledger {
     }
 
     /// The block of the best chain that has a transaction: newest first, since it is likely new.
-    fn find(&self, txid: Txid) -> Option<Arc<Entry>> {
+    pub(super) fn find(&self, txid: Txid) -> Option<Arc<Entry>> {
         let has = |entry: &&Arc<Entry>| {
             entry.block.txdata.iter().any(|transaction| transaction.compute_txid() == txid)
         };

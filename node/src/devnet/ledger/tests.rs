@@ -318,3 +318,103 @@ fn dust_and_impossible_depths_are_refused() {
     assert!(matches!(ledger.branch(1, 0), Err(LedgerError::EmptyBranch)));
     assert_eq!(ledger.tree().tip().height, 101);
 }
+
+/// A payment to a stranger that waits.
+fn waiting(ledger: &mut Ledger) -> Transaction {
+    let txid = ledger.pay(stranger(1), Amount::from_sat(100_000)).unwrap();
+    ledger.waiting(&txid).unwrap().clone()
+}
+
+#[test]
+fn transactions_of_others_have_to_fit_the_chain() {
+    let mut ledger = ledger(7, 110);
+    let good = waiting(&mut ledger);
+    assert_eq!(ledger.accept(good.clone()).unwrap(), Accepted::Known);
+    mine(&mut ledger, 1);
+    assert!(matches!(ledger.accept(good.clone()), Err(LedgerError::MissingCoin { .. })));
+    let young = ledger.tree().tip().block.txdata[0].compute_txid();
+    let mut other = good.clone();
+    other.input.truncate(1);
+    other.input[0].previous_output = OutPoint { txid: young, vout: 0 };
+    assert!(matches!(ledger.accept(other.clone()), Err(LedgerError::Immature { .. })));
+    other.input.push(other.input[0].clone());
+    assert!(matches!(ledger.accept(other.clone()), Err(LedgerError::Form { .. })));
+    other.input.truncate(1);
+    let two = other.output[0].clone();
+    other.output = vec![TxOut { value: Amount::MAX_MONEY, ..two.clone() }, two];
+    assert!(matches!(ledger.accept(other), Err(LedgerError::Form { .. })));
+}
+
+/// The same coins, with less change by so much.
+fn paying_more(of: &Transaction, fee: u64) -> Transaction {
+    let mut other = of.clone();
+    let largest = other.output.iter_mut().max_by_key(|output| output.value).unwrap();
+    largest.value -= Amount::from_sat(fee);
+    other
+}
+
+#[test]
+fn more_fee_replaces_a_transaction_and_what_builds_on_it() {
+    let mut ledger = ledger(7, 110);
+    let parent = waiting(&mut ledger);
+    let (vout, change) = (0..).zip(&parent.output).max_by_key(|(_, output)| output.value).unwrap();
+    let mut child = parent.clone();
+    child.input.truncate(1);
+    child.input[0].previous_output = OutPoint { txid: parent.compute_txid(), vout };
+    child.output =
+        vec![TxOut { value: change.value - Amount::from_sat(5000), script_pubkey: stranger(2) }];
+    assert_eq!(ledger.accept(child.clone()).unwrap(), Accepted::New { replaced: Vec::new() });
+
+    let little = paying_more(&parent, 4000);
+    assert!(
+        matches!(ledger.accept(little), Err(LedgerError::LowFee { .. })),
+        "the child paid, too"
+    );
+    let mut on_itself = paying_more(&parent, 50_000);
+    on_itself.input.push(child.input[0].clone());
+    assert!(matches!(ledger.accept(on_itself), Err(LedgerError::ReplacesParent { .. })));
+    assert_eq!(ledger.pool().len(), 2, "refused ones change nothing");
+    let better = paying_more(&parent, 6000);
+    let Accepted::New { mut replaced } = ledger.accept(better.clone()).unwrap() else { panic!() };
+    let mut both = vec![parent.compute_txid(), child.compute_txid()];
+    replaced.sort();
+    both.sort();
+    assert_eq!(replaced, both);
+    mine(&mut ledger, 1);
+    assert!(ledger.tree().tip().block.txdata.contains(&better));
+
+    let free = paying_more(&waiting(&mut ledger), 0);
+    assert_eq!(ledger.accept(free).unwrap(), Accepted::Known);
+}
+
+#[test]
+fn a_lock_time_is_waited_for() {
+    let mut ledger = ledger(7, 110);
+    let ready = waiting(&mut ledger);
+    let mut later = paying_more(&ready, 10_000);
+    later.input.iter_mut().for_each(|input| input.sequence = bitcoin::Sequence::ZERO);
+    later.lock_time = bitcoin::absolute::LockTime::from_height(111).unwrap();
+    assert!(matches!(ledger.accept(later.clone()), Err(LedgerError::NotFinal { .. })));
+    later.lock_time = bitcoin::absolute::LockTime::from_height(110).unwrap();
+    assert!(ledger.accept(later).is_ok(), "the block after the one at its height");
+}
+
+#[test]
+fn the_wallet_can_pay_more_for_a_payment_and_take_it_out_of_the_chain() {
+    let mut ledger = ledger(7, 110);
+    let first = waiting(&mut ledger).compute_txid();
+    let second = ledger.replace(first).unwrap();
+    assert!(ledger.waiting(&first).is_none() && ledger.waiting(&second).is_some());
+    assert!(matches!(ledger.replace(first), Err(LedgerError::NotWaiting { .. })));
+    mine(&mut ledger, 3);
+    let paid = |ledger: &Ledger| ledger.find(second).is_some();
+    assert!(paid(&ledger));
+    let branch = ledger.unmine(second).unwrap();
+    assert_eq!((branch.disconnected.len(), branch.mined.len()), (3, 4));
+    assert!(!paid(&ledger) && ledger.waiting(&second).is_some());
+    mine(&mut ledger, 1);
+    assert!(paid(&ledger));
+    let coinbase = ledger.tree().tip().block.txdata[0].compute_txid();
+    assert!(matches!(ledger.unmine(coinbase), Err(LedgerError::NotOurs { .. })));
+    assert_eq!(coins(&ledger), naive_coins(&blocks(&ledger)));
+}

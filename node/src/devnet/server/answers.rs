@@ -10,7 +10,7 @@ use bitcoin::p2p::message_blockdata::{GetHeadersMessage, Inventory};
 use bitcoin::p2p::message_filter::{
     CFCheckpt, CFHeaders, CFilter, GetCFCheckpt, GetCFHeaders, GetCFilters,
 };
-use bitcoin::{Block, BlockHash, Witness};
+use bitcoin::{Block, BlockHash, Txid, Witness};
 
 use super::frames::PeerError;
 use crate::devnet::ledger::{Entry, Ledger, Tree};
@@ -169,12 +169,34 @@ pub(super) fn announcement(
     Some(NetworkMessage::Inv(vec![Inventory::Block(tip.hash)]))
 }
 
+/// What is to be asked of a peer that announced transactions: those that do not wait here yet, at most a
+/// thousand.
+pub(super) fn wanted(ledger: &Ledger, announced: &[Inventory]) -> Vec<Inventory> {
+    let wanted = announced.iter().filter_map(|entry| match entry {
+        Inventory::Transaction(txid) => {
+            ledger.waiting(txid).is_none().then_some(Inventory::WitnessTransaction(*txid))
+        }
+        Inventory::WTx(wtxid) => {
+            let mut pool = ledger.pool().iter();
+            let waits = pool.any(|waiting| waiting.transaction.compute_wtxid() == *wtxid);
+            (!waits).then_some(Inventory::WTx(*wtxid))
+        }
+        Inventory::Error
+        | Inventory::Block(_)
+        | Inventory::CompactBlock(_)
+        | Inventory::WitnessTransaction(_)
+        | Inventory::WitnessBlock(_)
+        | Inventory::Unknown { .. } => None,
+    });
+    wanted.take(1000).collect()
+}
+
 /// Waiting transactions that came after the `last` one, at most a thousand, and the new last.
-pub(super) fn new_transactions(ledger: &Ledger, last: u64) -> (Vec<Inventory>, u64) {
+pub(super) fn new_transactions(ledger: &Ledger, last: u64) -> (Vec<Txid>, u64) {
     let new = ledger.pool().iter().filter(|waiting| waiting.number > last);
     let mut new: Vec<_> = new.map(|waiting| (waiting.number, waiting.txid)).collect();
     new.sort_unstable();
     new.truncate(1000);
     let last = new.last().map_or(last, |(number, _)| *number);
-    (new.into_iter().map(|(_, txid)| Inventory::Transaction(txid)).collect(), last)
+    (new.into_iter().map(|(_, txid)| txid).collect(), last)
 }

@@ -1,5 +1,6 @@
 //! What a full node is asked.
 
+use bitcoin::Transaction;
 use bitcoin::consensus::encode::{self, deserialize, deserialize_partial};
 use bitcoin::p2p::message_blockdata::{GetHeadersMessage, Inventory};
 use bitcoin::p2p::message_filter::{GetCFCheckpt, GetCFHeaders, GetCFilters};
@@ -19,10 +20,12 @@ pub(super) enum Request {
     GetCFilters(GetCFilters),
     GetCFHeaders(GetCFHeaders),
     GetCFCheckpt(GetCFCheckpt),
+    Inv(Vec<Inventory>),
+    Tx(Box<Transaction>),
 }
 
 /// Whether a payload is of use; all others are read past: what a peer says of itself and its
-/// wishes, its blocks and transactions, and `getaddr`, to which there is nothing to say.
+/// wishes, its blocks, and `getaddr`, to which there is nothing to say.
 pub(super) const fn is_request(command: Command) -> bool {
     matches!(
         command,
@@ -35,6 +38,8 @@ pub(super) const fn is_request(command: Command) -> bool {
             | Command::GetCFilters
             | Command::GetCFHeaders
             | Command::GetCFCheckpt
+            | Command::Inv
+            | Command::Tx
     )
 }
 
@@ -61,6 +66,10 @@ pub(super) fn decode(command: Command, payload: &[u8]) -> Result<Option<Request>
         Request::GetCFHeaders(deserialize(payload)?)
     } else if command == Command::GetCFCheckpt {
         Request::GetCFCheckpt(deserialize(payload)?)
+    } else if command == Command::Inv {
+        Request::Inv(deserialize(payload)?)
+    } else if command == Command::Tx {
+        Request::Tx(Box::new(deserialize(payload)?))
     } else {
         return Ok(None);
     };

@@ -1,15 +1,16 @@
 //! A connected peer.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bitcoin::BlockHash;
 use bitcoin::consensus::serialize;
 use bitcoin::p2p::address::Address;
 use bitcoin::p2p::message::{NetworkMessage, RawNetworkMessage};
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::p2p::message_network::VersionMessage;
 use bitcoin::p2p::{Magic, ServiceFlags};
+use bitcoin::{BlockHash, Transaction, Txid};
 use ironlight_spv::ChainTip;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -23,6 +24,7 @@ use super::answers::{self, Data};
 use super::frames::{FrameReader, PeerError};
 use super::requests::Request;
 use crate::clock::unix_now;
+use crate::devnet::ledger::{MAX_WAITING, MIN_FEE_RATE};
 use crate::devnet::shared::{CountedPeer, SharedLedger};
 use crate::net::bitcoin::message::PROTOCOL_VERSION;
 
@@ -30,6 +32,8 @@ use crate::net::bitcoin::message::PROTOCOL_VERSION;
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// A peer that takes no bytes for so long is hung up on.
 const WRITE: Duration = Duration::from_secs(60);
+/// See [`MIN_FEE_RATE`].
+const MIN_FEE_RATE_KVB: i64 = (MIN_FEE_RATE * 1000).cast_signed();
 /// How it names itself (BIP14).
 const USER_AGENT: &str = concat!("/ironlight-devnet:", env!("CARGO_PKG_VERSION"), "/");
 
@@ -48,6 +52,8 @@ pub(super) struct Session {
     by_headers: bool,
     /// Whether it wants transactions announced (BIP37).
     relay: bool,
+    /// Transactions that it sent: it is not told of them.
+    sent: HashSet<Txid>,
     _counted: CountedPeer,
 }
 
@@ -71,6 +77,7 @@ impl Session {
             told_transaction: 0,
             by_headers: false,
             relay: false,
+            sent: HashSet::new(),
             _counted: counted,
         }
     }
@@ -90,6 +97,8 @@ impl Session {
     async fn serve(&mut self) -> Result<(), PeerError> {
         let greeted = timeout(HANDSHAKE, self.handshake()).await;
         greeted.map_err(|_elapsed| PeerError::Deadline("handshake"))??;
+        // BIP133: in satoshi for a thousand virtual bytes.
+        self.send(NetworkMessage::FeeFilter(MIN_FEE_RATE_KVB)).await?;
         self.announce().await?;
         loop {
             tokio::select! {
@@ -111,7 +120,9 @@ impl Session {
             | Request::GetData(_)
             | Request::GetCFilters(_)
             | Request::GetCFHeaders(_)
-            | Request::GetCFCheckpt(_) => return Err(PeerError::TooEarly("a request")),
+            | Request::GetCFCheckpt(_)
+            | Request::Inv(_)
+            | Request::Tx(_) => return Err(PeerError::TooEarly("a request")),
         };
         self.relay = version.relay;
         let own = self.version(&version);
@@ -127,7 +138,9 @@ impl Session {
                 | Request::GetData(_)
                 | Request::GetCFilters(_)
                 | Request::GetCFHeaders(_)
-                | Request::GetCFCheckpt(_) => return Err(PeerError::TooEarly("a request")),
+                | Request::GetCFCheckpt(_)
+                | Request::Inv(_)
+                | Request::Tx(_) => return Err(PeerError::TooEarly("a request")),
             }
         }
     }
@@ -184,6 +197,31 @@ impl Session {
                     .read(|ledger| answers::filter_checkpoints(ledger.tree(), &request))?;
                 self.send(NetworkMessage::CFCheckpt(found)).await
             }
+            Request::Inv(announced) => {
+                let wanted = self.shared.read(|ledger| answers::wanted(ledger, &announced));
+                if wanted.is_empty() {
+                    return Ok(());
+                }
+                self.send(NetworkMessage::GetData(wanted)).await
+            }
+            Request::Tx(transaction) => {
+                self.take(*transaction).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Why it is refused, a full node does not say either.
+    async fn take(&mut self, transaction: Transaction) {
+        let txid = transaction.compute_txid();
+        if self.sent.len() >= MAX_WAITING {
+            self.sent.clear();
+        }
+        self.sent.insert(txid);
+        let taken = self.shared.change(move |ledger| ledger.accept(transaction)).await;
+        match taken {
+            Ok(accepted) => debug!(%txid, ?accepted, "devnet: a peer's transaction"),
+            Err(error) => debug!(%txid, %error, "devnet: a peer's transaction is refused"),
         }
     }
 
@@ -219,7 +257,11 @@ impl Session {
                 break;
             }
             self.told_transaction = last;
-            self.send(NetworkMessage::Inv(new)).await?;
+            let new = new.into_iter().filter(|txid| !self.sent.contains(txid));
+            let new: Vec<_> = new.map(Inventory::Transaction).collect();
+            if !new.is_empty() {
+                self.send(NetworkMessage::Inv(new)).await?;
+            }
         }
         Ok(())
     }

@@ -2,6 +2,9 @@
 
 use core::fmt;
 
+use crate::net::Purpose;
+use crate::net::data::MAX_FILTER_HEADERS;
+
 /// No message is longer (Bitcoin Core, `net.h`, `MAX_PROTOCOL_MESSAGE_LENGTH`).
 pub const MAX_PAYLOAD: u32 = 4_000_000;
 /// Headers in a message at most (Core, `net_processing.h`, `MAX_HEADERS_RESULTS`).
@@ -14,9 +17,17 @@ pub const MAX_ADDRESSES: u32 = 1000;
 pub const MAX_LOCATOR: u32 = 101;
 /// Bytes in a user agent at most (Core, `net.h`, `MAX_SUBVERSION_LENGTH`).
 pub const MAX_USER_AGENT: u32 = 256;
+/// Bytes in a filter at most. A block has room for 100,000 outputs (4,000,000 weight units, an output
+/// with a script takes 40), inputs take more; an element takes 21.5 bits at most on average (20, and
+/// M / 2^P ones: BIP158), so no filter is longer than 268,750 bytes.
+pub const MAX_FILTER: u32 = 300_000;
+/// Filter checkpoints in a message at most: enough for 20 million blocks.
+pub const MAX_CHECKPOINTS: u32 = 20_000;
 
-/// Bytes of the longest count that the limits above allow.
+/// Bytes of the longest count that most limits above allow.
 const COUNT: u32 = 3;
+/// The same for a filter.
+const LONG_COUNT: u32 = 5;
 /// An `addrv2` entry with an address of the longest length that BIP155 allows, 512 bytes.
 const MAX_ADDRV2_ENTRY: u32 = 4 + 9 + 1 + 3 + 512 + 2;
 
@@ -101,19 +112,19 @@ commands! {
     /// Asks for addresses: this node has none to give.
     GetAddr = "getaddr", Skip, 32;
     /// What was asked for is not there.
-    NotFound = "notfound", Skip, COUNT + MAX_INVENTORY * 36;
+    NotFound = "notfound", Decode, COUNT + MAX_INVENTORY * 36;
     /// Asks for blocks or transactions.
-    GetData = "getdata", Skip, COUNT + MAX_INVENTORY * 36;
+    GetData = "getdata", Decode, COUNT + MAX_INVENTORY * 36;
     /// Asks for an inventory of blocks.
     GetBlocks = "getblocks", Skip, 4 + COUNT + MAX_LOCATOR * 32 + 32;
     /// Asks for the memory pool (BIP35).
     MemPool = "mempool", Skip, 32;
     /// A transaction.
-    Tx = "tx", Skip, MAX_PAYLOAD;
+    Tx = "tx", Decode, MAX_PAYLOAD;
     /// A block.
-    Block = "block", Skip, MAX_PAYLOAD;
+    Block = "block", Decode, MAX_PAYLOAD;
     /// BIP133.
-    FeeFilter = "feefilter", Skip, 32;
+    FeeFilter = "feefilter", Decode, 8;
     /// BIP152.
     SendCmpct = "sendcmpct", Skip, 32;
     /// BIP152.
@@ -135,15 +146,15 @@ commands! {
     /// BIP157.
     GetCFilters = "getcfilters", Skip, 64;
     /// BIP157.
-    CFilter = "cfilter", Skip, MAX_PAYLOAD;
+    CFilter = "cfilter", Decode, 1 + 32 + LONG_COUNT + MAX_FILTER;
     /// BIP157.
     GetCFHeaders = "getcfheaders", Skip, 64;
     /// BIP157.
-    CFHeaders = "cfheaders", Skip, MAX_PAYLOAD;
+    CFHeaders = "cfheaders", Decode, 1 + 32 + 32 + COUNT + MAX_FILTER_HEADERS * 32;
     /// BIP157.
     GetCFCheckpt = "getcfcheckpt", Skip, 64;
     /// BIP157.
-    CFCheckpt = "cfcheckpt", Skip, MAX_PAYLOAD;
+    CFCheckpt = "cfcheckpt", Decode, 1 + 32 + COUNT + MAX_CHECKPOINTS * 32;
     /// BIP61, withdrawn.
     Reject = "reject", Skip, MAX_PAYLOAD;
     /// Retired.
@@ -165,6 +176,50 @@ impl Command {
         }
         let known = Self::KNOWN.iter().find(|known| known.name().as_bytes() == name);
         Some(known.copied().unwrap_or(Self::Unknown(bytes)))
+    }
+
+    /// Whether it may take longer to come than a peer may be silent.
+    #[must_use]
+    pub const fn takes_long(self) -> bool {
+        matches!(self, Self::Block | Self::CFilter | Self::CFHeaders | Self::CFCheckpt)
+    }
+
+    /// What its bytes count for, as far as its name says.
+    #[must_use]
+    pub const fn purpose(self) -> Purpose {
+        match self {
+            Self::Headers
+            | Self::GetHeaders
+            | Self::SendHeaders
+            | Self::GetBlocks
+            | Self::Inv
+            | Self::SendCmpct
+            | Self::CmpctBlock => Purpose::Headers,
+            Self::GetCFHeaders | Self::CFHeaders | Self::GetCFCheckpt | Self::CFCheckpt => {
+                Purpose::FilterHeaders
+            }
+            Self::GetCFilters | Self::CFilter => Purpose::Filters,
+            Self::Block | Self::GetBlockTxn | Self::BlockTxn => Purpose::Blocks,
+            Self::MerkleBlock => Purpose::Proofs,
+            Self::Tx | Self::MemPool | Self::FeeFilter | Self::SendTxRcncl => Purpose::Transactions,
+            // What these ask for or lack, their entries say.
+            Self::GetData | Self::NotFound => Purpose::Other,
+            Self::Version
+            | Self::Verack
+            | Self::WtxidRelay
+            | Self::SendAddrV2
+            | Self::Ping
+            | Self::Pong
+            | Self::Addr
+            | Self::AddrV2
+            | Self::GetAddr
+            | Self::FilterLoad
+            | Self::FilterAdd
+            | Self::FilterClear
+            | Self::Reject
+            | Self::Alert
+            | Self::Unknown(_) => Purpose::Other,
+        }
     }
 
     /// The name as it stands in a frame.

@@ -7,7 +7,7 @@
 //! Invariants: events of all peers go into one bounded channel, into which each connection puts
 //! one at a time, in turn; while it is full, this peer is not read from. A peer that talks faster
 //! than [`ConnectionConfig::quota`] is read from more slowly and is not punished: the line's own
-//! flow control pushes back. Headers that we asked for do not count. A peer that stops answering,
+//! flow control pushes back. What we asked for does not count. A peer that stops answering,
 //! reading or finishing its messages is closed within the times of [`ConnectionConfig`].
 
 use std::net::SocketAddr;
@@ -15,17 +15,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bitcoin::Txid;
 use ironlight_hardening::rate_limit::{Gcra, Quota, RetryAfter};
 use ironlight_spv::peers::{AddressRecord, PeerId, SplitMix64};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
+use super::awaited::{Arrived, Awaited};
 use super::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
-use super::line::Awaited;
+use super::gathered::Told;
 use super::message::{Inbound, Outbound};
+use super::relaying::{Relaying, Served};
 use super::transport::{MessageReader, MessageWriter, Received};
+use super::writing::Writing;
+use crate::net::PurposeCounter;
+use crate::net::data::Query;
+use crate::net::suspend::Suspension;
 
 /// A message costs one token, and one more for so many bytes.
 const BYTES_PER_TOKEN: u32 = 1024;
@@ -67,14 +74,14 @@ impl Default for ConnectionConfig {
 /// What was carried; shared with whoever shows it.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// Bytes received.
-    pub(super) bytes_in: AtomicU64,
-    /// Bytes sent.
-    pub(super) bytes_out: AtomicU64,
+    /// Bytes.
+    pub(super) carried: PurposeCounter,
     /// Headers received, before they are judged.
     pub(super) headers: AtomicU64,
     /// How long the last ping took, in microseconds; 0 before the first.
     pub(super) ping_micros: AtomicU64,
+    /// What is carried is spent here.
+    pub(super) suspension: Suspension,
 }
 
 /// The other end of a connection's leash: closes it, once, with a reason.
@@ -95,6 +102,8 @@ pub(super) enum WhyClose {
     Asked,
     /// See [`CloseReason::NotReading`].
     NotReading,
+    /// See [`CloseReason::Suspended`].
+    Suspended,
 }
 
 impl Leash {
@@ -119,6 +128,7 @@ impl Leash {
             Some(WhyClose::Evicted) => CloseReason::Evicted,
             Some(WhyClose::Asked) => CloseReason::Asked,
             Some(WhyClose::NotReading) => CloseReason::NotReading,
+            Some(WhyClose::Suspended) => CloseReason::Suspended,
             None => CloseReason::Shutdown,
         }
     }
@@ -131,6 +141,12 @@ pub(super) enum ToWriter {
     Send(Outbound),
     /// A request for headers; what it is sent with is told of the answer.
     Ask(Outbound, oneshot::Sender<()>),
+    /// A question about filters or blocks, and where its answer is told.
+    Query(Query, Told),
+    /// A transaction to be announced, by its wtxid or its txid.
+    Announce { txid: Txid, by_wtxid: bool },
+    /// What a peer asked for, to be sent one after the other.
+    Serve(Vec<Outbound>),
     /// A pong that came, with its nonce.
     Pong(u64),
 }
@@ -150,6 +166,10 @@ pub(super) struct Connection {
     pub(super) notices: mpsc::Sender<Notice>,
     /// A sender into `outbox`, for answers.
     pub(super) replies: mpsc::Sender<ToWriter>,
+    /// What is asked and not answered yet.
+    pub(super) awaited: Arc<Awaited>,
+    /// Transactions.
+    pub(super) relaying: Relaying,
     /// What is counted.
     pub(super) traffic: Arc<Traffic>,
     /// What closes it.
@@ -165,15 +185,14 @@ impl Connection {
     /// Cancel safe in that nothing outlives it.
     pub(super) async fn run(
         self,
-        reader: impl MessageReader,
+        mut reader: impl MessageReader,
         writer: impl MessageWriter,
         outbox: mpsc::Receiver<ToWriter>,
     ) -> CloseReason {
-        let awaited = Awaited::default();
-        let reading = Reading { connection: &self, awaited: &awaited };
+        reader.note_progress(self.awaited.progress().clone());
+        let reading = Reading { connection: &self };
         let writing = Writing {
             connection: &self,
-            awaited: &awaited,
             writer,
             outbox,
             nonces: SplitMix64::new(self.seed),
@@ -190,9 +209,15 @@ impl Connection {
     }
 }
 
+/// However it ends.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.awaited.end();
+    }
+}
+
 struct Reading<'a> {
     connection: &'a Connection,
-    awaited: &'a Awaited,
 }
 
 impl Reading<'_> {
@@ -208,21 +233,55 @@ impl Reading<'_> {
                     return CloseReason::Idle { within: config.idle };
                 }
             };
-            let cost = self.cost(&received).min(config.quota.burst);
+            let Received { message, bytes } = received;
+            let (asked_for, rest) = match self.take(message).await {
+                Ok(arrived) => (arrived.asked_for, arrived.rest),
+                Err(reason) => return reason,
+            };
+            let served = rest.as_ref().and_then(|message| self.serve(message));
+            let sent = served.as_ref().map_or(0, |served| served.bytes);
+            let sent = u32::try_from(sent).unwrap_or(u32::MAX);
+            let cost = if asked_for { 0 } else { 1 + bytes.saturating_add(sent) / BYTES_PER_TOKEN };
+            let cost = cost.min(config.quota.burst);
             while let Err(RetryAfter(wait)) = limiter.check(cost, start.elapsed()) {
                 trace!(peer = %self.connection.peer, ?wait, "talks too fast");
                 sleep(wait).await;
             }
-            if let Err(reason) = self.dispatch(received.message).await {
+            if let Some(Served { messages, .. }) = served
+                && let Err(reason) = self.reply(ToWriter::Serve(messages)).await
+            {
+                return reason;
+            }
+            if let Some(message) = rest
+                && let Err(reason) = self.dispatch(message).await
+            {
                 return reason;
             }
         }
     }
 
-    /// Headers that we asked for are free.
-    fn cost(&self, received: &Received) -> u32 {
-        let asked_for = matches!(received.message, Inbound::Headers(_)) && self.awaited.arrived();
-        if asked_for { 0 } else { 1 + received.bytes / BYTES_PER_TOKEN }
+    /// Takes what answers something.
+    async fn take(&self, message: Inbound) -> Result<Arrived, CloseReason> {
+        let Connection { awaited, relaying, .. } = self.connection;
+        let Inbound::Tx(bytes) = &message else { return Ok(awaited.arrived(message)) };
+        let Some(next) = relaying.received(bytes) else {
+            return Ok(Arrived { asked_for: false, rest: None });
+        };
+        self.fetch(next).await?;
+        Ok(Arrived { asked_for: true, rest: None })
+    }
+
+    /// The transactions that a message asks for.
+    fn serve(&self, message: &Inbound) -> Option<Served> {
+        let Inbound::GetData(wanted) = message else { return None };
+        Some(self.connection.relaying.serve(wanted))
+    }
+
+    async fn fetch(&self, next: Option<Outbound>) -> Result<(), CloseReason> {
+        match next {
+            Some(message) => self.reply(ToWriter::Send(message)).await,
+            None => Ok(()),
+        }
     }
 
     async fn dispatch(&self, message: Inbound) -> Result<(), CloseReason> {
@@ -232,8 +291,19 @@ impl Reading<'_> {
                 self.connection.traffic.headers.fetch_add(count, Ordering::Relaxed);
                 self.tell(PeerEventKind::Headers(headers)).await
             }
-            Inbound::Inv { blocks, .. } if !blocks.is_empty() => {
-                self.tell(PeerEventKind::BlockInv(blocks)).await
+            Inbound::Inv { blocks, transactions, .. } => {
+                self.fetch(self.connection.relaying.heard(&transactions)).await?;
+                match blocks.is_empty() {
+                    true => Ok(()),
+                    false => self.tell(PeerEventKind::BlockInv(blocks)).await,
+                }
+            }
+            Inbound::NotFound(missing) => {
+                self.fetch(self.connection.relaying.not_found(&missing)).await
+            }
+            Inbound::FeeFilter(rate) => {
+                self.connection.relaying.fee_filter(rate);
+                Ok(())
             }
             Inbound::Ping(nonce) => self.reply(ToWriter::Send(Outbound::Pong(nonce))).await,
             Inbound::Pong(nonce) => self.reply(ToWriter::Pong(nonce)).await,
@@ -241,9 +311,15 @@ impl Reading<'_> {
             Inbound::GetHeaders => self.reply(ToWriter::Send(Outbound::Headers(Vec::new()))).await,
             Inbound::Addresses(addresses) => self.pass_on(addresses).await,
             // Core passes over a second verack as well.
-            Inbound::Inv { .. } | Inbound::SendHeaders | Inbound::Verack => Ok(()),
-            Inbound::Ignored(command) => {
-                trace!(peer = %self.connection.peer, %command, "passed over");
+            Inbound::SendHeaders | Inbound::Verack => Ok(()),
+            Inbound::CFilter { .. }
+            | Inbound::CFHeaders { .. }
+            | Inbound::CFCheckpt { .. }
+            | Inbound::Block { .. }
+            | Inbound::Tx(_)
+            | Inbound::GetData(_)
+            | Inbound::Ignored(_) => {
+                trace!(peer = %self.connection.peer, command = %message.command(), "passed over");
                 Ok(())
             }
             Inbound::Version(_) | Inbound::WtxidRelay | Inbound::SendAddrV2 => {
@@ -265,81 +341,6 @@ impl Reading<'_> {
         let Connection { peer, notices, .. } = self.connection;
         let told = Notice::Told { peer: *peer, addresses };
         notices.send(told).await.map_err(|_| CloseReason::Shutdown)
-    }
-}
-
-struct Writing<'a, W> {
-    connection: &'a Connection,
-    awaited: &'a Awaited,
-    writer: W,
-    outbox: mpsc::Receiver<ToWriter>,
-    nonces: SplitMix64,
-    /// The ping that waits for its pong, and since when.
-    ping: Option<(u64, Instant)>,
-}
-
-impl<W: MessageWriter> Writing<'_, W> {
-    async fn run(mut self) -> CloseReason {
-        let config = self.connection.config;
-        let mut next_ping = Instant::now() + config.ping_every;
-        loop {
-            let deadline = match self.ping {
-                Some((_, sent)) => sent + config.pong_within,
-                None => next_ping,
-            };
-            let outcome = tokio::select! {
-                Some(item) = self.outbox.recv() => self.handle(item).await,
-                () = sleep_until(deadline) => match self.ping {
-                    Some(_) => Err(CloseReason::PingTimeout { within: config.pong_within }),
-                    None => {
-                        next_ping = Instant::now() + config.ping_every;
-                        self.send_ping().await
-                    }
-                },
-            };
-            if let Err(reason) = outcome {
-                return reason;
-            }
-        }
-    }
-
-    async fn handle(&mut self, item: ToWriter) -> Result<(), CloseReason> {
-        match item {
-            ToWriter::Send(message) => self.send(message).await,
-            ToWriter::Ask(message, answered) => self.ask(message, answered).await,
-            ToWriter::Pong(nonce) => {
-                if let Some((_, sent)) = self.ping.take_if(|(expected, _)| *expected == nonce) {
-                    let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    self.connection.traffic.ping_micros.store(micros.max(1), Ordering::Relaxed);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn send_ping(&mut self) -> Result<(), CloseReason> {
-        let nonce = self.nonces.next_u64();
-        self.ping = Some((nonce, Instant::now()));
-        self.send(Outbound::Ping(nonce)).await
-    }
-
-    async fn ask(
-        &mut self,
-        message: Outbound,
-        answered: oneshot::Sender<()>,
-    ) -> Result<(), CloseReason> {
-        // Before it is sent: the answer may be quick.
-        self.awaited.expect(answered);
-        self.send(message).await
-    }
-
-    async fn send(&mut self, message: Outbound) -> Result<(), CloseReason> {
-        let within = self.connection.config.write_within;
-        match timeout(within, self.writer.send(&message)).await {
-            Ok(Ok(_bytes)) => Ok(()),
-            Ok(Err(error)) => Err(CloseReason::Transport(error)),
-            Err(_) => Err(CloseReason::NotReading),
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::net::bitcoin::testing::{FakePeer, MAGIC, headers};
 use crate::net::bitcoin::transport::Transport as _;
 use crate::net::bitcoin::v1::V1;
+use crate::net::relay::Relay;
 
 struct Serving {
     peer: FakePeer<DuplexStream>,
@@ -34,6 +35,8 @@ fn serve(config: ConnectionConfig, buffer: usize) -> Serving {
         events,
         notices,
         replies: outbox.clone(),
+        awaited: Arc::default(),
+        relaying: Relaying::new(PeerId(3), Relay::new(false).0),
         traffic: Arc::default(),
         leash: Leash::new(&parent),
         seed: 1,

@@ -1,8 +1,9 @@
-//! Counts the bytes of a connection, from the first message of the handshake on.
+//! Counts the bytes of a connection, from the first message of the handshake on. With an allowance of
+//! bytes that is spent, no further message is read.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use super::awaited::Progress;
 use super::connection::Traffic;
 use super::message::Outbound;
 use super::transport::{MessageReader, MessageWriter, Received, TransportError};
@@ -22,16 +23,27 @@ impl<T> Counted<T> {
 
 impl<T: MessageReader> MessageReader for Counted<T> {
     async fn recv(&mut self) -> Result<Received, TransportError> {
+        if !self.traffic.suspension.may_receive() {
+            // Its leash is about to be pulled.
+            std::future::pending::<()>().await;
+        }
         let received = self.inner.recv().await?;
-        self.traffic.bytes_in.fetch_add(u64::from(received.bytes), Ordering::Relaxed);
+        let purpose = received.message.purpose();
+        self.traffic.carried.received(purpose, u64::from(received.bytes));
+        self.traffic.suspension.spend(u64::from(received.bytes));
         Ok(received)
+    }
+
+    fn note_progress(&mut self, progress: Progress) {
+        self.inner.note_progress(progress);
     }
 }
 
 impl<T: MessageWriter> MessageWriter for Counted<T> {
     async fn send(&mut self, message: &Outbound) -> Result<u32, TransportError> {
         let sent = self.inner.send(message).await?;
-        self.traffic.bytes_out.fetch_add(u64::from(sent), Ordering::Relaxed);
+        self.traffic.carried.sent(message.purpose(), u64::from(sent));
+        self.traffic.suspension.spend(u64::from(sent));
         Ok(sent)
     }
 }

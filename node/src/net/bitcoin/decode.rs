@@ -10,18 +10,29 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use bitcoin::BlockHash;
+use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::hashes::Hash as _;
 use bitcoin::p2p::ServiceFlags;
+use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::{BlockHash, Txid, Wtxid};
 use ironlight_spv::peers::AddressRecord;
 use ironlight_spv::{BlockHeight, Header, UnixTime};
 
-use super::command::{Command, MAX_ADDRESSES, MAX_HEADERS, MAX_INVENTORY, MAX_USER_AGENT};
-use super::message::{Inbound, MAX_ANNOUNCED, Version};
+use super::command::{
+    Command, MAX_ADDRESSES, MAX_CHECKPOINTS, MAX_FILTER, MAX_HEADERS, MAX_INVENTORY, MAX_USER_AGENT,
+};
+use super::message::{BASIC_FILTER, Inbound, MAX_ANNOUNCED, TransactionId, Version};
+use crate::net::data::MAX_FILTER_HEADERS;
 use crate::net::wire::{Cursor, DecodeError, Problem};
 
-/// `MSG_BLOCK`, the type of a block in an `inv`.
+/// Types of an inventory's entries (Core, `protocol.h`, `GetDataMsg`): `MSG_TX`, `MSG_BLOCK` and
+/// `MSG_WTX` (BIP339), the first two also with the flag for witnesses (BIP144).
+const INVENTORY_TX: u32 = 1;
 const INVENTORY_BLOCK: u32 = 2;
+const INVENTORY_WTX: u32 = 5;
+const WITH_WITNESS: u32 = 1 << 30;
+const INVENTORY_WITNESS_TX: u32 = INVENTORY_TX | WITH_WITNESS;
+const INVENTORY_WITNESS_BLOCK: u32 = INVENTORY_BLOCK | WITH_WITNESS;
 /// An address's length at most (BIP155).
 const MAX_ADDRESS: u64 = 512;
 
@@ -41,17 +52,24 @@ pub(super) fn decode(command: Command, payload: &[u8]) -> Result<Inbound, Decode
         Command::Ping => Inbound::Ping(cursor.u64()?),
         Command::Pong => Inbound::Pong(cursor.u64()?),
         Command::Headers => Inbound::Headers(headers(&mut cursor)?),
-        Command::Inv => inventory(&mut cursor)?,
+        Command::Inv => announced(&mut cursor)?,
         Command::Addr => Inbound::Addresses(addresses(&mut cursor)?),
         Command::AddrV2 => Inbound::Addresses(addresses_v2(&mut cursor)?),
         Command::GetHeaders => Inbound::GetHeaders,
-        Command::GetAddr | Command::NotFound | Command::GetData | Command::GetBlocks
-        | Command::MemPool | Command::Tx | Command::Block | Command::FeeFilter
+        Command::CFilter | Command::CFHeaders | Command::CFCheckpt => {
+            // Another type of filter, which nobody asked for.
+            if cursor.u8()? == BASIC_FILTER { filters(command, &mut cursor)? } else { Inbound::Ignored(command) }
+        }
+        Command::Block => block(payload)?,
+        Command::Tx => Inbound::Tx(payload.to_vec()),
+        Command::NotFound => Inbound::NotFound(inventory(&mut cursor)?),
+        Command::GetData => Inbound::GetData(inventory(&mut cursor)?),
+        Command::FeeFilter => Inbound::FeeFilter(cursor.u64()?),
+        Command::GetAddr | Command::GetBlocks | Command::MemPool
         | Command::SendCmpct | Command::CmpctBlock | Command::GetBlockTxn | Command::BlockTxn
         | Command::SendTxRcncl | Command::MerkleBlock | Command::FilterLoad
-        | Command::FilterAdd | Command::FilterClear | Command::GetCFilters | Command::CFilter
-        | Command::GetCFHeaders | Command::CFHeaders | Command::GetCFCheckpt
-        | Command::CFCheckpt | Command::Reject | Command::Alert
+        | Command::FilterAdd | Command::FilterClear | Command::GetCFilters
+        | Command::GetCFHeaders | Command::GetCFCheckpt | Command::Reject | Command::Alert
         | Command::Unknown(_) => Inbound::Ignored(command),
     };
     Ok(message)
@@ -68,7 +86,9 @@ fn version(cursor: &mut Cursor<'_>) -> Result<Version, DecodeError> {
     let user_agent = plain_text(cursor.take(length)?);
     let height = i32::from_le_bytes(cursor.array()?);
     let start_height = BlockHeight(u32::try_from(height).unwrap_or(0));
-    Ok(Version { protocol, services, nonce, user_agent, start_height })
+    // Without the field a peer wants them (BIP37).
+    let relay = !cursor.u8().is_ok_and(|relay| relay == 0);
+    Ok(Version { protocol, services, nonce, user_agent, start_height, relay })
 }
 
 /// A peer's words, safe to be shown: terminals obey some bytes (Core, `SanitizeString`).
@@ -95,24 +115,92 @@ fn headers(cursor: &mut Cursor<'_>) -> Result<Vec<Header>, DecodeError> {
     Ok(headers)
 }
 
-fn inventory(cursor: &mut Cursor<'_>) -> Result<Inbound, DecodeError> {
-    let count = cursor.count(MAX_INVENTORY)?;
-    let mut blocks = Vec::new();
-    let mut entries = 0;
+/// What comes with the basic filters of blocks (BIP157).
+fn filters(command: Command, cursor: &mut Cursor<'_>) -> Result<Inbound, DecodeError> {
+    let block = hash(cursor)?;
+    let message = if command == Command::CFilter {
+        let length = cursor.count(MAX_FILTER)?;
+        Inbound::CFilter { block, filter: cursor.take(length)?.to_vec() }
+    } else if command == Command::CFHeaders {
+        let previous = hash(cursor)?;
+        let hashes: Vec<FilterHash> = hashes(cursor, MAX_FILTER_HEADERS)?;
+        Inbound::CFHeaders { stop: block, previous, hashes }
+    } else {
+        let headers: Vec<FilterHeader> = hashes(cursor, MAX_CHECKPOINTS)?;
+        Inbound::CFCheckpt { stop: block, headers }
+    };
+    cursor.end()?;
+    Ok(message)
+}
+
+fn hash<H: bitcoin::hashes::Hash<Bytes = [u8; 32]>>(
+    cursor: &mut Cursor<'_>,
+) -> Result<H, DecodeError> {
+    Ok(H::from_byte_array(cursor.array()?))
+}
+
+fn hashes<H: bitcoin::hashes::Hash<Bytes = [u8; 32]>>(
+    cursor: &mut Cursor<'_>,
+    most: u32,
+) -> Result<Vec<H>, DecodeError> {
+    let count = cursor.count(most)?;
+    let mut hashes = Vec::with_capacity(count.min(cursor.left() / 32));
     for _ in 0..count {
-        entries += 1;
-        let kind = cursor.u32()?;
-        let hash = BlockHash::from_byte_array(cursor.array()?);
-        if kind == INVENTORY_BLOCK {
-            if blocks.len() == MAX_ANNOUNCED {
-                blocks.remove(0);
+        hashes.push(hash(cursor)?);
+    }
+    Ok(hashes)
+}
+
+/// Its header says which one it is; what follows is judged by whoever asked for it.
+fn block(payload: &[u8]) -> Result<Inbound, DecodeError> {
+    let header = Header::from_bytes(Cursor::new(payload).array()?);
+    Ok(Inbound::Block { hash: header.hash(), bytes: payload.to_vec() })
+}
+
+fn announced(cursor: &mut Cursor<'_>) -> Result<Inbound, DecodeError> {
+    let (mut blocks, mut transactions, mut others) = (Vec::new(), Vec::new(), 0);
+    for entry in inventory(cursor)? {
+        match entry {
+            Inventory::Block(hash) => {
+                if blocks.len() == MAX_ANNOUNCED {
+                    blocks.remove(0);
+                    others += 1;
+                }
+                blocks.push(hash);
             }
-            blocks.push(hash);
+            Inventory::Transaction(txid) => transactions.push(TransactionId::Txid(txid)),
+            Inventory::WTx(wtxid) => transactions.push(TransactionId::Wtxid(wtxid)),
+            Inventory::Error
+            | Inventory::CompactBlock(_)
+            | Inventory::WitnessTransaction(_)
+            | Inventory::WitnessBlock(_)
+            | Inventory::Unknown { .. } => others += 1,
         }
     }
+    Ok(Inbound::Inv { blocks, transactions, others })
+}
+
+fn inventory(cursor: &mut Cursor<'_>) -> Result<Vec<Inventory>, DecodeError> {
+    let count = cursor.count(MAX_INVENTORY)?;
+    let mut entries = Vec::with_capacity(count.min(cursor.left() / 36));
+    for _ in 0..count {
+        let kind = cursor.u32()?;
+        let hash: [u8; 32] = cursor.array()?;
+        entries.push(entry(kind, hash));
+    }
     cursor.end()?;
-    let kept = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
-    Ok(Inbound::Inv { blocks, others: entries - kept })
+    Ok(entries)
+}
+
+fn entry(kind: u32, hash: [u8; 32]) -> Inventory {
+    match kind {
+        INVENTORY_TX => Inventory::Transaction(Txid::from_byte_array(hash)),
+        INVENTORY_BLOCK => Inventory::Block(BlockHash::from_byte_array(hash)),
+        INVENTORY_WTX => Inventory::WTx(Wtxid::from_byte_array(hash)),
+        INVENTORY_WITNESS_TX => Inventory::WitnessTransaction(Txid::from_byte_array(hash)),
+        INVENTORY_WITNESS_BLOCK => Inventory::WitnessBlock(BlockHash::from_byte_array(hash)),
+        inv_type => Inventory::Unknown { inv_type, hash },
+    }
 }
 
 fn addresses(cursor: &mut Cursor<'_>) -> Result<Vec<AddressRecord>, DecodeError> {

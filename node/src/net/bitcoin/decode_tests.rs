@@ -69,7 +69,9 @@ fn only_the_last_announced_blocks_are_kept() {
     inventory.push(Inventory::Transaction(Txid::all_zeros()));
     inventory.push(Inventory::WitnessBlock(block(99)));
     let blocks = (24..40).map(block).collect();
-    let expected = Inbound::Inv { blocks, others: 27 };
+    let transactions =
+        vec![TransactionId::Wtxid(Wtxid::all_zeros()), TransactionId::Txid(Txid::all_zeros())];
+    let expected = Inbound::Inv { blocks, transactions, others: 25 };
     assert_eq!(through(NetworkMessage::Inv(inventory)), Ok(expected));
     let longest = vec![Inventory::Block(block(1)); 50_000];
     assert!(through(NetworkMessage::Inv(longest)).is_ok());
@@ -175,6 +177,7 @@ fn our_messages_are_read_by_the_bitcoin_crate() {
         time: UnixTime(1_700_000_000),
         nonce: 5,
         start_height: BlockHeight(9),
+        relay: false,
     };
     let mut payload = Vec::new();
     Outbound::Version(own.clone()).encode(&mut payload);

@@ -11,7 +11,7 @@ use ironlight_spv::sync::Unanswered;
 use ironlight_spv::{BlockHeight, Header};
 
 use super::command::Command;
-use super::message::Version;
+use super::handshake::Greeting;
 use super::transport::TransportError;
 
 /// Something that a peer did. Of one peer, `Connected` comes first and, but for
@@ -62,7 +62,7 @@ pub(super) enum Notice {
         /// Who.
         peer: PeerId,
         /// What it says of itself.
-        version: Version,
+        greeting: Greeting,
     },
     /// A peer told addresses, at most 1000.
     Told {
@@ -77,6 +77,8 @@ pub(super) enum Notice {
         seed: u16,
         /// Its addresses, at most 256.
         addrs: Vec<SocketAddr>,
+        /// What they offer, as it says.
+        services: ServiceFlags,
     },
 }
 
@@ -109,6 +111,8 @@ pub enum CloseReason {
     Evicted,
     /// The node asked for it.
     Asked,
+    /// The node is suspended, and closes all connections.
+    Suspended,
     /// The node stops.
     Shutdown,
     /// A defect in this node: the connection's task failed.
@@ -128,6 +132,7 @@ impl CloseReason {
             | Self::Misbehaved(_)
             | Self::Evicted
             | Self::Asked
+            | Self::Suspended
             | Self::Shutdown
             | Self::Crashed => None,
         }
@@ -144,6 +149,7 @@ impl CloseReason {
                 DisconnectCause::Unresponsive
             }
             Self::Evicted => DisconnectCause::Evicted,
+            Self::Suspended => DisconnectCause::Suspended,
             Self::Asked | Self::Shutdown | Self::Crashed => DisconnectCause::Local,
         }
     }
@@ -160,6 +166,7 @@ impl fmt::Display for CloseReason {
             Self::Misbehaved(offence) => write!(f, "misbehaved: {offence:?}"),
             Self::Evicted => f.write_str("slow, and a better peer waits"),
             Self::Asked => f.write_str("as asked"),
+            Self::Suspended => f.write_str("the node is suspended"),
             Self::Shutdown => f.write_str("the node stops"),
             Self::Crashed => f.write_str("its task failed"),
         }

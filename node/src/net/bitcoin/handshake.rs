@@ -136,6 +136,15 @@ impl From<TransportError> for HandshakeError {
     }
 }
 
+/// Who answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// What it says of itself.
+    pub version: Version,
+    /// Whether transactions are announced to it by their wtxid (BIP339).
+    pub wtxid_relay: bool,
+}
+
 /// Shakes hands over a fresh connection that we made, and says who answered.
 ///
 /// Not cancel safe: the connection is of no use after it was cut off.
@@ -147,7 +156,7 @@ pub async fn handshake(
     writer: &mut impl MessageWriter,
     own: OwnVersion,
     config: HandshakeConfig,
-) -> Result<Version, HandshakeError> {
+) -> Result<Greeting, HandshakeError> {
     let within = config.within;
     timeout(within, exchange(reader, writer, own, config))
         .await
@@ -159,7 +168,7 @@ async fn exchange(
     writer: &mut impl MessageWriter,
     own: OwnVersion,
     config: HandshakeConfig,
-) -> Result<Version, HandshakeError> {
+) -> Result<Greeting, HandshakeError> {
     let nonce = own.nonce;
     writer.send(&Outbound::Version(own)).await?;
     let first = reader.recv().await?.message;
@@ -170,9 +179,9 @@ async fn exchange(
     for message in [Outbound::WtxidRelay, Outbound::SendAddrV2, Outbound::Verack] {
         writer.send(&message).await?;
     }
-    wait_for_verack(reader).await?;
+    let wtxid_relay = wait_for_verack(reader).await?;
     writer.send(&Outbound::SendHeaders).await?;
-    Ok(theirs)
+    Ok(Greeting { version: theirs, wtxid_relay })
 }
 
 fn check(theirs: &Version, nonce: u64, required: ServiceFlags) -> Result<(), HandshakeError> {
@@ -188,15 +197,17 @@ fn check(theirs: &Version, nonce: u64, required: ServiceFlags) -> Result<(), Han
     Ok(())
 }
 
-/// Between version and verack a peer says what it can do. What comes too early is passed over, as
-/// Core does ("non-version message before version handshake" is only logged there).
-async fn wait_for_verack(reader: &mut impl MessageReader) -> Result<(), HandshakeError> {
+/// Between version and verack a peer says what it can do: whether it goes by wtxids, too. What comes
+/// too early is passed over, as Core does ("non-version message before version handshake" is only
+/// logged there).
+async fn wait_for_verack(reader: &mut impl MessageReader) -> Result<bool, HandshakeError> {
+    let mut wtxid_relay = false;
     for _ in 0..MAX_MESSAGES {
         match reader.recv().await?.message {
-            Inbound::Verack => return Ok(()),
+            Inbound::Verack => return Ok(wtxid_relay),
             Inbound::Version(_) => return Err(HandshakeError::DuplicateVersion),
-            Inbound::WtxidRelay
-            | Inbound::SendAddrV2
+            Inbound::WtxidRelay => wtxid_relay = true,
+            Inbound::SendAddrV2
             | Inbound::SendHeaders
             | Inbound::Ping(_)
             | Inbound::Pong(_)
@@ -204,6 +215,14 @@ async fn wait_for_verack(reader: &mut impl MessageReader) -> Result<(), Handshak
             | Inbound::Inv { .. }
             | Inbound::Addresses(_)
             | Inbound::GetHeaders
+            | Inbound::CFilter { .. }
+            | Inbound::CFHeaders { .. }
+            | Inbound::CFCheckpt { .. }
+            | Inbound::Block { .. }
+            | Inbound::Tx(_)
+            | Inbound::NotFound(_)
+            | Inbound::GetData(_)
+            | Inbound::FeeFilter(_)
             | Inbound::Ignored(_) => {}
         }
     }

@@ -27,8 +27,10 @@ async fn meet_at(stream: DuplexStream) -> Result<Version, HandshakeError> {
         time: UnixTime(1_700_000_000),
         nonce: NONCE,
         start_height: BlockHeight::GENESIS,
+        relay: false,
     };
-    handshake(&mut reader, &mut writer, own, HandshakeConfig::default()).await
+    let config = HandshakeConfig::default();
+    handshake(&mut reader, &mut writer, own, config).await.map(|greeting| greeting.version)
 }
 
 async fn meet_version(theirs: VersionMessage) -> Result<Version, HandshakeError> {

@@ -17,6 +17,7 @@ use ironlight_spv::peers::Offence;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::awaited::Progress;
 use super::command::Command;
 use super::message::{Inbound, Outbound};
 use super::v1::V1;
@@ -40,6 +41,10 @@ pub trait MessageReader: Send + 'static {
     /// # Errors
     /// [`TransportError`]; the reader is of no use after it.
     fn recv(&mut self) -> impl Future<Output = Result<Received, TransportError>> + Send;
+
+    /// From now on notes there when a piece of a block or filter comes, which takes longer than it may
+    /// be silent.
+    fn note_progress(&mut self, progress: Progress);
 }
 
 /// The half that sends.

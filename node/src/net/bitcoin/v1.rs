@@ -8,14 +8,15 @@
 //! never beyond the payload's length; one that is not is read past through a buffer of one chunk.
 //! So memory is paid for in bytes, not in lengths.
 //!
-//! What an attacker can grow: one payload, up to its command's cap; what is above [`KEEP`] is
-//! given back once the message is done.
+//! What an attacker can grow: one payload, up to its command's cap, and once it is all there the
+//! message that is made of it; what is above [`KEEP`] is given back once the message is done.
 
 use bitcoin::hashes::{Hash as _, sha256d};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split,
 };
 
+use super::awaited::Progress;
 use super::command::{Command, Handling};
 use super::message::{Inbound, Outbound};
 use super::transport::{MessageReader, MessageWriter, Received, Transport, TransportError};
@@ -65,6 +66,7 @@ pub struct V1Reader<R> {
     /// Payload bytes read, kept or not.
     read: usize,
     payload: Vec<u8>,
+    progress: Option<Progress>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +94,7 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
             current: None,
             read: 0,
             payload: Vec::new(),
+            progress: None,
         }
     }
 
@@ -131,6 +134,11 @@ impl<R: AsyncRead + Send + Unpin + 'static> V1Reader<R> {
                 return Err(TransportError::Closed { mid_message: true });
             }
             self.read += read;
+            if frame.command.takes_long()
+                && let Some(progress) = &self.progress
+            {
+                progress.note();
+            }
         }
         Ok(())
     }
@@ -162,6 +170,10 @@ impl<R: AsyncRead + Send + Unpin + 'static> MessageReader for V1Reader<R> {
         let frame = self.frame().await?;
         self.payload(&frame).await?;
         self.finish(&frame)
+    }
+
+    fn note_progress(&mut self, progress: Progress) {
+        self.progress = Some(progress);
     }
 }
 

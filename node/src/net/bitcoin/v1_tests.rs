@@ -96,7 +96,7 @@ async fn a_length_alone_costs_no_memory() {
 #[tokio::test]
 async fn what_is_of_no_use_is_read_past_without_being_stored() {
     let (mut reader, _writer, mut peer) = pair(64 * 1024);
-    let (block, unknown) = (frame("block", 4_000_000), frame("whatever", 4_000_000));
+    let (block, unknown) = (frame("cmpctblock", 4_000_000), frame("whatever", 4_000_000));
     let sending = tokio::spawn(async move {
         for frame in [block, unknown] {
             peer.send_raw(&frame).await;
@@ -106,7 +106,7 @@ async fn what_is_of_no_use_is_read_past_without_being_stored() {
         peer
     });
     let block = soon("a block", reader.recv()).await.unwrap();
-    assert_eq!(block.message, Inbound::Ignored(Command::Block));
+    assert_eq!(block.message, Inbound::Ignored(Command::CmpctBlock));
     assert_eq!(block.bytes, 4_000_024);
     let unknown = soon("an unknown message", reader.recv()).await.unwrap();
     assert!(matches!(unknown.message, Inbound::Ignored(Command::Unknown(_))));

@@ -24,6 +24,9 @@ pub struct RequestConfig {
     pub timeout: Duration,
     /// One attempt may take so long.
     pub attempt_timeout: Duration,
+    /// A request for a block or for filters may take so long, while something of the answer comes at
+    /// least every `attempt_timeout`: what is large takes its time on a slow line.
+    pub data_timeout: Duration,
     /// A busy peer is asked so often.
     pub attempts: u32,
     /// The first pause before that; it grows, and what the peer asks for comes on top.
@@ -63,6 +66,8 @@ impl Default for RequestConfig {
         Self {
             timeout: Duration::from_secs(19),
             attempt_timeout: Duration::from_secs(18),
+            // 4 MB, the largest block, at 13 KB a second; no message may take longer than that.
+            data_timeout: Duration::from_secs(300),
             attempts: 6,
             pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),

@@ -17,6 +17,9 @@
 //! do. Such a question says so ([`Asked::Instead`]) and is paid from one budget of all peers, which
 //! their own questions fill, so that when everybody fails, the node does not ask ever more.
 //!
+//! Filters and blocks have breakers of their own, which do not mind slow answers: what is megabytes
+//! takes long on a line that is otherwise quick, and the chain's questions must go on.
+//!
 //! Invariant: no question whose answer is waited for is put on a line but by [`PeerRequests::ask`].
 //!
 //! A defence must not become an attack: the open breaker of a peer that we chose refuses only while
@@ -24,7 +27,7 @@
 //! not count, since anybody can call, and get no such grace. Whoever makes our peers slow makes us
 //! slow; it cannot make us stop asking.
 //!
-//! What an attacker can grow: [`ADDRESSES`] breakers of 1 KB and as many allowances.
+//! What an attacker can grow: twice [`ADDRESSES`] breakers of 1 KB and as many allowances.
 //!
 //! [`stack::Outbound`]: ironlight_hardening::stack::Outbound
 
@@ -41,7 +44,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ironlight_hardening::bulkhead::{Bulkhead, BulkheadLimits};
-use ironlight_hardening::circuit_breaker::{BreakerPool, CircuitBreaker, CircuitState};
+use ironlight_hardening::circuit_breaker::{
+    BreakerConfig, BreakerPool, CircuitBreaker, CircuitState,
+};
 use ironlight_hardening::flags::Switch;
 use ironlight_hardening::monitor::{Operation, PerformanceConfig, PerformanceStats};
 use ironlight_hardening::rate_limit::{RateLimiter, RateLimiterConfig};
@@ -58,6 +63,7 @@ pub use config::RequestConfig;
 pub(crate) use peer::{Asked, NoAnswer, PeerRequests};
 pub use report::{PeerRequestReport, RequestReport};
 
+use peer::Lines;
 use report::Counts;
 
 /// Addresses whose breakers and allowances are kept apart.
@@ -73,6 +79,8 @@ struct Shared {
     config: RequestConfig,
     budget: RetryBudget,
     breakers: BreakerPool<SocketAddr>,
+    /// Those of requests for filters and blocks.
+    data_breakers: BreakerPool<SocketAddr>,
     limiter: RateLimiter<SocketAddr>,
     stats: PerformanceStats,
     /// Off, requests go straight to the line. Always on where there is none.
@@ -86,7 +94,49 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Connected {
     address: SocketAddr,
-    breaker: CircuitBreaker,
+    breakers: Breakers,
+}
+
+/// A peer's breakers.
+#[derive(Clone, Debug)]
+struct Breakers {
+    /// For what is answered at once.
+    prompt: CircuitBreaker,
+    /// For filters and blocks.
+    data: CircuitBreaker,
+}
+
+/// Which requests a breaker is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Prompt,
+    Data,
+}
+
+impl Breakers {
+    const fn of(&self, kind: Kind) -> &CircuitBreaker {
+        match kind {
+            Kind::Prompt => &self.prompt,
+            Kind::Data => &self.data,
+        }
+    }
+}
+
+/// Tells of a breaker that opens.
+fn watched(
+    breakers: BreakerPool<SocketAddr>,
+    audit: NodeAudit,
+    of: &'static str,
+) -> BreakerPool<SocketAddr> {
+    breakers.on_transition(move |address, change| {
+        let (to, cause) = (change.to.name(), change.cause.name());
+        debug!(%address, of, to, cause, "a peer's circuit breaker");
+        if change.to == CircuitState::Open {
+            info!(%address, of, cause, "a peer is not asked for a while");
+            audit.breaker(*address, change);
+        }
+    });
+    breakers
 }
 
 impl Requests {
@@ -97,15 +147,10 @@ impl Requests {
         audit: NodeAudit,
         seed: u64,
     ) -> Self {
-        let breakers = BreakerPool::new(config.breaker, ADDRESSES, seed);
-        breakers.on_transition(move |address, change| {
-            let (to, cause) = (change.to.name(), change.cause.name());
-            debug!(%address, to, cause, "a peer's circuit breaker");
-            if change.to == CircuitState::Open {
-                info!(%address, cause, "a peer is not asked for a while");
-                audit.breaker(*address, change);
-            }
-        });
+        let pool = |config, number: u64| BreakerPool::new(config, ADDRESSES, seed ^ number);
+        let breakers = watched(pool(config.breaker, 0), audit.clone(), "requests");
+        let unhurried = BreakerConfig { slow_calls: None, ..config.breaker };
+        let data_breakers = watched(pool(unhurried, 1), audit, "filters and blocks");
         let timer = TokioTimer::new();
         let keys = RateLimiterConfig { max_keys: ADDRESSES, shards: 1, shared: 64 };
         let stats = PerformanceConfig { start: timer.now(), ..PerformanceConfig::default() };
@@ -113,6 +158,7 @@ impl Requests {
             timer,
             budget: RetryBudget::new(config.retry_percent, config.retry_reserve),
             breakers,
+            data_breakers,
             limiter: RateLimiter::with_config(config.per_peer, keys),
             stats: PerformanceStats::new(stats),
             guarded,
@@ -144,17 +190,18 @@ impl Shared {
     }
 
     /// Closes an open breaker where otherwise too few peers could be asked.
-    fn keep_floor(&self, breaker: &CircuitBreaker, now: Duration) {
-        if breaker.refuses(now).is_some() && self.askable(now) < self.config.floor {
+    fn keep_floor(&self, breaker: &CircuitBreaker, kind: Kind, now: Duration) {
+        if breaker.refuses(now).is_some() && self.askable(kind, now) < self.config.floor {
             debug!("too few peers can be asked: this one is, though it failed");
             breaker.reset(now);
         }
     }
 
     /// Peers of our choice, of different owners, that may be asked.
-    fn askable(&self, now: Duration) -> usize {
+    fn askable(&self, kind: Kind, now: Duration) -> usize {
         let chosen = self.chosen().clone();
-        let askable = chosen.iter().filter(|peer| peer.breaker.refuses(now).is_none());
+        let may = |peer: &&Connected| peer.breakers.of(kind).refuses(now).is_none();
+        let askable = chosen.iter().filter(may);
         askable.map(|peer| NetworkGroup::of(peer.address)).collect::<BTreeSet<_>>().len()
     }
 }
@@ -172,20 +219,30 @@ impl NetworkRequests {
     /// Requests to a peer that we chose, for as long as it is connected. The number makes its pauses
     /// differ from others'.
     pub(crate) fn peer(&self, address: SocketAddr, number: u64) -> PeerRequests {
-        let breaker = self.breaker(address);
-        self.shared.chosen().push(Connected { address, breaker: breaker.clone() });
-        PeerRequests::new(self.clone(), address, self.outbound(breaker, number), true)
+        let breakers = self.breakers(address);
+        self.shared.chosen().push(Connected { address, breakers: breakers.clone() });
+        PeerRequests::new(self.clone(), address, self.lines(breakers, number), true)
     }
 
     /// The same to one that called us.
     #[cfg(any(test, feature = "libp2p"))]
     pub(crate) fn caller(&self, address: SocketAddr, number: u64) -> PeerRequests {
-        let outbound = self.outbound(self.breaker(address), number);
-        PeerRequests::new(self.clone(), address, outbound, false)
+        let lines = self.lines(self.breakers(address), number);
+        PeerRequests::new(self.clone(), address, lines, false)
     }
 
-    fn breaker(&self, address: SocketAddr) -> CircuitBreaker {
-        self.shared.breakers.get(&address, self.shared.timer.now())
+    fn breakers(&self, address: SocketAddr) -> Breakers {
+        let Shared { breakers, data_breakers, timer, .. } = &*self.shared;
+        let now = timer.now();
+        Breakers { prompt: breakers.get(&address, now), data: data_breakers.get(&address, now) }
+    }
+
+    fn lines(&self, breakers: Breakers, number: u64) -> Lines {
+        let RequestConfig { timeout, attempt_timeout, data_timeout, .. } = self.shared.config;
+        Lines {
+            prompt: self.outbound(breakers.prompt, number, timeout, attempt_timeout),
+            data: self.outbound(breakers.data, !number, data_timeout, data_timeout),
+        }
     }
 
     /// How requests went on this network.
@@ -194,7 +251,13 @@ impl NetworkRequests {
         self.counts.report(self.bulkhead.status(), self.shared.budget.balance(), latency)
     }
 
-    fn outbound(&self, breaker: CircuitBreaker, number: u64) -> Outbound<SocketAddr, TokioTimer> {
+    fn outbound(
+        &self,
+        breaker: CircuitBreaker,
+        number: u64,
+        timeout: Duration,
+        attempt_timeout: Duration,
+    ) -> Outbound<SocketAddr, TokioTimer> {
         let Shared { timer, config, limiter, seed, .. } = &*self.shared;
         // A peer that is always busy spends nobody's retries but its own.
         let budget = RetryBudget::new(config.retry_percent, config.attempts);
@@ -207,8 +270,8 @@ impl NetworkRequests {
         };
         Outbound {
             timer: *timer,
-            timeout: Some(config.timeout),
-            attempt_timeout: config.attempt_timeout,
+            timeout: Some(timeout),
+            attempt_timeout,
             // A peer that does not answer is not asked again: another one is.
             retry: retry.retry_if(is_busy).with_budget(budget),
             limiter: limiter.clone(),

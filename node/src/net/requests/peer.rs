@@ -12,7 +12,7 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::report::{Counts, PeerRequestReport, count};
-use super::{NetworkRequests, once_ready};
+use super::{Kind, NetworkRequests, once_ready};
 
 /// Whose question it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,11 +102,29 @@ impl<E: Classify> NoAnswer<E> {
 #[derive(Clone, Debug)]
 pub(crate) struct PeerRequests(Arc<Peer>);
 
+/// What requests to one peer go through, by their kind.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// Those that are answered at once.
+    pub(super) prompt: Outbound<SocketAddr, TokioTimer>,
+    /// Those for filters and blocks.
+    pub(super) data: Outbound<SocketAddr, TokioTimer>,
+}
+
+impl Lines {
+    const fn of(&self, kind: Kind) -> &Outbound<SocketAddr, TokioTimer> {
+        match kind {
+            Kind::Prompt => &self.prompt,
+            Kind::Data => &self.data,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Peer {
     network: NetworkRequests,
     address: SocketAddr,
-    outbound: Outbound<SocketAddr, TokioTimer>,
+    lines: Lines,
     /// Whether we chose it, or else it called us.
     chosen: bool,
     counts: Arc<Counts>,
@@ -116,10 +134,10 @@ impl PeerRequests {
     pub(super) fn new(
         network: NetworkRequests,
         address: SocketAddr,
-        outbound: Outbound<SocketAddr, TokioTimer>,
+        lines: Lines,
         chosen: bool,
     ) -> Self {
-        Self(Arc::new(Peer { network, address, outbound, chosen, counts: Arc::default() }))
+        Self(Arc::new(Peer { network, address, lines, chosen, counts: Arc::default() }))
     }
 
     /// Asks the peer. The line puts a request out and gives the answer; where the peer is busy it
@@ -138,10 +156,45 @@ impl PeerRequests {
         S: Service<R> + Clone,
         S::Error: Classify,
     {
+        self.ask_for(Kind::Prompt, asked, request, line).await
+    }
+
+    /// The same for filters and blocks, which may take
+    /// [`data_timeout`](super::RequestConfig::data_timeout): the line is to give up where nothing
+    /// comes for [`attempt_timeout`](Self::attempt_timeout). Cancel safe.
+    ///
+    /// # Errors
+    /// [`NoAnswer`], as for [`ask`](Self::ask).
+    pub(crate) async fn ask_data<R, S>(
+        &self,
+        asked: Asked,
+        request: R,
+        line: S,
+    ) -> Result<S::Response, NoAnswer<S::Error>>
+    where
+        R: Clone,
+        S: Service<R> + Clone,
+        S::Error: Classify,
+    {
+        self.ask_for(Kind::Data, asked, request, line).await
+    }
+
+    async fn ask_for<R, S>(
+        &self,
+        kind: Kind,
+        asked: Asked,
+        request: R,
+        line: S,
+    ) -> Result<S::Response, NoAnswer<S::Error>>
+    where
+        R: Clone,
+        S: Service<R> + Clone,
+        S::Error: Classify,
+    {
         let shared = &self.0.network.shared;
         let began = shared.timer.now();
         let answer = if shared.is_guarded() {
-            self.ask_guarded(asked, request, self.counted(line), began).await
+            self.ask_guarded(kind, asked, request, self.counted(line), began).await
         } else {
             once_ready(self.counted(line), request).await.map_err(NoAnswer::Failed)
         };
@@ -151,6 +204,7 @@ impl PeerRequests {
 
     async fn ask_guarded<R, S>(
         &self,
+        kind: Kind,
         asked: Asked,
         request: R,
         line: S,
@@ -161,10 +215,10 @@ impl PeerRequests {
         S: Service<R> + Clone,
         S::Error: Classify,
     {
-        let Peer { network, address, outbound, chosen, .. } = &*self.0;
-        let shared = &network.shared;
+        let Peer { network, address, lines, chosen, .. } = &*self.0;
+        let (shared, outbound) = (&network.shared, lines.of(kind));
         if *chosen {
-            shared.keep_floor(&outbound.breaker, now);
+            shared.keep_floor(&outbound.breaker, kind, now);
         }
         if let Some(retry_after) = outbound.breaker.refuses(now) {
             // Before anything is paid for it.
@@ -207,15 +261,14 @@ impl PeerRequests {
         count(counters(&network.counts));
     }
 
-    /// How long it has for an answer.
-    #[cfg(feature = "libp2p")]
+    /// How long it has for an answer, or for the next piece of one.
     pub(crate) fn attempt_timeout(&self) -> Duration {
-        self.0.outbound.attempt_timeout
+        self.0.lines.prompt.attempt_timeout
     }
 
     /// How requests to it go.
     pub(crate) fn report(&self) -> PeerRequestReport {
-        self.0.counts.peer_report(self.0.outbound.breaker.state())
+        self.0.counts.peer_report(self.0.lines.prompt.breaker.state())
     }
 }
 

@@ -1,5 +1,6 @@
 //! All that the swarm does, put together; each part's bounds are set here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ironlight_spv::Params;
@@ -13,13 +14,16 @@ use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    PeerId, allow_block_list, connection_limits, identify, mdns, memory_connection_limits, ping,
+    PeerId, StreamProtocol, allow_block_list, connection_limits, identify, mdns,
+    memory_connection_limits, ping,
 };
 
 use super::SwarmError;
 use super::bytes_codec::BytesCodec;
-use super::protocol::Names;
-use super::wire::{MAX_REQUEST, MAX_RESPONSE, TIP_SIZE};
+use super::protocol::{Names, Protocol};
+use super::wire::TIP_SIZE;
+use crate::net::PurposeCounter;
+use crate::net::data::Offers;
 
 /// Peers that connect to us at most.
 const MAX_INBOUND: u32 = 128;
@@ -31,10 +35,12 @@ const MAX_HANDSHAKES: u32 = 32;
 const MAX_PER_PEER: u32 = 2;
 /// A node that serves takes no connection while its process holds more memory than this.
 const MAX_MEMORY: usize = 1 << 30;
-/// Requests that are answered at the same time, and those in flight, on one connection.
-const MAX_STREAMS: usize = 6;
+/// Requests of one protocol that a peer is asked at the same time, for filters, blocks and proofs.
+pub(super) const IN_FLIGHT: usize = 2;
 /// A request that is not answered by then has failed.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same where the answer is large: 4 MB at 70 KB a second.
+const LONG_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a tip weighs in gossip at most: the header, its topic's name, and the frame.
 const MAX_GOSSIP: usize = 1024;
 /// Tips remembered, so that none is taken or passed on twice.
@@ -53,26 +59,32 @@ pub(super) struct Behaviour {
     pub(super) kademlia: kad::Behaviour<MemoryStore>,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) gossip: gossipsub::Behaviour,
-    pub(super) headers: request_response::Behaviour<BytesCodec>,
+    pub(super) headers: Exchange,
+    pub(super) filters: Exchange,
+    pub(super) blocks: Exchange,
+    pub(super) proofs: Exchange,
 }
+
+/// Requests and responses of one protocol.
+pub(super) type Exchange = request_response::Behaviour<BytesCodec>;
 
 impl Behaviour {
     pub(super) fn new(
         params: &Params,
         key: &Keypair,
         serve: bool,
+        offers: Offers,
         mdns: bool,
+        carried: &Arc<PurposeCounter>,
     ) -> Result<Self, SwarmError> {
         let names = Names::new(params);
         let me = key.public().to_peer_id();
         let mdns = mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), me));
         let mdns = mdns.transpose().map_err(|source| SwarmError::Mdns { source })?;
-        let codec = BytesCodec { request: MAX_REQUEST, response: MAX_RESPONSE };
-        let support = if serve { ProtocolSupport::Full } else { ProtocolSupport::Outbound };
-        let exchange = request_response::Config::default()
-            .with_request_timeout(REQUEST_TIMEOUT)
-            .with_max_concurrent_streams(MAX_STREAMS);
-        let protocols = [(names.headers.clone(), support)];
+        let exchange = |protocol, served| {
+            let codec = BytesCodec::new(protocol, Arc::clone(carried));
+            exchange(names.of(protocol).clone(), protocol, serve && served, codec)
+        };
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits()),
             // What else is in a wallet's process is none of our business.
@@ -85,8 +97,45 @@ impl Behaviour {
             kademlia: kademlia(&names, me, serve),
             mdns: Toggle::from(mdns),
             gossip: gossip(&names)?,
-            headers: request_response::Behaviour::with_codec(codec, protocols, exchange),
+            headers: exchange(Protocol::Headers, true),
+            filters: exchange(Protocol::Filters, offers.filters),
+            blocks: exchange(Protocol::Blocks, offers.blocks),
+            proofs: exchange(Protocol::Proofs, offers.proofs),
         })
+    }
+
+    pub(super) const fn exchange(&mut self, protocol: Protocol) -> &mut Exchange {
+        match protocol {
+            Protocol::Headers => &mut self.headers,
+            Protocol::Filters => &mut self.filters,
+            Protocol::Blocks => &mut self.blocks,
+            Protocol::Proofs => &mut self.proofs,
+        }
+    }
+}
+
+fn exchange(name: StreamProtocol, protocol: Protocol, served: bool, codec: BytesCodec) -> Exchange {
+    let support = if served { ProtocolSupport::Full } else { ProtocolSupport::Outbound };
+    let config = request_response::Config::default()
+        .with_request_timeout(request_timeout(protocol))
+        .with_max_concurrent_streams(max_streams(protocol));
+    let protocols = [(name, support)];
+    request_response::Behaviour::with_codec(codec, protocols, config)
+}
+
+const fn request_timeout(protocol: Protocol) -> Duration {
+    match protocol {
+        Protocol::Headers | Protocol::Proofs => REQUEST_TIMEOUT,
+        Protocol::Filters | Protocol::Blocks => LONG_REQUEST_TIMEOUT,
+    }
+}
+
+/// Requests that are answered at the same time, and those in flight, on one connection.
+const fn max_streams(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::Headers | Protocol::Proofs => 6,
+        // Two of theirs, and those that we ask.
+        Protocol::Filters | Protocol::Blocks => 2 + IN_FLIGHT,
     }
 }
 

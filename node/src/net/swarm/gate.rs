@@ -26,6 +26,8 @@ struct Lists {
     /// The owners of the addresses.
     banned: HashSet<IpAddr>,
     allow_unroutable: bool,
+    /// Nobody at all.
+    closed: bool,
 }
 
 impl Lists {
@@ -54,18 +56,24 @@ impl Rules {
         self.0.write().unwrap_or_else(PoisonError::into_inner).banned = banned;
     }
 
+    /// While it is closed, nobody is dialled or let in.
+    pub(super) fn close(&self, closed: bool) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).closed = closed;
+    }
+
     fn may_dial(&self, address: &Multiaddr) -> bool {
         let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        socket_address(address).is_some_and(|address| {
-            let reachable = lists.allow_unroutable || is_routable(address.ip());
-            let decent = reachable && address.port() >= FIRST_PORT;
-            lists.named.contains(&address) || (decent && !lists.is_banned(address))
-        })
+        !lists.closed
+            && socket_address(address).is_some_and(|address| {
+                let reachable = lists.allow_unroutable || is_routable(address.ip());
+                let decent = reachable && address.port() >= FIRST_PORT;
+                lists.named.contains(&address) || (decent && !lists.is_banned(address))
+            })
     }
 
     fn may_call(&self, address: &Multiaddr) -> bool {
         let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        socket_address(address).is_none_or(|address| !lists.is_banned(address))
+        !lists.closed && socket_address(address).is_none_or(|address| !lists.is_banned(address))
     }
 }
 
@@ -167,6 +175,16 @@ mod tests {
         assert!(rules.may_call(&address("/ip6/2a01:4f8:1:3::9/tcp/50000")));
         rules.ban_only([]);
         assert!(rules.may_call(&address("/ip4/60.1.1.1/tcp/50000")));
+    }
+
+    #[test]
+    fn a_closed_gate_lets_nobody_through() {
+        let (rules, peer) = (Rules::new(true), address("/ip4/60.1.1.1/tcp/4001"));
+        rules.name("60.1.1.1:4001".parse().unwrap());
+        rules.close(true);
+        assert!(!rules.may_dial(&peer) && !rules.may_call(&peer));
+        rules.close(false);
+        assert!(rules.may_dial(&peer) && rules.may_call(&peer));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ironlight_spv::sync::Unanswered;
 use ironlight_spv::{BlockHash, Header};
 use tokio::sync::{mpsc, oneshot};
 
-use super::source::ChainSource;
+use super::source::{ChainSource, DataSource};
 use crate::net::{Direction, NetworkReport, Question};
 
 /// Something that a light node did. Of one peer, `Joined` comes first and `Left` last.
@@ -28,6 +28,7 @@ pub(super) enum Command {
     Misbehaved { peer: PeerId, offence: Offence, header: Option<BlockHash> },
     Announce { header: Header },
     Serve { source: Arc<dyn ChainSource> },
+    ServeData { source: Arc<dyn DataSource> },
     Report { answer: oneshot::Sender<NetworkReport> },
 }
 
@@ -70,6 +71,11 @@ impl SwarmHandle {
     /// From now on there is a chain to serve and to judge by.
     pub(crate) async fn serve(&self, source: Arc<dyn ChainSource>) -> Result<(), SwarmStopped> {
         self.send(Command::Serve { source }).await
+    }
+
+    /// From now on what was offered besides headers is there.
+    pub(crate) async fn serve_data(&self, source: Arc<dyn DataSource>) -> Result<(), SwarmStopped> {
+        self.send(Command::ServeData { source }).await
     }
 
     /// How the network stands.

@@ -14,16 +14,17 @@ use libp2p::request_response::OutboundFailure;
 use tokio::sync::{mpsc, oneshot};
 use tower_service::Service;
 
+use super::protocol::Protocol;
 use super::wire::{
-    Extensions, HeadersPage, HeadersRequest, MAX_PAGE, MAX_RESPONSE, Status, decode_response,
-    encode_request,
+    Extensions, HeadersPage, HeadersRequest, MAX_PAGE, Status, decode_response, encode_request,
 };
-use crate::net::wire::{DecodeError, Problem};
+use crate::net::wire::{Cursor, DecodeError, Problem};
 
 /// A request on its way to the task that owns the swarm.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) to: LightPeerId,
+    pub(super) protocol: Protocol,
     pub(super) bytes: Vec<u8>,
     pub(super) answered: oneshot::Sender<Result<Vec<u8>, OutboundFailure>>,
 }
@@ -33,12 +34,59 @@ pub(super) struct Outgoing {
 pub(super) struct Line {
     pub(super) out: mpsc::Sender<Outgoing>,
     pub(super) to: LightPeerId,
+    /// How long an answer is waited for, which the peer is told.
+    pub(super) patience: Duration,
+}
+
+impl Line {
+    /// The bytes of the response to a request.
+    pub(super) async fn exchange(
+        self,
+        protocol: Protocol,
+        body: &[u8],
+    ) -> Result<Vec<u8>, LineError> {
+        let Self { out, to, patience } = self;
+        let extensions = Extensions { deadline: Some(patience), ..Extensions::default() };
+        let bytes = encode_request(&extensions, body);
+        let (answered, answer) = oneshot::channel();
+        let sent = out.send(Outgoing { to, protocol, bytes, answered }).await;
+        sent.map_err(|_stopped| LineError::Closed)?;
+        let bytes = answer.await.map_err(|_dropped| LineError::Closed)?;
+        let bytes = bytes.map_err(LineError::Failed)?;
+        if bytes.len() > protocol.max_response() {
+            return Err(LineError::TooLong { bytes: bytes.len() });
+        }
+        Ok(bytes)
+    }
+}
+
+/// What a response says.
+pub(super) enum Said<'a> {
+    /// What was asked for is in its body.
+    Body(Cursor<'a>),
+    /// The peer does not have it.
+    NotFound,
+}
+
+/// The status of a response.
+pub(super) fn said(bytes: &[u8]) -> Result<Said<'_>, LineError> {
+    let (status, extensions, body) = decode_response(bytes).map_err(LineError::of)?;
+    match status {
+        Status::Ok => Ok(Said::Body(body)),
+        Status::NotFound => Ok(Said::NotFound),
+        Status::Busy => Err(LineError::Busy { retry_after: extensions.retry_after }),
+        Status::Invalid => Err(LineError::Refused),
+    }
+}
+
+/// A peer's line for headers.
+#[derive(Clone, Debug)]
+pub(super) struct HeadersLine {
+    pub(super) line: Line,
     pub(super) params: Params,
     /// Whether the answer's headers are hashed once more, for proof of work: what a peer sends for
     /// another one's name has to have that.
     pub(super) check: bool,
-    /// How long an answer is waited for, which the peer is told.
-    pub(super) patience: Duration,
 }
 
 /// An answer that is of use.
@@ -71,6 +119,18 @@ pub(super) enum LineError {
 }
 
 impl LineError {
+    /// By what is wrong with a response. Where its rest is missing, a broken line looks the same; a
+    /// count that the bytes cannot hold says so, too.
+    pub(super) const fn of(error: DecodeError) -> Self {
+        use CodecError::{TooMany, Truncated};
+        let cut = matches!(
+            error.problem,
+            Problem::Short { .. }
+                | Problem::Segment(Truncated { .. } | TooMany { count: ..=MAX_PAGE })
+        );
+        if cut { Self::Cut(error) } else { Self::Broken(error) }
+    }
+
     /// What is provably the peer's fault.
     pub(super) const fn offence(&self) -> Option<Offence> {
         match self {
@@ -101,7 +161,7 @@ impl Classify for LineError {
     }
 }
 
-impl Service<HeadersRequest> for Line {
+impl Service<HeadersRequest> for HeadersLine {
     type Response = Answer;
     type Error = LineError;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, LineError>> + Send>>;
@@ -115,16 +175,10 @@ impl Service<HeadersRequest> for Line {
     }
 }
 
-impl Line {
+impl HeadersLine {
     async fn ask(self, request: HeadersRequest) -> Result<Answer, LineError> {
-        let Self { out, to, params, check, patience } = self;
-        let extensions = Extensions { deadline: Some(patience), ..Extensions::default() };
-        let bytes = encode_request(&extensions, &request.encode());
-        let (answered, answer) = oneshot::channel();
-        let sent = out.send(Outgoing { to, bytes, answered }).await;
-        sent.map_err(|_stopped| LineError::Closed)?;
-        let bytes = answer.await.map_err(|_dropped| LineError::Closed)?;
-        let bytes = bytes.map_err(LineError::Failed)?;
+        let Self { line, params, check } = self;
+        let bytes = line.exchange(Protocol::Headers, &request.encode()).await?;
         // Off the async threads: a page is hashed header by header.
         let decoding =
             tokio::task::spawn_blocking(move || decode(&params, &request, &bytes, check));
@@ -144,33 +198,15 @@ fn decode(
     bytes: &[u8],
     check: bool,
 ) -> Result<Answer, LineError> {
-    if bytes.len() > MAX_RESPONSE {
-        return Err(LineError::TooLong { bytes: bytes.len() });
+    let mut body = match said(bytes)? {
+        Said::Body(body) => body,
+        Said::NotFound => return Ok(Answer::NotFound),
+    };
+    let page = HeadersPage::decode(&mut body, request.most).map_err(LineError::of)?;
+    if check && !has_work(params, &page) {
+        return Err(LineError::NoWork);
     }
-    let fault =
-        |error| if is_cut(&error) { LineError::Cut(error) } else { LineError::Broken(error) };
-    let (status, extensions, mut body) = decode_response(bytes).map_err(fault)?;
-    match status {
-        Status::Ok => {
-            let page = HeadersPage::decode(&mut body, request.most).map_err(fault)?;
-            if check && !has_work(params, &page) {
-                return Err(LineError::NoWork);
-            }
-            Ok(Answer::Page(page))
-        }
-        Status::NotFound => Ok(Answer::NotFound),
-        Status::Busy => Err(LineError::Busy { retry_after: extensions.retry_after }),
-        Status::Invalid => Err(LineError::Refused),
-    }
-}
-
-/// Whether the rest of a message is missing. A count that the bytes cannot hold says so, too.
-fn is_cut(error: &DecodeError) -> bool {
-    use CodecError::{TooMany, Truncated};
-    matches!(
-        error.problem,
-        Problem::Short { .. } | Problem::Segment(Truncated { .. } | TooMany { count: ..=MAX_PAGE })
-    )
+    Ok(Answer::Page(page))
 }
 
 fn has_work(params: &Params, page: &HeadersPage) -> bool {

@@ -16,12 +16,16 @@
 //! - Nothing that a peer says is believed: neither who has a header nor at which height it is.
 //!
 //! What an attacker can grow, in all: 128 connections to us, 16 of them from one network group;
-//! for each, six messages on their way of at most 512 KB, and 2,000 tips of 80 bytes that gossip
-//! remembers for two minutes; 8192 addresses.
+//! for each, six messages with headers on their way of at most 512 KB, and 2,000 tips of 80 bytes
+//! that gossip remembers for two minutes; 8192 addresses. What `serve` answers with filters and
+//! blocks has a bound for all together.
 
 mod address;
 mod behaviour;
 mod bytes_codec;
+mod data_line;
+#[cfg(test)]
+mod data_tests;
 mod directory;
 mod gate;
 mod handle;
@@ -44,6 +48,7 @@ pub use libp2p::{Multiaddr, PeerId as LightPeerId};
 pub(crate) use handle::{LightEvent, SwarmHandle};
 pub use identity::IdentityError;
 pub use source::{ChainSource, ServedPage};
+pub(crate) use source::{DataSource, FilterSource, NotServed, Serving};
 pub(crate) use task::{Swarm, SwarmStart};
 
 /// The key that a node is known by.

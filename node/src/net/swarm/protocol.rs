@@ -8,15 +8,83 @@ use ironlight_spv::Params;
 use libp2p::StreamProtocol;
 use libp2p::gossipsub::IdentTopic;
 
+use super::wire::{
+    FiltersRequest, MAX_BLOCK_RESPONSE, MAX_FILTERS_RESPONSE, MAX_PROOF_RESPONSE, MAX_RESPONSE,
+    decode_request,
+};
+use crate::net::Purpose;
+use crate::net::data::Offers;
+
 /// Bytes of the genesis hash in a name, as the hash is computed: its display form begins with
 /// zeros.
 const GENESIS_BYTES: usize = 8;
+
+/// What is asked by request, each with a protocol of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Protocol {
+    /// Headers.
+    Headers,
+    /// Filters and what proves them.
+    Filters,
+    /// Blocks.
+    Blocks,
+    /// Proofs that transactions are in a block.
+    Proofs,
+}
+
+impl Protocol {
+    /// The longest response, in bytes.
+    pub(super) const fn max_response(self) -> usize {
+        match self {
+            Self::Headers => MAX_RESPONSE,
+            Self::Filters => MAX_FILTERS_RESPONSE,
+            Self::Blocks => MAX_BLOCK_RESPONSE,
+            Self::Proofs => MAX_PROOF_RESPONSE,
+        }
+    }
+
+    /// What its name ends with.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Headers => "headers",
+            Self::Filters => "filters",
+            Self::Blocks => "blocks",
+            Self::Proofs => "proofs",
+        }
+    }
+}
+
+/// What a request of a protocol, and so its response, is for.
+pub(super) fn purpose(protocol: Protocol, request: &[u8]) -> Purpose {
+    match protocol {
+        Protocol::Headers => Purpose::Headers,
+        Protocol::Filters => {
+            let request = decode_request(request)
+                .and_then(|(_extensions, mut body)| FiltersRequest::decode(&mut body));
+            match request {
+                Ok(FiltersRequest::Filters(_)) => Purpose::Filters,
+                Ok(FiltersRequest::Checkpoints { .. } | FiltersRequest::Headers(_)) => {
+                    Purpose::FilterHeaders
+                }
+                Err(_no_request) => Purpose::Other,
+            }
+        }
+        Protocol::Blocks => Purpose::Blocks,
+        Protocol::Proofs => Purpose::Proofs,
+    }
+}
 
 /// All names, for one network.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     /// Headers by request.
     pub(super) headers: StreamProtocol,
+    /// Filters by request.
+    pub(super) filters: StreamProtocol,
+    /// Blocks by request.
+    pub(super) blocks: StreamProtocol,
+    /// Proofs by request.
+    pub(super) proofs: StreamProtocol,
     /// Who is near whom.
     pub(super) kademlia: StreamProtocol,
     /// Gossip itself.
@@ -38,11 +106,32 @@ impl Names {
             StreamProtocol::try_from_owned(name(what)).unwrap_or(StreamProtocol::new("/ironlight"))
         };
         Self {
-            headers: stream("headers"),
+            headers: stream(Protocol::Headers.name()),
+            filters: stream(Protocol::Filters.name()),
+            blocks: stream(Protocol::Blocks.name()),
+            proofs: stream(Protocol::Proofs.name()),
             kademlia: stream("kad"),
             gossip: name("gossip"),
             tips: IdentTopic::new(name("tips")),
             family: name("node"),
+        }
+    }
+
+    pub(super) const fn of(&self, protocol: Protocol) -> &StreamProtocol {
+        match protocol {
+            Protocol::Headers => &self.headers,
+            Protocol::Filters => &self.filters,
+            Protocol::Blocks => &self.blocks,
+            Protocol::Proofs => &self.proofs,
+        }
+    }
+
+    /// What a peer with these protocols can be asked besides headers.
+    pub(super) fn offers(&self, protocols: &[StreamProtocol]) -> Offers {
+        Offers {
+            filters: protocols.contains(&self.filters),
+            blocks: protocols.contains(&self.blocks),
+            proofs: protocols.contains(&self.proofs),
         }
     }
 }
@@ -57,6 +146,14 @@ mod tests {
         let names = Names::new(&Params::new(Network::Mainnet));
         assert_eq!(names.headers.as_ref(), "/ironlight/f9beb4d9-6fe28c0ab6f1b372/headers/1");
         assert_eq!(names.tips.to_string(), "/ironlight/f9beb4d9-6fe28c0ab6f1b372/tips/1");
+    }
+
+    #[test]
+    fn a_peer_offers_what_its_protocols_say_and_nothing_else() {
+        let names = Names::new(&Params::new(Network::Mainnet));
+        let other = Names::new(&Params::new(Network::Signet));
+        let offers = names.offers(&[names.headers.clone(), names.blocks.clone(), other.filters]);
+        assert_eq!(offers, Offers { blocks: true, ..Offers::default() });
     }
 
     #[test]

@@ -1,4 +1,10 @@
 //! Answers to what peers ask.
+//!
+//! Each costs its client about what it weighs, and what may have to be fetched first has places of its
+//! own, so that nobody waits for headers behind somebody who waits for a full node.
+//!
+//! What an attacker can grow: allowances of [`CLIENTS`]; answers being made, [`AT_ONCE`] and
+//! [`FETCHING_AT_ONCE`]; filters, blocks and proofs that are not read, [`SENDING`] KB.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -8,19 +14,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bitcoin::BlockHash;
 use ironlight_hardening::bulkhead::{Bulkhead, BulkheadLimits};
 use ironlight_hardening::rate_limit::{IpKey, Quota, RateLimiter, RateLimiterConfig};
 use ironlight_hardening::stack::Inbound;
 use ironlight_hardening::{Error, Rejected, TokioTimer};
 use ironlight_spv::peers::is_routable;
 use libp2p::PeerId;
-use tokio::task::JoinError;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
 use tower_layer::Layer as _;
 use tower_service::Service;
 use tracing::error;
 
-use super::source::ChainSource;
-use super::wire::{Extensions, HeadersRequest, MAX_PAGE, Status, decode_request, encode_response};
+use super::bytes_codec::Response;
+use super::protocol::Protocol;
+use super::source::{ChainSource, DataSource, FilterSource, NotServed};
+use super::wire::{
+    BlockRequest, Extensions, FiltersRequest, HeadersRequest, MAX_PAGE, ProofRequest, Status,
+    block_head, decode_request, encode_checkpoints, encode_filter_hashes, encode_filters,
+    encode_response, filters_that_fit,
+};
 use crate::net::ServeReport;
 use crate::net::requests::once_ready;
 use crate::net::wire::DecodeError;
@@ -29,9 +43,23 @@ use crate::net::wire::DecodeError;
 const QUOTA: Quota = Quota { burst: 2_000_000, per: Duration::from_micros(10) };
 /// A request costs as much as so many headers at least.
 const LEAST_COST: u32 = 250;
+/// The checkpoints of a million blocks.
+const CHECKPOINTS_COST: u32 = 1000;
+/// A filter of 20 KB, as mainnet's are.
+const FILTER_COST: u32 = 500;
+/// A full page of filters.
+const FILTERS_COST: u32 = 25_000;
+/// A block of 2 MB.
+const BLOCK_COST: u32 = 50_000;
+/// A proof is small, and a block may have to be fetched or hashed for it.
+const PROOF_COST: u32 = 5_000;
 
 /// Answers that are made at the same time, for all clients together; nobody waits for a place.
 const AT_ONCE: u32 = 32;
+/// The same for those that may have to be fetched, so that others need not wait behind a full node.
+const FETCHING_AT_ONCE: u32 = 16;
+/// KB of filters, blocks and proofs on their way, for all clients together.
+const SENDING: usize = 64 * 1024;
 /// An answer that takes longer is not given.
 const LONGEST_ANSWER: Duration = Duration::from_secs(10);
 /// When to ask again where there is no room, and where serving is off.
@@ -56,11 +84,76 @@ impl Client {
     }
 }
 
+/// What is asked for.
+#[derive(Clone, Debug)]
+enum Request {
+    Headers(HeadersRequest),
+    Filters(FiltersRequest),
+    Block(BlockRequest),
+    Proof(ProofRequest),
+}
+
 /// A request that came in.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     client: Client,
-    request: HeadersRequest,
+    request: Request,
+}
+
+impl Asked {
+    /// What it costs its client, in headers of 44 bytes: about as many as the answer weighs.
+    fn cost(&self) -> u32 {
+        match &self.request {
+            Request::Headers(request) => request.most.clamp(LEAST_COST, MAX_PAGE),
+            Request::Filters(FiltersRequest::Checkpoints { .. }) => CHECKPOINTS_COST,
+            Request::Filters(FiltersRequest::Headers(range)) => range.count.max(LEAST_COST),
+            Request::Filters(FiltersRequest::Filters(range)) => {
+                range.count.saturating_mul(FILTER_COST).min(FILTERS_COST)
+            }
+            Request::Block(_) => BLOCK_COST,
+            Request::Proof(_) => PROOF_COST,
+        }
+    }
+
+    /// Whether a block may have to be fetched for it.
+    const fn may_fetch(&self) -> bool {
+        match self.request {
+            Request::Headers(_) | Request::Filters(_) => false,
+            Request::Block(_) | Request::Proof(_) => true,
+        }
+    }
+}
+
+/// A request of a protocol.
+pub(super) fn asked(
+    protocol: Protocol,
+    client: Client,
+    bytes: &[u8],
+) -> Result<Asked, DecodeError> {
+    let (_extensions, mut body) = decode_request(bytes)?;
+    let request = match protocol {
+        Protocol::Headers => Request::Headers(HeadersRequest::decode(&mut body)?),
+        Protocol::Filters => Request::Filters(FiltersRequest::decode(&mut body)?),
+        Protocol::Blocks => Request::Block(BlockRequest::decode(&mut body)?),
+        Protocol::Proofs => Request::Proof(ProofRequest::decode(&mut body)?),
+    };
+    Ok(Asked { client, request })
+}
+
+/// Where answers come from, as far as they are there.
+#[derive(Clone, Default)]
+pub(super) struct Sources {
+    pub(super) chain: Option<Arc<dyn ChainSource>>,
+    pub(super) data: Option<Arc<dyn DataSource>>,
+}
+
+impl Sources {
+    pub(super) const fn have(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Headers => self.chain.is_some(),
+            Protocol::Filters | Protocol::Blocks | Protocol::Proofs => self.data.is_some(),
+        }
+    }
 }
 
 /// Answers requests, each client's within its allowance and all within what is done at once.
@@ -71,36 +164,40 @@ pub(super) struct Server(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     inbound: Inbound<Client, TokioTimer>,
+    /// For what may have to be fetched: with the same allowances, and places of its own.
+    fetching: Inbound<Client, TokioTimer>,
+    /// KB of filters, blocks and proofs that may be on their way to those who asked.
+    sending: Arc<Semaphore>,
     answered: AtomicU64,
     busy: AtomicU64,
 }
 
 impl Server {
     pub(super) fn new() -> Self {
-        let inbound = Inbound {
-            timer: TokioTimer::new(),
-            timeout: LONGEST_ANSWER,
-            limiter: RateLimiter::with_config(QUOTA, CLIENTS),
-            bulkhead: Bulkhead::new(BulkheadLimits { concurrent: AT_ONCE, queue: 0 }),
-            queue_time: Duration::ZERO,
-        };
-        Self(Arc::new(Shared { inbound, answered: AtomicU64::new(0), busy: AtomicU64::new(0) }))
+        let (timer, timeout, queue_time) = (TokioTimer::new(), LONGEST_ANSWER, Duration::ZERO);
+        let limiter = RateLimiter::with_config(QUOTA, CLIENTS);
+        let [inbound, fetching] = [AT_ONCE, FETCHING_AT_ONCE].map(|concurrent| Inbound {
+            timer,
+            timeout,
+            limiter: limiter.clone(),
+            bulkhead: Bulkhead::new(BulkheadLimits { concurrent, queue: 0 }),
+            queue_time,
+        });
+        let (answered, busy) = (AtomicU64::new(0), AtomicU64::new(0));
+        let sending = Arc::new(Semaphore::new(SENDING));
+        Self(Arc::new(Shared { inbound, fetching, sending, answered, busy }))
     }
 
-    /// The bytes of the answer. What is over a limit is answered with a hint when to come back;
-    /// `guarded` says whether there are any.
-    pub(super) async fn answer(
-        &self,
-        source: Arc<dyn ChainSource>,
-        asked: Asked,
-        guarded: bool,
-    ) -> Vec<u8> {
-        let pages = Pages(source);
+    /// The answer. What is over a limit is answered with a hint when to come back; `guarded` says
+    /// whether there are any.
+    pub(super) async fn answer(&self, sources: Sources, asked: Asked, guarded: bool) -> Response {
+        let answers = Answers { sources, sending: Arc::clone(&self.0.sending) };
         let answer = if guarded {
-            let layer = self.0.inbound.layer_by_cost(|asked: &Asked| Some(asked.client), cost);
-            once_ready(layer.layer(pages), asked).await
+            let inbound = if asked.may_fetch() { &self.0.fetching } else { &self.0.inbound };
+            let layer = inbound.layer_by_cost(|asked: &Asked| Some(asked.client), Asked::cost);
+            once_ready(layer.layer(answers), asked).await
         } else {
-            once_ready(pages, asked).await.map_err(Error::Inner)
+            once_ready(answers, asked).await.map_err(Error::Inner)
         };
         let pause = match answer {
             Ok(answer) => {
@@ -109,7 +206,8 @@ impl Server {
             }
             Err(Error::Rejected(Rejected::RateLimited { retry_after })) => retry_after,
             Err(Error::Rejected(_)) => PAUSE,
-            Err(Error::Inner(failed)) => {
+            Err(Error::Inner(NotMade::Busy { retry_after })) => retry_after,
+            Err(Error::Inner(NotMade::Failed(failed))) => {
                 error!(%failed, "an answer was not made: a defect");
                 LONGEST_PAUSE
             }
@@ -129,125 +227,127 @@ impl Server {
     }
 }
 
-fn cost(asked: &Asked) -> u32 {
-    asked.request.most.clamp(LEAST_COST, MAX_PAGE)
+/// Makes answers, off the async threads where it takes long.
+#[derive(Clone)]
+struct Answers {
+    sources: Sources,
+    sending: Arc<Semaphore>,
 }
 
-/// The chain, one page a request, off the async threads.
-#[derive(Clone)]
-struct Pages(Arc<dyn ChainSource>);
-
-/// A page was not made.
+/// An answer was not made.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NotMade(JoinError);
+enum NotMade {
+    #[error("not now")]
+    Busy { retry_after: Duration },
+    #[error(transparent)]
+    Failed(#[from] JoinError),
+}
 
-impl Service<Asked> for Pages {
-    type Response = Vec<u8>;
+/// None where the answer is that it is not there.
+fn found<T>(served: Result<T, NotServed>) -> Result<Option<T>, NotMade> {
+    match served {
+        Ok(served) => Ok(Some(served)),
+        Err(NotServed::NotFound) => Ok(None),
+        Err(NotServed::Busy { retry_after }) => Err(NotMade::Busy { retry_after }),
+    }
+}
+
+impl Service<Asked> for Answers {
+    type Response = Response;
     type Error = NotMade;
-    type Future = Pin<Box<dyn Future<Output = Result<Vec<u8>, NotMade>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, NotMade>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotMade>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, asked: Asked) -> Self::Future {
-        let source = Arc::clone(&self.0);
-        let making =
-            tokio::task::spawn_blocking(move || headers_response(&*source, &asked.request));
-        Box::pin(async move { making.await.map_err(NotMade) })
+        let Self { sources: Sources { chain, data }, sending } = self.clone();
+        Box::pin(async move {
+            let no_source = NotMade::Busy { retry_after: LONGEST_PAUSE };
+            if let Request::Headers(request) = asked.request {
+                let chain = chain.ok_or(no_source)?;
+                let page = spawn_blocking(move || chain.page(&request)).await?;
+                return Ok(page.map_or_else(not_found, |page| ok(&page.body)));
+            }
+            let data = data.ok_or(no_source)?;
+            let made = match asked.request {
+                Request::Headers(_) => None,
+                Request::Filters(request) => filters(data, request).await?,
+                Request::Block(BlockRequest { hash }) => block(&*data, hash).await?,
+                Request::Proof(request) => proof(&*data, request).await?,
+            };
+            made.map_or_else(|| Ok(not_found()), |response| with_a_place(&sending, response))
+        })
     }
+}
+
+async fn filters(
+    data: Arc<dyn DataSource>,
+    request: FiltersRequest,
+) -> Result<Option<Response>, NotMade> {
+    let body = spawn_blocking(move || filters_body(data.filters()?, &request));
+    Ok(body.await?.map(|body| ok(&body)))
+}
+
+fn filters_body(source: &dyn FilterSource, request: &FiltersRequest) -> Option<Vec<u8>> {
+    match request {
+        FiltersRequest::Checkpoints { stop } => {
+            source.filter_checkpoints(stop).map(|headers| encode_checkpoints(&headers))
+        }
+        FiltersRequest::Headers(range) => {
+            let (previous, hashes) = source.filter_hashes(range)?;
+            Some(encode_filter_hashes(&previous, &hashes))
+        }
+        FiltersRequest::Filters(range) => {
+            let filters = source.filters(range)?;
+            let filters = || filters.iter().map(Vec::as_slice);
+            // More than there is room for, or none, would be no response.
+            let count = filters_that_fit(filters());
+            (count > 0).then(|| encode_filters(filters().take(count)))
+        }
+    }
+}
+
+async fn block(data: &dyn DataSource, hash: BlockHash) -> Result<Option<Response>, NotMade> {
+    let block = found(data.block(hash).await)?;
+    Ok(block.map(|block| Response { shared: Some(Arc::clone(&block)), ..ok(&block_head(&block)) }))
+}
+
+async fn proof(data: &dyn DataSource, request: ProofRequest) -> Result<Option<Response>, NotMade> {
+    Ok(found(data.proof(request.block, request.txids).await)?.map(|proof| ok(&proof)))
+}
+
+/// A large answer keeps its place until it is written, so that those who do not read theirs cannot
+/// make us keep ever more.
+fn with_a_place(sending: &Arc<Semaphore>, response: Response) -> Result<Response, NotMade> {
+    let bytes = response.bytes.len() + response.shared.as_deref().map_or(0, <[u8]>::len);
+    let size = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    match Arc::clone(sending).try_acquire_many_owned(size) {
+        Ok(place) => Ok(Response { place: Some(place), ..response }),
+        Err(_full) => Err(NotMade::Busy { retry_after: PAUSE }),
+    }
+}
+
+fn ok(body: &[u8]) -> Response {
+    encode_response(Status::Ok, &Extensions::default(), body).into()
+}
+
+fn not_found() -> Response {
+    encode_response(Status::NotFound, &Extensions::default(), &[]).into()
 }
 
 /// The answer of a node that has no time.
-pub(super) fn busy(retry_after: Duration) -> Vec<u8> {
+pub(super) fn busy(retry_after: Duration) -> Response {
     let extensions = Extensions { retry_after: Some(retry_after), ..Extensions::default() };
-    encode_response(Status::Busy, &extensions, &[])
+    encode_response(Status::Busy, &extensions, &[]).into()
 }
 
 /// The answer to what is no request.
-pub(super) fn invalid() -> Vec<u8> {
-    encode_response(Status::Invalid, &Extensions::default(), &[])
-}
-
-/// A request for headers.
-pub(super) fn headers_request(client: Client, bytes: &[u8]) -> Result<Asked, DecodeError> {
-    let (_extensions, mut body) = decode_request(bytes)?;
-    Ok(Asked { client, request: HeadersRequest::decode(&mut body)? })
-}
-
-fn headers_response(source: &dyn ChainSource, request: &HeadersRequest) -> Vec<u8> {
-    match source.page(request) {
-        Some(page) => encode_response(Status::Ok, &Extensions::default(), &page.body),
-        None => encode_response(Status::NotFound, &Extensions::default(), &[]),
-    }
+pub(super) fn invalid() -> Response {
+    encode_response(Status::Invalid, &Extensions::default(), &[]).into()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::swarm::source::ServedPage;
-    use crate::net::swarm::wire::{Wanted, decode_response};
-    use ironlight_hardening::cache::CacheStats;
-    use ironlight_spv::sync::TipVerdict;
-    use ironlight_spv::{BlockHeight, Header};
-
-    /// A chain of empty pages.
-    struct Empty;
-
-    impl ChainSource for Empty {
-        fn page(&self, _: &HeadersRequest) -> Option<ServedPage> {
-            Some(ServedPage { body: Vec::new(), count: 0 })
-        }
-
-        fn judge(&self, _: &Header) -> TipVerdict {
-            TipVerdict::Current
-        }
-
-        fn cached(&self) -> CacheStats {
-            CacheStats::default()
-        }
-    }
-
-    fn a_page(client: Client) -> Asked {
-        let wanted = Wanted::From(BlockHeight(0));
-        Asked { client, request: HeadersRequest { wanted, most: MAX_PAGE } }
-    }
-
-    async fn status(server: &Server, client: Client, guarded: bool) -> (Status, Option<Duration>) {
-        let answer = server.answer(Arc::new(Empty), a_page(client), guarded).await;
-        let (status, extensions, _) = decode_response(&answer).unwrap();
-        (status, extensions.retry_after)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_gets_a_whole_chain_at_once_and_then_has_to_wait() {
-        let server = Server::new();
-        let client = Client::new("60.1.1.1".parse().unwrap(), PeerId::random());
-        for _ in 0..250 {
-            assert_eq!(status(&server, client, true).await, (Status::Ok, None));
-        }
-        let (refused, wait) = status(&server, client, true).await;
-        let wait = wait.unwrap();
-        assert!(refused == Status::Busy && wait <= Duration::from_millis(80), "{wait:?}");
-        let another = Client::new("70.1.1.1".parse().unwrap(), PeerId::random());
-        assert_eq!(status(&server, another, true).await.0, Status::Ok, "nobody else notices");
-        assert_eq!(
-            server.report(),
-            ServeReport { answered: 251, busy: 1, ..ServeReport::default() }
-        );
-        tokio::time::sleep(wait).await;
-        assert_eq!(status(&server, client, true).await.0, Status::Ok);
-        for _ in 0..1000 {
-            assert_eq!(status(&server, client, false).await.0, Status::Ok, "nothing limits it");
-        }
-    }
-
-    #[test]
-    fn a_new_identity_at_the_same_address_wins_nothing_but_where_many_share_one() {
-        let client = |ip: &str| Client::new(ip.parse().unwrap(), PeerId::random());
-        assert_eq!(client("60.1.1.1"), client("60.1.1.1"));
-        assert_eq!(client("2a01:4f8:1:2::1"), client("2a01:4f8:1:2::9"));
-        assert_ne!(client("127.0.0.1"), client("127.0.0.1"));
-    }
-}
+#[path = "serve_tests.rs"]
+mod tests;

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use crate::net::suspend::Suspension;
+
 /// Bytes of one connection, or of all.
 #[derive(Debug, Default)]
 pub(super) struct Bytes {
@@ -27,6 +29,7 @@ impl Bytes {
 pub(super) struct Meter {
     own: Arc<Bytes>,
     all: Arc<Bytes>,
+    suspension: Suspension,
 }
 
 impl Meter {
@@ -34,12 +37,19 @@ impl Meter {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.own.received.fetch_add(bytes, Ordering::Relaxed);
         self.all.received.fetch_add(bytes, Ordering::Relaxed);
+        self.suspension.spend(bytes);
+    }
+
+    /// Whether more may be read. Where it may not, the connection is about to be closed.
+    pub(super) fn may_receive(&self) -> bool {
+        self.suspension.may_receive()
     }
 
     pub(super) fn sent(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.own.sent.fetch_add(bytes, Ordering::Relaxed);
         self.all.sent.fetch_add(bytes, Ordering::Relaxed);
+        self.suspension.spend(bytes);
     }
 }
 
@@ -49,12 +59,18 @@ impl Meter {
 pub(super) struct Traffic {
     all: Arc<Bytes>,
     connections: Arc<Mutex<HashMap<SocketAddr, Weak<Bytes>>>>,
+    suspension: Suspension,
 }
 
 /// From so many entries on, those of connections that are gone are cleared away.
 const SWEEP_AT: usize = 256;
 
 impl Traffic {
+    /// Counters whose bytes are spent there, too.
+    pub(super) fn new(suspension: Suspension) -> Self {
+        Self { suspension, ..Self::default() }
+    }
+
     /// Begins to count for a connection.
     pub(super) fn meter(&self, far_end: SocketAddr) -> Meter {
         let own = Arc::<Bytes>::default();
@@ -63,7 +79,7 @@ impl Traffic {
             connections.retain(|_, bytes| bytes.strong_count() > 0);
         }
         connections.insert(far_end, Arc::downgrade(&own));
-        Meter { own, all: Arc::clone(&self.all) }
+        Meter { own, all: Arc::clone(&self.all), suspension: self.suspension.clone() }
     }
 
     /// The counter of a connection; none where there is no such connection.

@@ -73,6 +73,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.meter.may_receive() {
+            return Poll::Pending;
+        }
         let bytes = ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         self.meter.received(bytes);
         Poll::Ready(Ok(bytes))
@@ -83,6 +86,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         context: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
+        if !self.meter.may_receive() {
+            return Poll::Pending;
+        }
         let bytes = ready!(Pin::new(&mut self.inner).poll_read_vectored(context, buffers))?;
         self.meter.received(bytes);
         Poll::Ready(Ok(bytes))

@@ -23,7 +23,7 @@ use crate::net::bitcoin::transport::{
     Connect, MessageReader, Received, TcpConnector, Transport, TransportError,
 };
 use crate::net::bitcoin::v1::V1;
-use crate::net::bitcoin::{CloseReason, PeerEventKind};
+use crate::net::bitcoin::{CloseReason, PeerEventKind, Progress};
 
 #[tokio::test]
 async fn an_oversized_message_ends_the_connection_at_its_frame() {
@@ -80,7 +80,7 @@ async fn a_node_that_does_not_keep_up_is_not_drowned() {
     let mut last = 0;
     let stuck = loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let now = running.handle.info().await.unwrap().peers[0].bytes_in;
+        let now = running.handle.info().await.unwrap().peers[0].by_purpose.total().received;
         if now == last && now > 0 {
             break now;
         }
@@ -154,6 +154,10 @@ impl<R: MessageReader> MessageReader for Cursed<R> {
         let received = self.0.recv().await?;
         assert_ne!(received.message, Inbound::Ping(CURSE), "a defect, for the test");
         Ok(received)
+    }
+
+    fn note_progress(&mut self, progress: Progress) {
+        self.0.note_progress(progress);
     }
 }
 

@@ -13,16 +13,20 @@
 //! Addresses that a peer tells are taken in at 0.1 a second, 1000 at once (Bitcoin Core,
 //! `MAX_ADDR_RATE_PER_SECOND`, `MAX_ADDR_PROCESSING_TOKEN_BUCKET`); the rest is dropped.
 
+mod apart;
+mod broadcast;
+mod figures;
 mod peer_task;
 mod reports;
 mod task;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::BlockHash;
 use bitcoin::p2p::ServiceFlags;
+use bitcoin::{BlockHash, Transaction, Txid};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::peers::{Offence, PeerId, PeerPolicy};
 use tokio::sync::{mpsc, oneshot};
@@ -34,8 +38,12 @@ use super::seeds::Resolve;
 use super::transport::Connect;
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
+use crate::net::data::DataPeers;
+use crate::net::relay::Relay;
 use crate::net::requests::{Asked, NetworkRequests, Requests};
-use crate::net::{PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
+use crate::net::suspend::Suspension;
+use crate::net::{BytesByPurpose, PeerNumbers, PeerRequestReport, RequestConfig, RequestReport};
+pub use apart::Apart;
 pub use task::Pool;
 
 /// Commands that may wait for the pool.
@@ -62,6 +70,12 @@ pub struct PoolConfig {
     pub(crate) requests: NetworkRequests,
     /// Hears of peers that are shut out.
     pub(crate) audit: NodeAudit,
+    /// Where peers are listed that can be asked for filters and blocks.
+    pub(crate) data: DataPeers,
+    /// The transactions that peers may have, and who hears what they say of transactions.
+    pub(crate) relay: Relay,
+    /// When to be silent.
+    pub(crate) suspension: Suspension,
     /// For what is drawn here: the numbers in handshakes and pings, and pauses between questions
     /// to seeds. Not the policy's seed.
     pub seed: u64,
@@ -82,6 +96,9 @@ impl PoolConfig {
             requests: Requests::new(RequestConfig::default(), None, NodeAudit::default(), seed)
                 .network("bitcoin"),
             audit: NodeAudit::default(),
+            data: DataPeers::default(),
+            relay: Relay::new(false).0,
+            suspension: Suspension::default(),
             seed,
         }
     }
@@ -99,7 +116,8 @@ pub fn pool<C: Connect, R: Resolve>(
 ) -> (Pool<C, R>, PoolHandle, mpsc::Receiver<PeerEvent>) {
     let (events, events_out) = mpsc::channel(config.events.max(1));
     let (commands, commands_in) = mpsc::channel(COMMANDS);
-    let pool = Pool::new(config, policy, connector, resolver, clock, events, commands_in);
+    let weak = commands.downgrade();
+    let pool = Pool::new(config, policy, connector, resolver, clock, events, (weak, commands_in));
     (pool, PoolHandle { commands }, events_out)
 }
 
@@ -114,10 +132,8 @@ pub struct PeerInfo {
     pub manual: bool,
     /// What it says of itself; none while it is being dialled.
     pub session: Option<SessionInfo>,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
+    /// Bytes, by what they were for.
+    pub by_purpose: BytesByPurpose,
     /// Headers received, before they are judged.
     pub headers: u64,
 }
@@ -127,10 +143,8 @@ pub struct PeerInfo {
 pub struct PoolInfo {
     /// All peers and dialled addresses, the oldest first.
     pub peers: Vec<PeerInfo>,
-    /// Bytes received since the start, of peers that are gone, too.
-    pub bytes_in: u64,
-    /// Bytes sent since the start.
-    pub bytes_out: u64,
+    /// Bytes since the start, of peers that are gone, too.
+    pub by_purpose: BytesByPurpose,
     /// How requests went since the start.
     pub requests: RequestReport,
 }
@@ -155,11 +169,29 @@ pub struct SessionInfo {
 }
 
 #[derive(Debug)]
-enum PoolCommand {
+pub(super) enum PoolCommand {
     GetHeaders { peer: PeerId, locator: Vec<BlockHash>, stop: BlockHash, asked: Asked },
+    Announce { peer: PeerId, txid: Txid, answer: oneshot::Sender<Announcement> },
+    AnnounceApart { transaction: Arc<Transaction>, answer: oneshot::Sender<Apart> },
     Disconnect { peer: PeerId },
     Misbehaved { peer: PeerId, offence: Offence },
     Info { answer: oneshot::Sender<PoolInfo> },
+}
+
+/// What became of an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcement {
+    /// It goes out.
+    Sent,
+    /// The peer has too much to read already.
+    Busy,
+    /// The peer wants no transactions announced, and hangs up on whoever does (BIP37; Core's
+    /// `-blocksonly`).
+    NotWanted,
+    /// The transaction is not offered.
+    NotOffered,
+    /// It is no peer.
+    NotConnected,
 }
 
 /// The pool has stopped.
@@ -200,6 +232,30 @@ impl PoolHandle {
         self.send(PoolCommand::GetHeaders { peer, locator, stop, asked }).await
     }
 
+    /// Announces a transaction that is offered to a peer, which may then have it.
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn announce(&self, peer: PeerId, txid: Txid) -> Result<Announcement, PoolStopped> {
+        let (answer, answered) = oneshot::channel();
+        self.send(PoolCommand::Announce { peer, txid, answer }).await?;
+        answered.await.map_err(|_| PoolStopped)
+    }
+
+    /// Hands a transaction to one full node on a connection made for it alone, which takes up to a
+    /// minute. The transaction need not be offered. When the future is dropped the broadcast goes on.
+    ///
+    /// # Errors
+    /// [`PoolStopped`]
+    pub async fn announce_apart(
+        &self,
+        transaction: Arc<Transaction>,
+    ) -> Result<Apart, PoolStopped> {
+        let (answer, answered) = oneshot::channel();
+        self.send(PoolCommand::AnnounceApart { transaction, answer }).await?;
+        answered.await.map_err(|_| PoolStopped)
+    }
+
     /// Lets a peer go. Nothing is held against it.
     ///
     /// # Errors
@@ -236,5 +292,12 @@ mod abuse_tests;
 #[cfg(test)]
 #[cfg(feature = "audit")]
 mod audit_tests;
+#[cfg(test)]
+mod data_tests;
+#[cfg(test)]
+#[cfg(feature = "daemon")]
+mod devnet_tests;
+#[cfg(test)]
+mod relay_tests;
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::net::bitcoin::connection::{Connection, ToWriter};
 use crate::net::bitcoin::counted::Counted;
 use crate::net::bitcoin::events::{CloseReason, Notice, PeerEvent, PeerEventKind};
-use crate::net::bitcoin::handshake::{HandshakeConfig, HandshakeError, handshake};
-use crate::net::bitcoin::message::{OwnVersion, Version};
+use crate::net::bitcoin::handshake::{Greeting, HandshakeConfig, HandshakeError, handshake};
+use crate::net::bitcoin::message::OwnVersion;
 use crate::net::bitcoin::transport::{Connect, MessageReader, MessageWriter, Transport};
 
 /// How a peer's task ended.
@@ -62,7 +62,7 @@ impl<C: Connect> PeerTask<C> {
             met = self.meet() => met,
         };
         match met {
-            Ok((reader, writer, version)) => self.serve(reader, writer, version).await,
+            Ok((reader, writer, greeting)) => self.serve(reader, writer, greeting).await,
             Err(end) => end,
         }
     }
@@ -73,23 +73,23 @@ impl<C: Connect> PeerTask<C> {
         let traffic = &self.connection.traffic;
         let mut reader = Counted::new(reader, Arc::clone(traffic));
         let mut writer = Counted::new(writer, Arc::clone(traffic));
-        let version = handshake(&mut reader, &mut writer, self.own.clone(), self.handshake)
+        let greeting = handshake(&mut reader, &mut writer, self.own.clone(), self.handshake)
             .await
             .map_err(End::NoHandshake)?;
-        Ok((reader, writer, version))
+        Ok((reader, writer, greeting))
     }
 
     async fn serve(
         self,
         reader: impl MessageReader,
         writer: impl MessageWriter,
-        version: Version,
+        greeting: Greeting,
     ) -> End {
         let Self { connection, outbox, stop, .. } = self;
         let announced = tokio::select! {
             biased;
             () = stop.cancelled() => false,
-            announced = announce(&connection, version) => announced,
+            announced = announce(&connection, greeting) => announced,
         };
         if !announced {
             return End::GivenUp;
@@ -109,10 +109,11 @@ impl<C: Connect> PeerTask<C> {
 }
 
 /// The halves of a connection, and who is at its other end.
-type Met<T> = (Counted<<T as Transport>::Reader>, Counted<<T as Transport>::Writer>, Version);
+type Met<T> = (Counted<<T as Transport>::Reader>, Counted<<T as Transport>::Writer>, Greeting);
 
 /// Tells the pool, then the node, that there is a new peer. False when nobody listens.
-async fn announce(connection: &Connection, version: Version) -> bool {
+async fn announce(connection: &Connection, greeting: Greeting) -> bool {
+    let version = &greeting.version;
     let Connection { peer, addr, .. } = *connection;
     let kind = PeerEventKind::Connected {
         addr,
@@ -121,7 +122,7 @@ async fn announce(connection: &Connection, version: Version) -> bool {
         protocol_version: version.protocol,
         user_agent: version.user_agent.clone(),
     };
-    let notice = Notice::Connected { peer, version };
+    let notice = Notice::Connected { peer, greeting };
     connection.notices.send(notice).await.is_ok()
         && connection.events.send(PeerEvent { peer, kind }).await.is_ok()
 }

@@ -1,6 +1,7 @@
 //! What became of peers, told to the policy.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bitcoin::p2p::ServiceFlags;
 use ironlight_spv::peers::{
@@ -11,22 +12,25 @@ use tracing::{debug, error, info, warn};
 
 use super::peer_task::{End, crash_goodbye};
 use super::task::{Peer, Pool, Session};
-use crate::net::PeerNetwork;
+use crate::net::bitcoin::data_line::{self, FullNodeLine};
 use crate::net::bitcoin::events::Notice;
-use crate::net::bitcoin::message::Version;
+use crate::net::bitcoin::handshake::Greeting;
 use crate::net::bitcoin::seeds::Resolve;
 use crate::net::bitcoin::transport::Connect;
+use crate::net::data::{DataPeer, Offers};
+use crate::net::{Direction, PeerNetwork};
 
 impl<C: Connect, R: Resolve> Pool<C, R> {
     pub(super) fn on_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Connected { peer, version } => self.on_connected(peer, version),
+            Notice::Connected { peer, greeting } => self.on_connected(peer, greeting),
             Notice::Told { peer, addresses } => self.on_told(peer, &addresses),
-            Notice::Seeded { seed, addrs } => self.on_seeded(seed, &addrs),
+            Notice::Seeded { seed, addrs, services } => self.on_seeded(seed, &addrs, services),
         }
     }
 
-    fn on_connected(&mut self, peer: PeerId, version: Version) {
+    fn on_connected(&mut self, peer: PeerId, greeting: Greeting) {
+        let Greeting { version, wtxid_relay } = greeting;
         let now = self.clock.now();
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
@@ -34,8 +38,25 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         debug!(%peer, addr = %entry.addr, agent = %version.user_agent, "connected");
         let addr = entry.addr;
         let requests = self.config.requests.peer(addr, peer.0);
-        entry.session = Some(Session { version, since: now.elapsed, requests });
+        let offers = data_line::offers(version.services);
+        if offers != Offers::default() {
+            let (outbox, awaited) = (entry.line.outbox.clone(), Arc::clone(&entry.awaited));
+            let pool = self.own_commands.clone();
+            let line = FullNodeLine::new(peer, outbox, awaited, requests.clone(), pool);
+            let listed = DataPeer {
+                network: PeerNetwork::Bitcoin,
+                direction: Direction::Outbound,
+                address: addr.to_string(),
+                offers,
+                height: version.start_height,
+                latest: None,
+                line: Arc::new(line),
+            };
+            self.config.data.joined(peer, listed);
+        }
+        entry.session = Some(Session { version, wtxid_relay, since: now.elapsed, requests });
         self.policy.handle_connected(addr, peer, now);
+        self.policy.handle_offers_filters(peer, offers.filters);
         self.seed_backoff.reset();
         if !self.policy.is_manual(addr) {
             self.get_addresses(peer);
@@ -56,15 +77,12 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.policy.add_addresses(source, taken, now);
     }
 
-    fn on_seeded(&mut self, seed: u16, addrs: &[SocketAddr]) {
+    fn on_seeded(&mut self, seed: u16, addrs: &[SocketAddr], services: ServiceFlags) {
         let now = self.clock.now();
         debug!(seed, addresses = addrs.len(), "a DNS seed answered");
-        // Seeds list full nodes that were reached lately; they do not say more than that.
-        let record = |addr: &SocketAddr| AddressRecord {
-            addr: *addr,
-            services: ServiceFlags::NETWORK,
-            last_seen: now.unix,
-        };
+        // Seeds list full nodes that were reached lately.
+        let record =
+            |addr: &SocketAddr| AddressRecord { addr: *addr, services, last_seen: now.unix };
         let told: Vec<_> = addrs.iter().map(record).collect();
         self.policy.add_addresses(AddressSource::DnsSeed(seed), &told, now);
     }

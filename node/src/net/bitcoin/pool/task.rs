@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bitcoin::hashes::siphash24;
@@ -17,15 +16,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::peer_task::{End, PeerTask};
-use super::{PeerInfo, PoolCommand, PoolConfig, PoolInfo, SessionInfo};
+use super::{PoolCommand, PoolConfig};
 use crate::clock::Clock;
+use crate::net::BytesByPurpose;
+use crate::net::bitcoin::awaited::Awaited;
 use crate::net::bitcoin::connection::{Connection, Leash, ToWriter, Traffic, WhyClose};
 use crate::net::bitcoin::events::{Notice, PeerEvent, PeerEventKind};
 use crate::net::bitcoin::line::{Line, LineClosed};
 use crate::net::bitcoin::message::{Outbound, OwnVersion, Version};
+use crate::net::bitcoin::relaying::Relaying;
 use crate::net::bitcoin::seeds::{self, Resolve};
 use crate::net::bitcoin::transport::Connect;
 use crate::net::requests::{Asked, NoAnswer, PeerRequests};
+use crate::net::suspend::{Member, Mode};
 
 /// Notices that may wait, of all peers together; one holds at most 1000 addresses, 48 KB.
 const NOTICES: usize = 32;
@@ -42,12 +45,13 @@ const AT_LATEST: Duration = Duration::from_secs(60 * 60);
 pub struct Pool<C, R> {
     pub(super) config: PoolConfig,
     pub(super) policy: PeerPolicy,
-    connector: Arc<C>,
+    pub(super) connector: Arc<C>,
     resolver: Arc<R>,
     pub(super) clock: Clock,
     stop: CancellationToken,
-    /// Bytes of peers that are gone, received and sent.
-    pub(super) gone: (u64, u64),
+    member: Member,
+    /// Bytes of peers that are gone.
+    pub(super) gone: BytesByPurpose,
     pub(super) peers: BTreeMap<PeerId, Peer>,
     tasks: JoinSet<(PeerId, End)>,
     pub(super) task_ids: HashMap<Id, PeerId>,
@@ -56,11 +60,22 @@ pub struct Pool<C, R> {
     /// Requests to peers: as many as the sync machine asks, one a peer, and with the flag `hardening`
     /// off a few more that nobody waits for.
     asking: JoinSet<()>,
+    /// Connections for one transaction each.
+    pub(super) apart: JoinSet<SocketAddr>,
+    /// Where they go.
+    pub(super) apart_addrs: Vec<SocketAddr>,
+    /// Their bytes, and what makes their numbers differ.
+    pub(super) apart_traffic: Arc<Traffic>,
+    pub(super) apart_count: u64,
+    /// Ends them where the node is suspended.
+    pub(super) apart_stop: CancellationToken,
     pub(super) seed_backoff: Backoff,
     /// Seeds are not asked before.
     next_seeding: Duration,
     pub(super) events: mpsc::Sender<PeerEvent>,
     commands: mpsc::Receiver<PoolCommand>,
+    /// Into `commands`, for those who ask peers directly.
+    pub(super) own_commands: mpsc::WeakSender<PoolCommand>,
     notices: mpsc::Sender<Notice>,
     notices_in: mpsc::Receiver<Notice>,
 }
@@ -69,8 +84,9 @@ pub struct Pool<C, R> {
 pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     leash: Leash,
-    line: Line,
-    traffic: Arc<Traffic>,
+    pub(super) line: Line,
+    pub(super) awaited: Arc<Awaited>,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) addresses: Gcra,
     /// Since it shook hands.
     pub(super) session: Option<Session>,
@@ -79,6 +95,8 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) version: Version,
+    /// See [`Greeting`](crate::net::bitcoin::handshake::Greeting).
+    pub(super) wtxid_relay: bool,
     pub(super) since: Duration,
     pub(super) requests: PeerRequests,
 }
@@ -91,26 +109,35 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         resolver: R,
         clock: Clock,
         events: mpsc::Sender<PeerEvent>,
-        commands: mpsc::Receiver<PoolCommand>,
+        (own_commands, commands): (mpsc::WeakSender<PoolCommand>, mpsc::Receiver<PoolCommand>),
     ) -> Self {
         let (notices, notices_in) = mpsc::channel(NOTICES);
+        let stop = CancellationToken::new();
+        let suspension = config.suspension.clone();
         Self {
             seed_backoff: Backoff::new(SEED_PAUSE, config.seed),
+            member: config.suspension.member(),
             config,
             policy,
             connector: Arc::new(connector),
             resolver: Arc::new(resolver),
             clock,
-            stop: CancellationToken::new(),
-            gone: (0, 0),
+            apart_stop: stop.child_token(),
+            stop,
+            gone: BytesByPurpose::default(),
             peers: BTreeMap::new(),
             tasks: JoinSet::new(),
             task_ids: HashMap::new(),
             errands: JoinSet::new(),
             asking: JoinSet::new(),
+            apart: JoinSet::new(),
+            apart_addrs: Vec::new(),
+            apart_traffic: Arc::new(Traffic { suspension, ..Traffic::default() }),
+            apart_count: 0,
             next_seeding: Duration::ZERO,
             events,
             commands,
+            own_commands,
             notices,
             notices_in,
         }
@@ -122,9 +149,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
     /// Cancel safe in that nothing outlives it: dropping it ends all connections.
     pub async fn run(mut self, stop: CancellationToken) -> PeerPolicy {
         loop {
-            self.dial();
-            self.drop_slow();
-            self.ask_seeds();
+            self.connect();
             let wake = self.clock.instant(self.next_wake());
             tokio::select! {
                 biased;
@@ -134,10 +159,12 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 Some(ended) = self.tasks.join_next_with_id() => self.on_end(ended),
                 Some(_) = self.errands.join_next() => {}
                 Some(_) = self.asking.join_next() => {}
+                Some(ended) = self.apart.join_next() => self.on_apart_end(ended),
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(command),
                     None => break,
                 },
+                () = self.member.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -146,16 +173,41 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
 
     async fn drain(mut self) -> PeerPolicy {
         self.stop.cancel();
+        self.peers.keys().for_each(|peer| self.config.data.left(*peer));
         self.errands.shutdown().await;
         self.asking.shutdown().await;
+        self.apart.shutdown().await;
         while self.tasks.join_next().await.is_some() {}
         info!("all Bitcoin peers are closed");
         self.policy
     }
 
+    /// Dials and lets go of peers as the policy says, or of all where the node is suspended.
+    fn connect(&mut self) {
+        match self.member.mode(self.peers.len() + self.apart.len()) {
+            Mode::Silent => {
+                self.apart_stop.cancel();
+                return self.peers.values().for_each(|peer| peer.leash.pull(WhyClose::Suspended));
+            }
+            Mode::Reopened => {
+                self.apart_stop = self.stop.child_token();
+                self.policy.handle_resumed(self.clock.now());
+                self.next_seeding = Duration::ZERO;
+                self.seed_backoff.reset();
+            }
+            Mode::Open => {}
+        }
+        self.dial();
+        self.drop_slow();
+        self.ask_seeds();
+    }
+
     fn next_wake(&self) -> Duration {
         let now = self.clock.now();
         let latest = now.elapsed + AT_LATEST;
+        if self.config.suspension.silence().is_some() {
+            return latest;
+        }
         let due = self.policy.poll_timeout().unwrap_or(latest).min(latest);
         let may_seed = !self.config.dns_seeds.is_empty() && self.policy.wants_addresses(now);
         if may_seed { due.min(self.next_seeding) } else { due }
@@ -172,11 +224,14 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         debug!(%peer, %addr, "dialling");
         let (outbox, outbox_in) = mpsc::channel(self.config.connection.outbox.max(2));
         let leash = Leash::new(&self.stop);
-        let traffic = Arc::<Traffic>::default();
+        let suspension = self.config.suspension.clone();
+        let traffic = Arc::new(Traffic { suspension, ..Traffic::default() });
+        let awaited = Arc::<Awaited>::default();
         let now = self.clock.now();
         let (nonce, ping_seed) = (self.draw(peer, 0), self.draw(peer, 1));
         let start_height = self.config.start_height;
-        let own = OwnVersion { receiver: addr, time: now.unix, nonce, start_height };
+        let relay = self.config.relay.watches_mempool();
+        let own = OwnVersion { receiver: addr, time: now.unix, nonce, start_height, relay };
         let task = PeerTask {
             connector: Arc::clone(&self.connector),
             connection: Connection {
@@ -186,6 +241,8 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 events: self.events.clone(),
                 notices: self.notices.clone(),
                 replies: outbox.clone(),
+                awaited: Arc::clone(&awaited),
+                relaying: Relaying::new(peer, self.config.relay.clone()),
                 traffic: Arc::clone(&traffic),
                 leash: leash.clone(),
                 seed: ping_seed,
@@ -199,11 +256,12 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.task_ids.insert(handle.id(), peer);
         let addresses = Gcra::new(ADDRESS_QUOTA);
         let line = Line { outbox, leash: leash.clone() };
-        self.peers.insert(peer, Peer { addr, leash, line, traffic, addresses, session: None });
+        let session = None;
+        self.peers.insert(peer, Peer { addr, leash, line, awaited, traffic, addresses, session });
     }
 
     /// A number for one peer. Peers see it, so it says nothing about the seed or about others.
-    fn draw(&self, peer: PeerId, purpose: u64) -> u64 {
+    pub(super) fn draw(&self, peer: PeerId, purpose: u64) -> u64 {
         let bytes = peer.0.to_le_bytes();
         siphash24::Hash::hash_to_u64_with_keys(self.config.seed, purpose, &bytes)
     }
@@ -226,13 +284,19 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         }
         self.next_seeding = now.elapsed + self.seed_backoff.next_delay();
         info!(seeds = self.config.dns_seeds.len(), "no addresses left, asking DNS seeds");
+        let wanted = match self.policy.wants_filters() {
+            true => seeds::Wanted::WithFilters,
+            false => seeds::Wanted::Any,
+        };
         for (seed, name) in (0_u16..).zip(self.config.dns_seeds.clone()) {
             let (resolver, notices) = (Arc::clone(&self.resolver), self.notices.clone());
             let port = self.config.default_port;
             self.errands.spawn(async move {
-                match seeds::ask(&*resolver, &name, port).await {
-                    // It fails when the pool stops.
-                    Ok(addrs) => drop(notices.send(Notice::Seeded { seed, addrs }).await),
+                match seeds::ask(&*resolver, &name, port, wanted).await {
+                    Ok(seeds::Seeded { addrs, services }) => {
+                        // It fails when the pool stops.
+                        drop(notices.send(Notice::Seeded { seed, addrs, services }).await);
+                    }
                     Err(error) => warn!(%name, %error, "a DNS seed does not answer"),
                 }
             });
@@ -243,6 +307,13 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         match command {
             PoolCommand::GetHeaders { peer, locator, stop, asked } => {
                 self.get_headers(peer, Outbound::GetHeaders { locator, stop }, asked);
+            }
+            // It fails when the one who asked did not wait.
+            PoolCommand::Announce { peer, txid, answer } => {
+                let _ = answer.send(self.announce(peer, txid));
+            }
+            PoolCommand::AnnounceApart { transaction, answer } => {
+                self.announce_apart(transaction, answer);
             }
             PoolCommand::Disconnect { peer } => self.close(peer, WhyClose::Asked),
             PoolCommand::Misbehaved { peer, offence } => self.on_misbehaved(peer, offence),
@@ -304,47 +375,11 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         }
     }
 
-    fn info(&self) -> PoolInfo {
-        let elapsed = self.clock.now().elapsed;
-        let info = |(peer, entry): (&PeerId, &Peer)| PeerInfo {
-            peer: *peer,
-            addr: entry.addr,
-            manual: self.policy.is_manual(entry.addr),
-            session: entry.session_info(elapsed),
-            bytes_in: entry.traffic.bytes_in.load(Ordering::Relaxed),
-            bytes_out: entry.traffic.bytes_out.load(Ordering::Relaxed),
-            headers: entry.traffic.headers.load(Ordering::Relaxed),
-        };
-        let peers: Vec<PeerInfo> = self.peers.iter().map(info).collect();
-        let bytes_in = self.gone.0 + peers.iter().map(|peer| peer.bytes_in).sum::<u64>();
-        let bytes_out = self.gone.1 + peers.iter().map(|peer| peer.bytes_out).sum::<u64>();
-        PoolInfo { peers, bytes_in, bytes_out, requests: self.config.requests.report() }
-    }
-
     /// Takes a peer off the books.
     pub(super) fn forget(&mut self, peer: PeerId) -> Option<Peer> {
         let entry = self.peers.remove(&peer)?;
-        self.gone.0 += entry.traffic.bytes_in.load(Ordering::Relaxed);
-        self.gone.1 += entry.traffic.bytes_out.load(Ordering::Relaxed);
+        self.config.data.left(peer);
+        self.gone = self.gone + entry.traffic.carried.report();
         Some(entry)
-    }
-}
-
-impl Peer {
-    fn session_info(&self, elapsed: Duration) -> Option<SessionInfo> {
-        let Session { version, since, requests } = self.session.as_ref()?;
-        let ping = match self.traffic.ping_micros.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros)),
-        };
-        Some(SessionInfo {
-            services: version.services,
-            protocol_version: version.protocol,
-            user_agent: version.user_agent.clone(),
-            start_height: version.start_height,
-            connected_for: elapsed.saturating_sub(*since),
-            ping,
-            requests: requests.report(),
-        })
     }
 }

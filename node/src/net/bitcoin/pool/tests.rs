@@ -21,6 +21,7 @@ use crate::net::bitcoin::testing::{
 };
 use crate::net::bitcoin::transport::TransportError;
 use crate::net::bitcoin::{CloseReason, PeerEventKind};
+use crate::net::{Carried, Purpose};
 
 #[tokio::test]
 async fn shakes_hands_in_the_order_of_the_bips() {
@@ -47,7 +48,8 @@ async fn shakes_hands_in_the_order_of_the_bips() {
     let peers = running.handle.info().await.unwrap().peers;
     assert!(peers[0].manual && peers[0].session.is_some(), "{peers:?}");
     // The handshake's own bytes: a version and a verack at least, each way.
-    assert!(peers[0].bytes_in > 130 && peers[0].bytes_out > 130, "{peers:?}");
+    let Carried { received, sent } = peers[0].by_purpose.of(Purpose::Other);
+    assert!(received > 130 && sent > 130, "{peers:?}");
 }
 
 #[tokio::test]
@@ -61,7 +63,8 @@ async fn asks_for_headers_and_hands_them_on() {
     let PeerEventKind::Headers(got) = running.next().await else { panic!("headers") };
     assert_eq!(got, ours(&headers(2000)));
     let info = &running.handle.info().await.unwrap().peers[0];
-    assert!(info.bytes_in > 162_000 && info.bytes_out > 100, "{info:?}");
+    let Carried { received, sent } = info.by_purpose.of(Purpose::Headers);
+    assert!(received > 162_000 && sent > 100, "{info:?}");
 }
 
 #[tokio::test]

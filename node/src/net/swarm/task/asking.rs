@@ -1,4 +1,4 @@
-//! Headers that are asked for.
+//! What is asked for: requests of all protocols on their way, and headers.
 
 use ironlight_spv::peers::PeerId;
 use libp2p::PeerId as LightPeerId;
@@ -7,9 +7,10 @@ use tokio::task::JoinError;
 use tracing::{debug, error};
 
 use super::Swarm;
-use crate::net::requests::{Asked, NoAnswer};
+use crate::net::requests::{Asked, NoAnswer, PeerRequests};
 use crate::net::swarm::handle::LightEvent;
-use crate::net::swarm::line::{Answer, Line, LineError, Outgoing};
+use crate::net::swarm::line::{Answer, HeadersLine, Line, LineError, Outgoing};
+use crate::net::swarm::protocol::Protocol;
 use crate::net::swarm::read_ahead::{Failure, Step, Ticket};
 use crate::net::swarm::wire::HeadersRequest;
 
@@ -43,30 +44,39 @@ impl Swarm {
         let Some((id, requests)) = id.zip(requests) else {
             return self.read_ahead.failed(ticket, Failure::GONE, self.clock.now().elapsed);
         };
-        let line = Line {
-            out: self.outgoing.clone(),
-            to: id,
+        let line = HeadersLine {
+            line: self.line(id, &requests),
             params: self.params.clone(),
             check: self.read_ahead.is_for_another(ticket),
-            patience: requests.attempt_timeout(),
         };
         self.asking.spawn(async move {
             Reply { ticket, from: to, answer: requests.ask(asked, request, line).await }
         });
     }
 
-    /// A request has passed all that limits it.
-    pub(super) fn put_out(&mut self, outgoing: Outgoing) {
-        let Outgoing { to, bytes, answered } = outgoing;
-        if answered.is_closed() {
-            return;
-        }
-        let id = self.inner.behaviour_mut().headers.send_request(&to, bytes);
-        self.sent.insert(id, answered);
+    /// Where a peer's requests go out.
+    pub(super) fn line(&self, to: LightPeerId, requests: &PeerRequests) -> Line {
+        Line { out: self.outgoing.clone(), to, patience: requests.attempt_timeout() }
     }
 
-    pub(super) fn on_response(&mut self, id: OutboundRequestId, bytes: Vec<u8>) {
-        if let Some(answered) = self.sent.remove(&id) {
+    /// A request has passed all that limits it.
+    pub(super) fn put_out(&mut self, outgoing: Outgoing) {
+        let Outgoing { to, protocol, bytes, answered } = outgoing;
+        // To a peer that is gone libp2p would make a connection of its own.
+        if answered.is_closed() || !self.neighbours.contains_key(&to) {
+            return;
+        }
+        let id = self.inner.behaviour_mut().exchange(protocol).send_request(&to, bytes);
+        self.sent.insert((protocol, id), answered);
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        protocol: Protocol,
+        id: OutboundRequestId,
+        bytes: Vec<u8>,
+    ) {
+        if let Some(answered) = self.sent.remove(&(protocol, id)) {
             // It fails where nobody waits any more.
             let _ = answered.send(Ok(bytes));
         }
@@ -75,11 +85,12 @@ impl Swarm {
     pub(super) fn on_request_failed(
         &mut self,
         peer: LightPeerId,
+        protocol: Protocol,
         id: OutboundRequestId,
         why: OutboundFailure,
     ) {
-        debug!(%peer, %why, "a request failed");
-        if let Some(answered) = self.sent.remove(&id) {
+        debug!(%peer, ?protocol, %why, "a request failed");
+        if let Some(answered) = self.sent.remove(&(protocol, id)) {
             let _ = answered.send(Err(why));
         }
     }

@@ -14,6 +14,7 @@ use super::neighbour::{Neighbour, Role, Standing};
 use super::{MAX_BLOCKED, Swarm};
 use crate::audit::Penalty;
 use crate::net::PeerNetwork;
+use crate::net::suspend::Mode;
 use crate::net::swarm::address::{socket_address, with_identity};
 use crate::net::swarm::handle::LightEvent;
 use crate::net::swarm::transport::far_end;
@@ -26,7 +27,34 @@ const INTRODUCTION: Duration = Duration::from_secs(30);
 const MISSED_PINGS: u32 = 2;
 
 impl Swarm {
-    pub(super) fn dial(&mut self) {
+    /// Dials and lets go of peers as the policy says, or of all where the node is suspended. Whether
+    /// there is no connection any more.
+    pub(super) fn connect(&mut self) -> bool {
+        let counters = self.inner.network_info();
+        let open = counters.connection_counters().num_connections();
+        match self.member.mode(usize::try_from(open).unwrap_or(usize::MAX)) {
+            Mode::Silent => {
+                self.rules.close(true);
+                for id in self.neighbours.keys().copied().collect::<Vec<_>>() {
+                    self.hang_up(id, DisconnectCause::Suspended, "the node is suspended");
+                }
+                return open == 0 && self.neighbours.is_empty();
+            }
+            Mode::Reopened => {
+                self.rules.close(false);
+                self.policy.handle_resumed(self.clock.now());
+                self.next_discovery = Duration::ZERO;
+            }
+            Mode::Open => {}
+        }
+        self.dial();
+        self.drop_slow();
+        self.discover();
+        self.take_steps();
+        false
+    }
+
+    fn dial(&mut self) {
         while let Some(socket) = self.policy.poll_dial(self.clock.now()) {
             let Some(options) = self.directory.dial_opts(socket) else {
                 self.fail_dial(socket, DialFailure::Unsuitable);
@@ -52,7 +80,7 @@ impl Swarm {
         self.policy.handle_failed(socket, why, self.clock.now());
     }
 
-    pub(super) fn drop_slow(&mut self) {
+    fn drop_slow(&mut self) {
         let Some(slow) = self.policy.poll_drop(self.clock.now()) else { return };
         let found = self.neighbours.iter().find(|(_, neighbour)| neighbour.link == slow);
         if let Some(id) = found.map(|(id, _)| *id) {
@@ -130,6 +158,7 @@ impl Swarm {
         if let Standing::Serves(number) = neighbour.standing {
             info!(peer = number.0, %reason, "light node left");
             self.by_number.remove(&number);
+            self.listed.remove(number);
             self.read_ahead.left(number, now.elapsed);
             self.tell(LightEvent::Left { peer: number, reason });
         }
@@ -172,6 +201,7 @@ impl Swarm {
         let (agent, direction) = (neighbour.agent.clone(), neighbour.direction());
         info!(peer = number.0, %address, agent, direction = direction.name(), "light node joined");
         self.by_number.insert(number, id);
+        self.list(id, number);
         self.read_ahead.joined(number);
         self.tell(LightEvent::Joined { peer: number, direction, address, agent });
     }
@@ -181,6 +211,7 @@ impl Swarm {
     fn readmit(&mut self, id: LightPeerId, number: PeerId) {
         let now = self.clock.now();
         self.by_number.remove(&number);
+        self.listed.remove(number);
         self.read_ahead.left(number, now.elapsed);
         let reason = "another light node's fault; starting anew".to_owned();
         self.tell(LightEvent::Left { peer: number, reason });

@@ -35,6 +35,7 @@ impl Swarm {
         let identify::Event::Received { peer_id: id, info, .. } = event else { return };
         let Some(neighbour) = self.neighbours.get_mut(&id) else { return };
         neighbour.agent = plain_text(&info.agent_version);
+        neighbour.offers = self.names.offers(&info.protocols);
         let serves = info.protocols.contains(&self.names.headers);
         let (standing, role) = (neighbour.standing.clone(), neighbour.role);
         match (standing, role, serves) {
@@ -53,8 +54,9 @@ impl Swarm {
                 neighbour.standing = Standing::Client;
             }
             (Standing::Unknown | Standing::Client, Role::Errand, true)
-            | (Standing::Client, _, false)
-            | (Standing::Serves(_), _, _) => {}
+            | (Standing::Client, _, false) => {}
+            // What it offers may have changed.
+            (Standing::Serves(number), _, _) => self.list(id, number),
         }
         if serves {
             self.learn_from(id, &info);

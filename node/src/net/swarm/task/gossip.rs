@@ -58,7 +58,7 @@ impl Swarm {
     }
 
     fn judge_tip(&mut self, tip: Pending, first_time: bool) {
-        let verdict = match &self.source {
+        let verdict = match &self.sources.chain {
             Some(source) => source.judge(&tip.header),
             None => TipVerdict::Unconnected,
         };

@@ -5,6 +5,7 @@ mod connections;
 mod discovery;
 mod exchange;
 mod gossip;
+mod listed;
 mod neighbour;
 mod report;
 
@@ -26,24 +27,27 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::behaviour::{Behaviour, BehaviourEvent};
+use super::data_line::Blame;
 use super::directory::Directory;
 use super::gate::Rules;
 use super::handle::{Command, LightEvent, SwarmHandle};
 use super::line::Outgoing;
-use super::protocol::Names;
+use super::protocol::{Names, Protocol};
 use super::read_ahead::ReadAhead;
-use super::serve::Server;
-use super::source::ChainSource;
+use super::serve::{Server, Sources};
 use super::traffic::Traffic;
 use super::{LightNetConfig, SwarmError, transport};
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::flags::Switches;
-use crate::net::PeerNumbers;
+use crate::net::data::{DataPeers, Offers};
 use crate::net::requests::NetworkRequests;
+use crate::net::suspend::{Member, Suspension};
+use crate::net::{PeerNumbers, PurposeCounter};
 use asking::Reply;
 use exchange::Served;
 use gossip::Pending;
+use listed::Listed;
 use neighbour::Neighbour;
 
 /// Commands that may wait for the swarm.
@@ -57,6 +61,12 @@ const AT_LATEST: Duration = Duration::from_secs(60);
 /// Identities remembered as blocked; the oldest is forgotten first.
 const MAX_BLOCKED: usize = 1024;
 
+/// Reports on peers that may wait; more are dropped.
+const BLAMED: usize = 64;
+
+/// Who waits for a response.
+type Answered = oneshot::Sender<Result<Vec<u8>, OutboundFailure>>;
+
 /// What a swarm starts with.
 pub(crate) struct SwarmStart<'a> {
     pub(crate) params: &'a Params,
@@ -68,6 +78,12 @@ pub(crate) struct SwarmStart<'a> {
     pub(crate) switches: Switches,
     pub(crate) requests: NetworkRequests,
     pub(crate) audit: NodeAudit,
+    /// Where peers are listed that can be asked for more than headers.
+    pub(crate) data: DataPeers,
+    /// What others are told, where the node serves, that they can ask besides headers.
+    pub(crate) offers: Offers,
+    /// When to be silent.
+    pub(crate) suspension: Suspension,
 }
 
 /// The swarm; see the [module](super::super).
@@ -78,6 +94,8 @@ pub(crate) struct Swarm {
     policy: PeerPolicy,
     rules: Rules,
     traffic: Traffic,
+    /// Bytes of requests and responses by what they are for.
+    carried: Arc<PurposeCounter>,
     directory: Directory,
     read_ahead: ReadAhead,
     numbers: PeerNumbers,
@@ -88,9 +106,10 @@ pub(crate) struct Swarm {
     announces: bool,
     /// What an operator may have turned off.
     switches: Switches,
+    member: Member,
     /// Hears of peers that are shut out.
     audit: NodeAudit,
-    source: Option<Arc<dyn ChainSource>>,
+    sources: Sources,
     /// Dials of the policy's choice that are under way.
     dials: HashMap<ConnectionId, SocketAddr>,
     neighbours: HashMap<LightPeerId, Neighbour>,
@@ -102,7 +121,12 @@ pub(crate) struct Swarm {
     /// Those that have passed, to be put out.
     outgoing: mpsc::Sender<Outgoing>,
     outgoing_in: mpsc::Receiver<Outgoing>,
-    sent: HashMap<OutboundRequestId, oneshot::Sender<Result<Vec<u8>, OutboundFailure>>>,
+    sent: HashMap<(Protocol, OutboundRequestId), Answered>,
+    /// Peers that can be asked for more than headers.
+    listed: Listed,
+    /// What those who ask them find wrong.
+    blamed: mpsc::Sender<Blame>,
+    blamed_in: mpsc::Receiver<Blame>,
     /// As many as libp2p lets in, a few a connection.
     serving: JoinSet<Served>,
     server: Server,
@@ -131,21 +155,20 @@ impl Swarm {
     pub(crate) fn new(
         start: SwarmStart<'_>,
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
-        let SwarmStart { params, config, bans, numbers, clock, seed, switches, requests, audit } =
-            start;
-        let key = config.key()?;
-        let rules = Rules::new(config.allow_private);
-        let traffic = Traffic::default();
+        let SwarmStart { params, config, bans, numbers, clock, seed, .. } = start;
+        let SwarmStart { switches, requests, audit, data, offers, suspension, .. } = start;
+        let (key, rules) = (config.key()?, Rules::new(config.allow_private));
+        let (traffic, carried) = (Traffic::new(suspension.clone()), Arc::default());
         let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
-        let behaviour = Behaviour::new(params, &key, config.serve, config.mdns)?;
+        let behaviour = Behaviour::new(params, &key, config.serve, offers, config.mdns, &carried)?;
         // Connections are closed by decision: one that is idle waits for the next block.
         let tuning = Tuning::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
         let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning);
-        let mut policy = PeerPolicy::new(policy_config(&config), seed);
-        policy.import_bans(bans, clock.now());
+        let policy = policy(&config, bans, clock, seed);
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (outgoing, outgoing_in) = mpsc::channel(OUTGOING);
+        let (blamed, blamed_in) = mpsc::channel(BLAMED);
         let (events, events_out) = mpsc::channel(EVENTS);
         let mut swarm = Self {
             inner,
@@ -154,6 +177,7 @@ impl Swarm {
             policy,
             rules,
             traffic,
+            carried,
             directory: Directory::default(),
             read_ahead: ReadAhead::default(),
             numbers,
@@ -161,8 +185,9 @@ impl Swarm {
             allow_private: config.allow_private,
             announces: config.serve,
             switches,
+            member: suspension.member(),
             audit,
-            source: None,
+            sources: Sources::default(),
             dials: HashMap::new(),
             neighbours: HashMap::new(),
             by_number: BTreeMap::new(),
@@ -171,6 +196,9 @@ impl Swarm {
             outgoing,
             outgoing_in,
             sent: HashMap::new(),
+            listed: Listed::new(data),
+            blamed,
+            blamed_in,
             serving: JoinSet::new(),
             server: Server::new(),
             pending_tips: Vec::new(),
@@ -221,10 +249,7 @@ impl Swarm {
         loop {
             // Not left to the timer alone, which a flood of events could starve.
             self.on_time();
-            self.dial();
-            self.drop_slow();
-            self.discover();
-            self.take_steps();
+            let silent = self.connect();
             let wake = self.clock.instant(self.next_wake());
             tokio::select! {
                 biased;
@@ -240,9 +265,12 @@ impl Swarm {
                     None => break,
                 },
                 Some(outgoing) = self.outgoing_in.recv() => self.put_out(outgoing),
+                Some(blame) = self.blamed_in.recv() => self.on_blamed(blame),
                 Some(reply) = self.asking.join_next() => self.on_reply(reply),
                 Some(served) = self.serving.join_next() => self.on_served(served),
-                event = self.inner.select_next_some() => self.on_event(event),
+                // Silent, it is let alone: its timers would go on.
+                event = self.inner.select_next_some(), if !silent => self.on_event(event),
+                () = self.member.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -283,7 +311,8 @@ impl Swarm {
                 self.on_misbehaved(peer, offence, header.as_ref());
             }
             Command::Announce { header } => self.announce(&header),
-            Command::Serve { source } => self.source = Some(source),
+            Command::Serve { source } => self.sources.chain = Some(source),
+            Command::ServeData { source } => self.sources.data = Some(source),
             // It fails when the one who asked did not wait.
             Command::Report { answer } => drop(answer.send(self.report())),
         }
@@ -330,7 +359,10 @@ impl Swarm {
             BehaviourEvent::Kademlia(event) => self.on_kademlia(event),
             BehaviourEvent::Mdns(event) => self.on_mdns(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
-            BehaviourEvent::Headers(event) => self.on_exchange(event),
+            BehaviourEvent::Headers(event) => self.on_exchange(Protocol::Headers, event),
+            BehaviourEvent::Filters(event) => self.on_exchange(Protocol::Filters, event),
+            BehaviourEvent::Blocks(event) => self.on_exchange(Protocol::Blocks, event),
+            BehaviourEvent::Proofs(event) => self.on_exchange(Protocol::Proofs, event),
             BehaviourEvent::Limits(never)
             | BehaviourEvent::Memory(never)
             | BehaviourEvent::Blocked(never) => match never {},
@@ -343,10 +375,13 @@ impl Swarm {
 }
 
 /// Those that the user named are called as well as others.
-fn policy_config(config: &LightNetConfig) -> PolicyConfig {
-    PolicyConfig {
+fn policy(config: &LightNetConfig, bans: Vec<BanEntry>, clock: Clock, seed: u64) -> PeerPolicy {
+    let config = PolicyConfig {
         manual_only: false,
         allow_unroutable: config.allow_private || config.mdns,
         ..PolicyConfig::default()
-    }
+    };
+    let mut policy = PeerPolicy::new(config, seed);
+    policy.import_bans(bans, clock.now());
+    policy
 }

@@ -10,6 +10,7 @@ use libp2p::Multiaddr;
 use libp2p::swarm::ConnectionId;
 
 use crate::net::Direction;
+use crate::net::data::Offers;
 use crate::net::requests::PeerRequests;
 use crate::net::swarm::traffic::Bytes;
 
@@ -60,6 +61,8 @@ pub(super) struct Neighbour {
     pub(super) headers: u64,
     pub(super) addresses: Gcra,
     pub(super) gossip: Gcra,
+    /// What it says that it has besides headers.
+    pub(super) offers: Offers,
     /// Where it serves: what requests to it go through.
     pub(super) requests: Option<PeerRequests>,
     /// Why we hang up, where we do.
@@ -90,6 +93,7 @@ impl Neighbour {
             headers: 0,
             addresses: Gcra::new(ADDRESS_QUOTA),
             gossip: Gcra::new(GOSSIP_QUOTA),
+            offers: Offers::default(),
             requests: None,
             goodbye: None,
         }

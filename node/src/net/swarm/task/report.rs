@@ -3,7 +3,7 @@
 use super::Swarm;
 use crate::net::requests::PeerRequests;
 use crate::net::swarm::address::with_identity;
-use crate::net::{NetworkReport, PeerNetwork, PeerReport, ServeReport};
+use crate::net::{Carried, NetworkReport, PeerNetwork, PeerReport, ServeReport};
 
 impl Swarm {
     pub(super) fn report(&self) -> NetworkReport {
@@ -28,13 +28,20 @@ impl Swarm {
             })
             .collect();
         peers.sort_by_key(|peer| peer.peer);
+        let (received, sent) = (self.traffic.all().received(), self.traffic.all().sent());
         NetworkReport {
             network: PeerNetwork::LibP2p,
-            bytes_in: self.traffic.all().received(),
-            bytes_out: self.traffic.all().sent(),
+            bytes_in: received,
+            bytes_out: sent,
+            by_purpose: self.carried.report().up_to(Carried { received, sent }),
             requests: self.requests.report(),
             served: ServeReport {
-                pages: self.source.as_ref().map(|source| source.cached()).unwrap_or_default(),
+                pages: self
+                    .sources
+                    .chain
+                    .as_ref()
+                    .map(|source| source.cached())
+                    .unwrap_or_default(),
                 ..self.server.report()
             },
             listening: self.listening.iter().map(|address| with_identity(address, me)).collect(),

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use bitcoin::bip158::Error::UtxoMissing;
+use bitcoin::bip158::{BlockFilter, FilterHash, FilterHeader};
+use bitcoin::consensus::encode::serialize;
 use bitcoin::hashes::Hash as _;
 use bitcoin::hex::{DisplayHex as _, FromHex as _};
+use bitcoin::{Block, MerkleBlock, OutPoint, ScriptBuf};
 use ironlight_spv::compress::{self, HeaderBody};
 use ironlight_spv::{BlockHeight, Header, Network, Params};
 
@@ -36,6 +40,51 @@ const INVALID: &str = "01 03 0000";
 const EXTENDED: &str = "01 2c00 0100 0400 204e0000
     0300 1900 4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7 01 0700 0300 6f6464";
 const EVEN: &str = "01 0400 0800 0000";
+
+const CHECKPOINTS_UP_TO_2: &str =
+    "01 0000 00 bddd99ccfda39da1b108ce1a5d70038d0a967bacb68b6b63065f626a00000000";
+const HASHES_OF_1_AND_2: &str =
+    "01 0000 01 01000000 0200 bddd99ccfda39da1b108ce1a5d70038d0a967bacb68b6b63065f626a00000000";
+const FILTERS_OF_1_AND_2: &str =
+    "01 0000 02 01000000 0200 bddd99ccfda39da1b108ce1a5d70038d0a967bacb68b6b63065f626a00000000";
+const NO_CHECKPOINTS: &str = "01 00 0000";
+const HASHES: &str = "01 00 0000 9f3c30f0c37fb977cf3e1a3173c631e8ff119ad3088b6f5b2bced0802139c202
+    99f2a1cd17e443c393c9736edd7c7eb10b43fb2ad131e5b8369d63319f59cd9a
+    ad33055270e8f75e7550a9d8cd89aa850657a9124d3c1a0fa25e86ef6ff6fd0b";
+const FILTERS: &str = "01 00 0000 04000000 018c3b10 04000000 018c78d8";
+const BLOCK_1: &str = "01 0000 4860eb18bf1b1620e37e9490fc8a427514416fd75159ab86688e9a8300000000";
+const BLOCK: &str = "01 00 0000 d7000000
+    01000000 6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000
+    982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e 61bc6649 ffff001d 01e36299
+    01 01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff07
+    04ffff001d0104ffffffff0100f2052a0100000043410496b538e853519c726a2c91e61ec11600ae1390813a627c66
+    fb8be7947be63c52da7589379515d4e0a604f8141781e62294721166bf621e73a82cbf2342c858eeac00000000";
+const PROOF_IN_1: &str = "01 0000 4860eb18bf1b1620e37e9490fc8a427514416fd75159ab86688e9a8300000000
+    01 982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e";
+const PROOF: &str = "01 00 0000
+    01000000 6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000
+    982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e 61bc6649 ffff001d 01e36299
+    01000000 01 982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e 01 01";
+/// The transactions of blocks 1 and 2, which their headers' Merkle roots commit to.
+const COINBASES: [&str; 2] = [
+    "01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff07
+     04ffff001d0104ffffffff0100f2052a0100000043410496b538e853519c726a2c91e61ec11600ae1390813a627c66
+     fb8be7947be63c52da7589379515d4e0a604f8141781e62294721166bf621e73a82cbf2342c858eeac00000000",
+    "01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff07
+     04ffff001d010bffffffff0100f2052a010000004341047211a824f55b505228e4c3d5194c1fcfaa15a456abdf37f9
+     b9d97a4040afc073dee6c89064984f03385237d92167c13e236446b417ab79a0fcae412ae3316b77ac00000000",
+];
+/// Blocks 1 and 2.
+fn blocks() -> Vec<Block> {
+    let blocks = HEADERS.iter().zip(COINBASES).map(|(header, coinbase)| {
+        let bytes = [without_spaces(header), "01".to_owned(), without_spaces(coinbase)].concat();
+        let bytes = Vec::from_hex(&bytes).unwrap();
+        bitcoin::consensus::deserialize::<Block>(&bytes).unwrap()
+    });
+    let blocks: Vec<_> = blocks.collect();
+    assert!(blocks.iter().all(Block::check_merkle_root));
+    blocks
+}
 
 fn without_spaces(text: &str) -> String {
     text.split_whitespace().collect()
@@ -85,6 +134,74 @@ fn a_page_is_as_documented() {
     assert_eq!((status, extensions), (Status::Ok, Extensions::default()));
     let page = HeadersPage { tip: BlockHeight(2), first: BlockHeight(1), headers };
     assert_eq!(HeadersPage::decode(&mut body, 2), Ok(page));
+}
+
+/// The filter header of genesis, and the filters of blocks 1 and 2, whose transactions spend nothing.
+fn filters() -> (FilterHeader, Vec<Vec<u8>>) {
+    let filter = |block: &Block| {
+        let spent = |_: &OutPoint| Err::<ScriptBuf, _>(UtxoMissing(OutPoint::null()));
+        BlockFilter::new_script_filter(block, spent).unwrap()
+    };
+    let genesis = filter(&bitcoin::constants::genesis_block(bitcoin::Network::Bitcoin));
+    let header = genesis.filter_header(&FilterHeader::all_zeros());
+    (header, blocks().iter().map(|block| filter(block).content).collect())
+}
+
+/// A response that is Ok, and a place at the start of its body.
+fn body_of(bytes: &[u8]) -> Cursor<'_> {
+    let (status, extensions, body) = decode_response(bytes).unwrap();
+    assert_eq!((status, extensions), (Status::Ok, Extensions::default()));
+    body
+}
+
+#[test]
+fn filters_are_as_documented() {
+    let (previous, filters) = filters();
+    let stop = headers()[1].hash();
+    let range = FilterRange { start: BlockHeight(1), count: 2, stop };
+    for (request, example) in [
+        (FiltersRequest::Checkpoints { stop }, CHECKPOINTS_UP_TO_2),
+        (FiltersRequest::Headers(range), HASHES_OF_1_AND_2),
+        (FiltersRequest::Filters(range), FILTERS_OF_1_AND_2),
+    ] {
+        let bytes = documented(example);
+        assert_eq!(encode_request(&Extensions::default(), &request.encode()), bytes);
+        let (_, mut body) = decode_request(&bytes).unwrap();
+        assert_eq!(FiltersRequest::decode(&mut body), Ok(request));
+    }
+    let ok = |body: &[u8]| encode_response(Status::Ok, &Extensions::default(), body);
+    let none = documented(NO_CHECKPOINTS);
+    assert_eq!(ok(&encode_checkpoints(&[])), none);
+    assert_eq!(decode_checkpoints(&mut body_of(&none), 0), Ok(Vec::new()));
+    let hashes: Vec<_> = filters.iter().map(|filter| FilterHash::hash(filter)).collect();
+    let bytes = documented(HASHES);
+    assert_eq!(ok(&encode_filter_hashes(&previous, &hashes)), bytes);
+    assert_eq!(decode_filter_hashes(&mut body_of(&bytes), 2), Ok((previous, hashes)));
+    let bytes = documented(FILTERS);
+    assert_eq!(ok(&encode_filters(filters.iter().map(Vec::as_slice))), bytes);
+    assert_eq!(decode_filters(&mut body_of(&bytes), 2), Ok(filters));
+}
+
+#[test]
+fn a_block_and_a_proof_are_as_documented() {
+    let block = &blocks()[0];
+    let (hash, txid) = (block.block_hash(), block.txdata[0].compute_txid());
+    let request = BlockRequest { hash };
+    let bytes = documented(BLOCK_1);
+    assert_eq!(encode_request(&Extensions::default(), &request.encode()), bytes);
+    let serialised = serialize(block);
+    let body = [&block_head(&serialised)[..], &serialised].concat();
+    let bytes = documented(BLOCK);
+    assert_eq!(encode_response(Status::Ok, &Extensions::default(), &body), bytes);
+    assert_eq!(decode_block(&mut body_of(&bytes), &hash), Ok(serialised));
+
+    let request = ProofRequest { block: hash, txids: vec![txid] };
+    let bytes = documented(PROOF_IN_1);
+    assert_eq!(encode_request(&Extensions::default(), &request.encode()), bytes);
+    let proof = serialize(&MerkleBlock::from_block_with_predicate(block, |id| *id == txid));
+    let bytes = documented(PROOF);
+    assert_eq!(encode_response(Status::Ok, &Extensions::default(), &proof), bytes);
+    assert_eq!(decode_proof(&mut body_of(&bytes), &hash), Ok(proof));
 }
 
 #[test]
@@ -139,7 +256,9 @@ fn names_are_as_documented() {
     }
     let mainnet = Names::new(&Params::new(Network::Mainnet));
     let tips = mainnet.tips.to_string();
-    for name in [mainnet.kademlia.as_ref(), &mainnet.gossip, &tips, &mainnet.family] {
+    let Names { filters, blocks, proofs, kademlia, .. } = &mainnet;
+    let streams = [filters, blocks, proofs, kademlia].map(AsRef::<str>::as_ref);
+    for name in streams.into_iter().chain([mainnet.gossip.as_str(), &tips, &mainnet.family]) {
         assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
     }
 }
@@ -148,7 +267,15 @@ fn names_are_as_documented() {
 fn bounds_are_as_documented() {
     for row in [
         format!("| request | {MAX_REQUEST} |"),
-        format!("| response | {MAX_RESPONSE} |"),
+        format!("| response with headers | {MAX_RESPONSE} |"),
+        format!("| response with filters | {MAX_FILTERS_RESPONSE} |"),
+        format!("| response with a block | {MAX_BLOCK_RESPONSE} |"),
+        format!("| response with a proof | {MAX_PROOF_RESPONSE} |"),
+        format!("from 1 to {MAX_FILTER_HEADERS} (filter hashes) or {MAX_FILTERS} (filters) |"),
+        format!("and their lengths, at most {MAX_FILTER_BYTES} bytes |"),
+        format!("| length | 4 | of the block, 80 to {MAX_BLOCK} |"),
+        format!("| count of txids | 1 | 1 to {MAX_PROOF_TXIDS} |"),
+        format!("a merkleblock (BIP37), at most {MAX_PROOF} bytes;"),
         format!("| length of extensions | 2 | 0 to {MAX_EXTENSIONS};"),
         format!("| most | 4 | headers wanted, from 1. More than {MAX_PAGE} counts as {MAX_PAGE} |"),
         format!("| count | 1 | 0 to {MAX_LOCATOR} |"),

@@ -1,22 +1,29 @@
 //! Numbered events, the last few thousand of them kept.
 //!
 //! A subscriber that falls behind by more than the ring holds is told so, and from which height
-//! on to look again; it never silently misses one. Bound: [`RING`] events of a few dozen bytes.
+//! on to look again; it never silently misses one. Bound: [`EVENTS_KEPT`] events of a few dozen bytes, or as many as the
+//! user asked for.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+#[cfg(feature = "wallet")]
+use bitcoin::Txid;
 use ironlight_spv::{BlockHeight, ChainTip};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Events kept for subscribers that fell behind.
-const RING: usize = 4096;
+#[cfg(feature = "wallet")]
+use crate::wallet::{WalletEvent, broadcast::BroadcastEvent};
 
-/// Something that happened to the chain.
+/// Events kept for subscribers that fell behind, where nothing else is asked for.
+pub const EVENTS_KEPT: usize = 4096;
+
+/// Something that happened to the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ChainEvent {
+pub enum NodeEvent {
     /// The best chain grew.
     TipExtended {
         /// The new tip.
@@ -59,6 +66,32 @@ pub enum ChainEvent {
         /// Its number.
         peer: u64,
     },
+    /// Filters are wanted, and for so long there has been no peer that serves any. The node goes on
+    /// dialling; what is watched is not looked for meanwhile.
+    NoFilterPeers {
+        /// How long.
+        since: Duration,
+    },
+    /// Something happened to what is watched.
+    #[cfg(feature = "wallet")]
+    Wallet(WalletEvent),
+    /// A transaction of the wallet's waits to be in a block.
+    #[cfg(feature = "wallet")]
+    Pending {
+        /// Which.
+        txid: Txid,
+        /// Whether this node brings it to the network. Of any other nothing is verified.
+        own: bool,
+    },
+    /// A transaction that this node brings to the network has got on, or not.
+    #[cfg(feature = "wallet")]
+    Broadcast(BroadcastEvent),
+    /// All that is watched has been looked for up to the tip.
+    #[cfg(feature = "wallet")]
+    Scanned {
+        /// The tip.
+        tip: ChainTip,
+    },
 }
 
 /// An event with its place in the sequence.
@@ -67,7 +100,7 @@ pub struct Numbered {
     /// Counts from 1 since the node started, without gaps.
     pub sequence: u64,
     /// The event.
-    pub event: ChainEvent,
+    pub event: NodeEvent,
 }
 
 /// The subscriber fell further behind than events are kept.
@@ -80,11 +113,24 @@ pub struct Lagged {
     pub resync_from: BlockHeight,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ring {
     events: VecDeque<Numbered>,
+    /// Events kept.
+    limit: usize,
     /// Of each event that fell out of the ring, the lowest height that it may have changed.
     lowest_dropped: Option<BlockHeight>,
+}
+
+impl Ring {
+    fn cut(&mut self) {
+        while self.events.len() > self.limit
+            && let Some(dropped) = self.events.pop_front()
+        {
+            let height = lowest_change(&dropped.event);
+            self.lowest_dropped = self.lowest_dropped.into_iter().chain(height).min();
+        }
+    }
 }
 
 /// Where events are published and subscribed to.
@@ -97,30 +143,37 @@ pub struct EventBus {
 
 impl Default for EventBus {
     fn default() -> Self {
-        let (ring, closed) = (Mutex::default(), CancellationToken::new());
+        let ring = Ring { events: VecDeque::new(), limit: EVENTS_KEPT, lowest_dropped: None };
+        let (ring, closed) = (Mutex::new(ring), CancellationToken::new());
         Self { ring, latest: watch::Sender::new(0), closed }
     }
 }
 
 impl EventBus {
-    pub(crate) fn publish(&self, event: ChainEvent) {
+    pub(crate) fn publish(&self, event: NodeEvent) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let sequence = *self.latest.borrow() + 1;
         ring.events.push_back(Numbered { sequence, event });
-        if ring.events.len() > RING
-            && let Some(dropped) = ring.events.pop_front()
-            && let Some(height) = lowest_change(&dropped.event)
-        {
-            let lowest = ring.lowest_dropped.map_or(height, |lowest| lowest.min(height));
-            ring.lowest_dropped = Some(lowest);
-        }
+        ring.cut();
         drop(ring);
         self.latest.send_replace(sequence);
+    }
+
+    /// From now on so many events are kept, and at least one.
+    pub(crate) fn keep(&self, events: usize) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.limit = events.max(1);
+        ring.cut();
     }
 
     /// No more events will come: subscribers read what there is, then hear of the end.
     pub(crate) fn close(&self) {
         self.closed.cancel();
+    }
+
+    /// Waits until no more events come. Cancel safe.
+    pub(crate) async fn closed(&self) {
+        self.closed.cancelled().await;
     }
 
     /// The number of the latest event; 0 before the first.
@@ -154,16 +207,32 @@ impl EventBus {
 }
 
 /// The lowest height that an event changed; none where it changed no header.
-fn lowest_change(event: &ChainEvent) -> Option<BlockHeight> {
+fn lowest_change(event: &NodeEvent) -> Option<BlockHeight> {
     match event {
-        ChainEvent::TipExtended { tip, connected } => {
+        NodeEvent::TipExtended { tip, connected } => {
             Some(BlockHeight(tip.height.0.saturating_sub(connected.saturating_sub(1))))
         }
-        ChainEvent::Reorg { fork_point, .. } => Some(fork_point.height.next()),
-        ChainEvent::Synced { .. }
-        | ChainEvent::PeerJoined { .. }
-        | ChainEvent::PeerLeft { .. }
-        | ChainEvent::Stalled { .. } => None,
+        NodeEvent::Reorg { fork_point, .. } => Some(fork_point.height.next()),
+        NodeEvent::Synced { .. }
+        | NodeEvent::PeerJoined { .. }
+        | NodeEvent::PeerLeft { .. }
+        | NodeEvent::NoFilterPeers { .. }
+        | NodeEvent::Stalled { .. } => None,
+        #[cfg(feature = "wallet")]
+        NodeEvent::Wallet(event) => lowest_of_wallet(event),
+        #[cfg(feature = "wallet")]
+        NodeEvent::Pending { .. } | NodeEvent::Broadcast(_) | NodeEvent::Scanned { .. } => None,
+    }
+}
+
+#[cfg(feature = "wallet")]
+const fn lowest_of_wallet(event: &WalletEvent) -> Option<BlockHeight> {
+    match event {
+        WalletEvent::Confirmed { place, .. } | WalletEvent::Unconfirmed { place, .. } => {
+            Some(place.height)
+        }
+        WalletEvent::Conflicted { height, .. } => Some(*height),
+        WalletEvent::Extended { .. } | WalletEvent::Exhausted { .. } => None,
     }
 }
 
@@ -209,16 +278,16 @@ impl Subscription {
 mod tests {
     use super::*;
 
-    fn stalled(peer: u64) -> ChainEvent {
-        ChainEvent::Stalled { peer }
+    fn stalled(peer: u64) -> NodeEvent {
+        NodeEvent::Stalled { peer }
     }
 
-    fn extended(height: u32) -> ChainEvent {
+    fn extended(height: u32) -> NodeEvent {
         let genesis = ironlight_spv::HeaderChain::new(ironlight_spv::Params::new(
             ironlight_spv::Network::Regtest,
         ));
         let tip = ChainTip { height: BlockHeight(height), ..genesis.tip() };
-        ChainEvent::TipExtended { tip, connected: 1 }
+        NodeEvent::TipExtended { tip, connected: 1 }
     }
 
     #[tokio::test]
@@ -268,7 +337,7 @@ mod tests {
     async fn one_that_fell_behind_is_told_where_to_look_again() {
         let bus = Arc::new(EventBus::default());
         let mut subscription = bus.subscribe(0);
-        for height in 100..100 + u32::try_from(RING).unwrap() + 10 {
+        for height in 100..100 + u32::try_from(EVENTS_KEPT).unwrap() + 10 {
             bus.publish(extended(height));
         }
         let lagged = subscription.next().await.unwrap_err();

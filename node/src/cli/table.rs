@@ -1,4 +1,4 @@
-//! The closing table, and figures as people read them.
+//! Tables and figures as people read them.
 
 use std::time::Duration;
 

@@ -1,4 +1,9 @@
-//! What the control interface answers with: hashes in display order, work in hexadecimal.
+//! What the control interface answers with: hashes in display order, work in hexadecimal, amounts in
+//! satoshi, times in seconds since 1970.
+
+mod broadcast;
+mod filters;
+mod wallet;
 
 use ironlight_hardening::TokioTimer;
 use ironlight_hardening::health::{CheckReport, HealthRegistry};
@@ -9,7 +14,21 @@ use std::time::Duration;
 
 use crate::chain::{ChainHandle, ChainStatus, PeerView};
 use crate::flags::{FlagStatus, is_on};
-use crate::net::{NetworkReport, PeerReport, PeerRequestReport, RequestReport, ServeReport};
+use crate::net::{
+    Carried, NetworkReport, PeerReport, PeerRequestReport, Purpose, RequestReport, ServeReport,
+};
+
+pub use broadcast::{
+    BroadcastDto, BroadcastsDto, ConfirmedDto, FeeBasisDto, FeesDto, ForgottenDto, ProofDto,
+    SendDto, SubmittedDto, WalletTransactionDto,
+};
+pub use filters::{FilterFaultDto, FiltersCheckDto, FiltersDto, HeightsDto};
+pub use wallet::{
+    AccountBalanceDto, BalanceDto, BirthdayDto, BlockIdDto, HistoryDto, HistoryEntryDto, OwnerDto,
+    PendingDto, RescanDto, ScanDto, UnwatchedDto, UtxoDto, UtxosDto, WalletStatusDto, WatchDto,
+    WatchRequestDto, WatchedDto, WatchesDto,
+};
+pub(super) use wallet::{parse_place, place_text};
 
 /// How the node stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +52,10 @@ pub struct StatusDto {
     pub peers: usize,
     /// How this processor hashes headers.
     pub hashing: String,
+    /// What is watched, and how far the chain was looked at for it.
+    pub wallet: WalletStatusDto,
+    /// How compact filters stand.
+    pub filters: FiltersDto,
 }
 
 /// Every network that the node is in.
@@ -53,12 +76,34 @@ pub struct NetworkDto {
     pub bytes_in: u64,
     /// Bytes sent at the node's sockets since it started.
     pub bytes_out: u64,
+    /// The same bytes by what they were for, as far as that is known; purposes without any are left
+    /// out.
+    pub bytes: Vec<PurposeDto>,
     /// Requests to its peers.
     pub requests: RequestsDto,
     /// Answers to its peers.
     pub served: ServedDto,
     /// The connected peers.
     pub peers: Vec<PeerDto>,
+}
+
+/// Bytes that were carried for one purpose since the node started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurposeDto {
+    /// `headers`, `filter_headers`, `filters`, `blocks`, `proofs`, `transactions` or `other`.
+    pub purpose: String,
+    /// Received.
+    pub bytes_in: u64,
+    /// Sent.
+    pub bytes_out: u64,
+}
+
+impl PurposeDto {
+    fn of((purpose, carried): (Purpose, Carried)) -> Option<Self> {
+        let Carried { received: bytes_in, sent: bytes_out } = carried;
+        let any = carried != Carried::default();
+        any.then(|| Self { purpose: purpose.name().to_owned(), bytes_in, bytes_out })
+    }
 }
 
 /// How requests to peers went since the node started.
@@ -217,7 +262,7 @@ impl FlagDto {
 }
 
 impl StatusDto {
-    pub(super) fn of(chain: &ChainHandle) -> Self {
+    pub(super) fn of(chain: &ChainHandle, wallet: WalletStatusDto, filters: FiltersDto) -> Self {
         let status = chain.status();
         let (network, basis, unsigned) = chain.read(|chain| {
             let params = chain.params();
@@ -233,6 +278,8 @@ impl StatusDto {
             side_headers: status.side_headers,
             peers: status.peers.len(),
             hashing: lanes::report().to_string(),
+            wallet,
+            filters,
         }
     }
 }
@@ -244,6 +291,7 @@ impl PeersDto {
             listening: report.listening.clone(),
             bytes_in: report.bytes_in,
             bytes_out: report.bytes_out,
+            bytes: report.by_purpose.iter().filter_map(PurposeDto::of).collect(),
             requests: RequestsDto::of(&report.requests),
             served: ServedDto::of(&report.served),
             peers: report.peers.iter().map(|peer| PeerDto::of(peer, &status.peers)).collect(),

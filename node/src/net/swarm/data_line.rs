@@ -1,0 +1,183 @@
+//! Where a light node is asked for filters, blocks and proofs.
+//!
+//! What comes back has the form that its question asks for; whether it is true is checked by the same
+//! code as what a full node sends.
+//!
+//! What an attacker can grow: of one peer, [`IN_FLIGHT`] answers of each protocol, and how many peers
+//! are asked at the same time is for those who ask to bound.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bitcoin::hashes::Hash as _;
+use bitcoin::{BlockHash, Txid};
+use ironlight_spv::peers::{Offence, PeerId};
+use tokio::sync::{Semaphore, mpsc};
+use tower_service::Service;
+use tracing::debug;
+
+use super::behaviour::IN_FLIGHT;
+use super::line::{Line, LineError, Said, said};
+use super::protocol::Protocol;
+use super::wire::{
+    BlockRequest, FilterRange, FiltersRequest, ProofRequest, decode_block, decode_checkpoints,
+    decode_filter_hashes, decode_filters, decode_proof,
+};
+use crate::net::data::{Answering, CHECKPOINT_INTERVAL, DataLine, Query, Reply};
+use crate::net::requests::{Asked, NoAnswer, PeerRequests};
+
+/// A report on a peer, by the number that it has in the list of those that can be asked.
+pub(super) type Blame = (PeerId, Offence);
+
+/// See [`DataLine`].
+#[derive(Debug)]
+pub(super) struct LightDataLine {
+    peer: PeerId,
+    requests: PeerRequests,
+    line: QueryLine,
+    blamed: mpsc::Sender<Blame>,
+}
+
+impl LightDataLine {
+    pub(super) fn new(
+        peer: PeerId,
+        requests: PeerRequests,
+        line: Line,
+        blamed: mpsc::Sender<Blame>,
+    ) -> Self {
+        Self { peer, requests, line: QueryLine { line, places: Arc::default() }, blamed }
+    }
+}
+
+impl DataLine for LightDataLine {
+    fn ask(&self, query: Query, retry: bool) -> Answering {
+        let (requests, line) = (self.requests.clone(), self.line.clone());
+        let (peer, blamed) = (self.peer, self.blamed.clone());
+        Box::pin(async move {
+            let protocol = protocol(&query);
+            // A peer drops what is more than this, so that nothing is lost by waiting.
+            let _place = line.places.of(protocol).acquire().await;
+            let answer = requests.ask_data(Asked::retry(retry), query, line.clone()).await;
+            answer.map_err(|error| {
+                debug!(peer = peer.0, %error, "no answer of use");
+                if let NoAnswer::Failed(fault) = &error
+                    && let Some(offence) = fault.offence()
+                {
+                    let _ = blamed.try_send((peer, offence));
+                }
+                error.unanswered()
+            })
+        })
+    }
+
+    fn misbehaved(&self, offence: Offence) {
+        let _ = self.blamed.try_send((self.peer, offence));
+    }
+}
+
+/// Places for requests under way, of each protocol.
+#[derive(Debug)]
+struct Places {
+    filters: Semaphore,
+    blocks: Semaphore,
+    proofs: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let [filters, blocks, proofs] = [(); 3].map(|()| Semaphore::new(IN_FLIGHT));
+        Self { filters, blocks, proofs }
+    }
+}
+
+impl Places {
+    const fn of(&self, protocol: Protocol) -> &Semaphore {
+        match protocol {
+            Protocol::Headers | Protocol::Filters => &self.filters,
+            Protocol::Blocks => &self.blocks,
+            Protocol::Proofs => &self.proofs,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct QueryLine {
+    line: Line,
+    places: Arc<Places>,
+}
+
+impl Service<Query> for QueryLine {
+    type Response = Reply;
+    type Error = LineError;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, LineError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LineError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, query: Query) -> Self::Future {
+        let line = self.line.clone();
+        Box::pin(async move {
+            let bytes = line.exchange(protocol(&query), &request(&query)).await?;
+            decode(&query, &bytes)
+        })
+    }
+}
+
+const fn protocol(query: &Query) -> Protocol {
+    match query {
+        Query::FilterCheckpoints { .. } | Query::FilterHeaders { .. } | Query::Filters { .. } => {
+            Protocol::Filters
+        }
+        Query::Block { .. } => Protocol::Blocks,
+        Query::Proof { .. } => Protocol::Proofs,
+    }
+}
+
+/// The body of a request. One for nothing or for too much is answered Invalid.
+fn request(query: &Query) -> Vec<u8> {
+    match query {
+        Query::FilterCheckpoints { stop, height: _ } => {
+            FiltersRequest::Checkpoints { stop: *stop }.encode()
+        }
+        &Query::FilterHeaders { start, stop, count } => {
+            FiltersRequest::Headers(FilterRange { start, count, stop }).encode()
+        }
+        Query::Filters { start, blocks } => {
+            let count = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
+            let stop = blocks.last().copied().unwrap_or_else(BlockHash::all_zeros);
+            FiltersRequest::Filters(FilterRange { start: *start, count, stop }).encode()
+        }
+        Query::Block { hash } => BlockRequest { hash: *hash }.encode(),
+        Query::Proof { block, txids } => {
+            let mut txids: Vec<Txid> = txids.to_vec();
+            txids.sort_unstable();
+            txids.dedup();
+            ProofRequest { block: *block, txids }.encode()
+        }
+    }
+}
+
+fn decode(query: &Query, bytes: &[u8]) -> Result<Reply, LineError> {
+    let mut body = match said(bytes)? {
+        Said::Body(body) => body,
+        Said::NotFound => return Ok(Reply::NotFound),
+    };
+    let body = &mut body;
+    let reply = match query {
+        Query::FilterCheckpoints { height, stop: _ } => {
+            decode_checkpoints(body, height.0 / CHECKPOINT_INTERVAL).map(Reply::FilterCheckpoints)
+        }
+        Query::FilterHeaders { count, .. } => decode_filter_hashes(body, *count)
+            .map(|(previous, hashes)| Reply::FilterHeaders { previous, hashes }),
+        Query::Filters { blocks, .. } => {
+            let most = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
+            decode_filters(body, most).map(Reply::Filters)
+        }
+        Query::Block { hash } => decode_block(body, hash).map(Reply::Block),
+        Query::Proof { block, .. } => decode_proof(body, block).map(Reply::Proof),
+    };
+    reply.map_err(LineError::of)
+}

@@ -1,0 +1,172 @@
+//! Items come and go.
+
+use ironlight_spv::BlockHeight;
+
+use super::Wallet;
+use super::draft::Draft;
+use super::label::AccountName;
+use super::plan::{Planned, Unwatched};
+use super::scan::{JobKey, ScanKind};
+use super::watch::{
+    Keychain, MAX_SCRIPTS, WatchChange, WatchError, WatchId, WatchItem, WatchRequest, Watched,
+};
+
+impl Wallet {
+    /// Watches something. Slow for descriptors: about 0.06 ms a script and key.
+    ///
+    /// The same target in the same account is not watched twice: the request may give it another
+    /// label, an earlier birthday or a higher gap limit, and else changes nothing.
+    ///
+    /// # Errors
+    /// [`WatchError`]
+    pub fn plan_watch(&self, request: WatchRequest) -> Result<Planned<Watched>, WatchError> {
+        let same =
+            |item: &&WatchItem| item.account == request.account && item.target == request.target;
+        let known = self.watched.iter().find(same).cloned();
+        let mut draft = Draft::new(self);
+        let outcome = match known {
+            Some(item) => draft.update_item(item, request)?,
+            None => draft.add_item(request)?,
+        };
+        Ok(draft.finish(outcome))
+    }
+
+    /// Watches an item no more. Coins and history of scripts that no other item has are forgotten.
+    ///
+    /// # Errors
+    /// [`WatchError::Unknown`]
+    pub fn plan_unwatch(&self, id: WatchId) -> Result<Planned<Unwatched>, WatchError> {
+        let item = self.watched.get(id).ok_or(WatchError::Unknown { id })?;
+        let index = self.watched.index().iter();
+        let only_its = index.filter(|(_, owners)| owners.iter().all(|owner| owner.watch == id));
+        let scripts = only_its.count();
+        let mut draft = Draft::new(self);
+        draft.set_item(item.id, None);
+        for key in self.jobs.keys().filter(|key| key.watch == id) {
+            draft.set_job(*key, None);
+        }
+        let (coins, transactions) = draft.forget_unwatched();
+        Ok(draft.finish(Unwatched { scripts, coins, transactions }))
+    }
+
+    /// What is watched, in the order in which it was added.
+    pub fn watches(&self) -> impl Iterator<Item = &WatchItem> {
+        self.watched.iter()
+    }
+
+    /// An item.
+    #[must_use]
+    pub fn watch(&self, id: WatchId) -> Option<&WatchItem> {
+        self.watched.get(id)
+    }
+
+    /// All watched scripts with their owners.
+    #[must_use]
+    pub const fn script_index(&self) -> &super::watch::ScriptIndex {
+        self.watched.index()
+    }
+
+    /// The accounts that something is watched for, sorted.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountName> {
+        let names = self.watched.iter().map(|item| item.account.clone());
+        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The earliest birthday; filters from there on are of use.
+    #[must_use]
+    pub fn earliest_birthday(&self) -> Option<BlockHeight> {
+        self.watched.iter().map(|item| item.birthday).min()
+    }
+}
+
+impl Draft<'_> {
+    fn add_item(&mut self, request: WatchRequest) -> Result<Watched, WatchError> {
+        let next = self.wallet.watched.next_id();
+        let WatchRequest { target, account, label, birthday, gap_limit } = request;
+        let wanted = if target.is_ranged() { gap_limit.get() } else { 1 };
+        let derived = vec![0; usize::from(target.keychains())];
+        let id = WatchId(next);
+        let mut item = WatchItem { id, target, account, label, birthday, gap_limit, derived };
+        let added_scripts = self.derive_more(&mut item, wanted)?;
+        let keychains = item.keychains();
+        self.set_item(id, Some(item));
+        self.changes.next_id = Some(next.saturating_add(1));
+        for keychain in keychains {
+            let key = JobKey { watch: id, keychain, first: 0 };
+            self.need_scan(key, birthday, ScanKind::CatchUp);
+        }
+        self.drop_done_jobs();
+        let scan_from = self.scan_from(id);
+        Ok(Watched { id, change: WatchChange::Added, added_scripts, scan_from })
+    }
+
+    fn update_item(
+        &mut self,
+        known: WatchItem,
+        request: WatchRequest,
+    ) -> Result<Watched, WatchError> {
+        let id = known.id;
+        let mut item = known.clone();
+        item.label = request.label;
+        item.birthday = known.birthday.min(request.birthday);
+        item.gap_limit = known.gap_limit.max(request.gap_limit);
+        let more = item.gap_limit.get().saturating_sub(known.gap_limit.get());
+        let added_scripts = match item.target.is_ranged() {
+            true => self.derive_more(&mut item, more)?,
+            false => 0,
+        };
+        if item == known {
+            let change = WatchChange::Unchanged;
+            return Ok(Watched { id, change, added_scripts: 0, scan_from: None });
+        }
+        let birthday = item.birthday;
+        self.set_item(id, Some(item));
+        for keychain in known.keychains() {
+            if birthday < known.birthday {
+                self.need_scan(
+                    JobKey { watch: id, keychain, first: 0 },
+                    birthday,
+                    ScanKind::CatchUp,
+                );
+            } else if added_scripts > 0 {
+                let first = known.count(keychain);
+                self.need_scan(JobKey { watch: id, keychain, first }, birthday, ScanKind::CatchUp);
+            }
+        }
+        self.drop_done_jobs();
+        let scan_from = self.scan_from(id);
+        Ok(Watched { id, change: WatchChange::Updated, added_scripts, scan_from })
+    }
+
+    /// Derives so many more scripts of each keychain, or as many as there are. All or nothing.
+    fn derive_more(&mut self, item: &mut WatchItem, more: u32) -> Result<usize, WatchError> {
+        let ends: Vec<(Keychain, u32, u32)> = item
+            .keychains()
+            .map(|keychain| {
+                let from = item.count(keychain);
+                let last = super::watch::MAX_INDEX.saturating_add(1);
+                (keychain, from, from.saturating_add(more).min(last))
+            })
+            .collect();
+        let count = |(_, from, to): &(Keychain, u32, u32)| {
+            usize::try_from(to.saturating_sub(*from)).unwrap_or(usize::MAX)
+        };
+        let added = ends.iter().map(count).fold(0, usize::saturating_add);
+        let watched = self.total_scripts();
+        if watched.saturating_add(added) > MAX_SCRIPTS {
+            return Err(WatchError::TooManyScripts { watched, added, limit: MAX_SCRIPTS });
+        }
+        for (keychain, from, to) in ends {
+            let scripts = item.target.derive(keychain.0, from, to)?;
+            self.add_scripts(item, keychain, scripts);
+        }
+        Ok(added)
+    }
+
+    /// Where an item's jobs begin.
+    fn scan_from(&self, id: WatchId) -> Option<BlockHeight> {
+        let jobs = self.jobs().into_iter().filter(|(key, _)| key.watch == id);
+        jobs.map(|(_, job)| job.next).min()
+    }
+}
