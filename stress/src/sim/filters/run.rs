@@ -7,6 +7,7 @@ use std::time::Duration;
 use ironlight_spv::filter::FilterHeaderChain;
 use ironlight_spv::filter::sync::{
     FilterAnswer, FilterPeerTraits, FilterRequest, FilterSyncConfig, FilterUnanswered,
+    MAX_FILTER_HEADERS, MAX_FILTERS,
 };
 use ironlight_spv::generate::Miner;
 use ironlight_spv::peers::PeerId;
@@ -70,7 +71,8 @@ pub struct FilterOutcome {
     pub synced: bool,
     /// What the honest peer was blamed for.
     pub honest_blamed: Option<String>,
-    /// Whether the honest peer was asked for a block that it did not have.
+    /// Whether the honest peer was asked for a block that it did not have, or for more than the
+    /// protocol allows.
     pub hung_up: bool,
     /// Whether filters came out of order.
     pub disorder: bool,
@@ -89,7 +91,7 @@ impl FilterOutcome {
         let faults = [
             (self.missed > 0, "a payment was missed"),
             (self.honest_blamed.is_some(), "the honest peer was blamed"),
-            (self.hung_up, "the honest peer was asked for what it does not have"),
+            (self.hung_up, "the honest peer was asked for what makes a node hang up"),
             (self.disorder, "filters came out of order"),
             (!self.synced, "the machine is not done"),
         ];
@@ -376,7 +378,7 @@ impl<'a> Run<'a> {
             other => unreachable!("a request that peers do not know: {other:?}"),
         };
         let known = self.world.ledger.by_hash.get(&stop).is_some_and(|number| *number <= peer.has);
-        if !known {
+        if !known || asks_too_much(&question.request) {
             // Bitcoin Core hangs up (`net_processing.cpp`, `PrepareBlockFilterRequest`).
             self.hung_up |= peer.lie == Lie::None;
             self.disconnect(question.peer);
@@ -395,4 +397,15 @@ impl<'a> Run<'a> {
             None => self.push(GIVEN_UP, Event::Unanswered(question)),
         }
     }
+}
+
+/// More headers or filters than a request may name, or none.
+fn asks_too_much(request: &FilterRequest) -> bool {
+    let (count, most) = match request {
+        FilterRequest::Headers { count, .. } => (*count, MAX_FILTER_HEADERS),
+        FilterRequest::Filters { count, .. } => (*count, MAX_FILTERS),
+        FilterRequest::Checkpoints { .. } | FilterRequest::Block { .. } => (1, 1),
+        other => unreachable!("a request that peers do not know: {other:?}"),
+    };
+    !(1..=most).contains(&count)
 }
