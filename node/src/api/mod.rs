@@ -26,9 +26,9 @@ use crate::services::Services;
 use crate::wallet::service::WalletHandle;
 
 pub use dto::{
-    AccountBalanceDto, BalanceDto, BirthdayDto, BlockIdDto, BroadcastDto, BroadcastsDto, CheckDto,
-    ConfirmedDto, FeeBasisDto, FeesDto, FilterFaultDto, FiltersCheckDto, FiltersDto, FlagDto,
-    FlagsDto, ForgottenDto, HeaderDto, HealthDto, HeightsDto, HistoryDto, HistoryEntryDto,
+    AccountBalanceDto, BalanceDto, BirthdayDto, BlockIdDto, BlocksDto, BroadcastDto, BroadcastsDto,
+    CheckDto, ConfirmedDto, FeeBasisDto, FeesDto, FilterFaultDto, FiltersCheckDto, FiltersDto,
+    FlagDto, FlagsDto, ForgottenDto, HeaderDto, HealthDto, HeightsDto, HistoryDto, HistoryEntryDto,
     NetworkDto, OwnerDto, PeerDto, PeerRequestsDto, PeersDto, PendingDto, ProofDto, PurposeDto,
     RequestsDto, RescanDto, ScanDto, SendDto, ServedDto, StatusDto, SubmittedDto, TipDto, TurnDto,
     UnwatchedDto, UtxoDto, UtxosDto, WalletStatusDto, WalletTransactionDto, WatchDto,

@@ -97,7 +97,7 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
         [] => Ok(()),
         [first, ..] => {
             let FilterFaultDto { height, fault } = first;
-            let count = checked.faults.len();
+            let count = checked.wrong;
             Err(format!("{count} filters are wrong, the first at height {height}: {fault}").into())
         }
     }
@@ -138,6 +138,7 @@ fn join(all: &mut FiltersCheckDto, more: FiltersCheckDto) {
     all.undecided += undecided;
     all.missing += missing;
     all.without_block += more.without_block;
+    all.wrong += more.wrong;
     let room = MAX_FAULTS.saturating_sub(all.faults.len());
     all.faults.extend(more.faults.into_iter().take(room));
     all.next = more.next;

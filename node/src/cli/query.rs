@@ -6,8 +6,8 @@ use super::ask::{AskArgs, print_json};
 use super::table::size;
 use super::{Failure, filter, scan, short_work};
 use crate::api::{
-    CheckDto, FiltersDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeerRequestsDto, PeersDto,
-    PurposeDto, RequestsDto, ServedDto, StatusDto, TipDto, WalletStatusDto,
+    BlocksDto, CheckDto, FiltersDto, HeaderDto, HealthDto, NetworkDto, PeerDto, PeerRequestsDto,
+    PeersDto, PurposeDto, RequestsDto, ServedDto, StatusDto, TipDto, WalletStatusDto,
 };
 
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) fn status(args: &AskArgs) -> Result<(), Failure> {
         return print_json(&status);
     }
     let StatusDto { version, network, phase, tip, basis, caveat, side_headers, .. } = status;
-    let StatusDto { peers, hashing, wallet, filters, .. } = status;
+    let StatusDto { peers, hashing, wallet, filters, blocks, .. } = status;
     let TipDto { height, hash, time, work } = tip;
     say!("ironlight {version} on {network}: {phase}");
     say!("tip      {height} {hash}");
@@ -40,6 +40,9 @@ pub(super) fn status(args: &AskArgs) -> Result<(), Failure> {
     print_wallet(&wallet);
     let FiltersDto { held, bytes, peers, .. } = filters;
     say!("filters  held {}, {}; {peers} peers serve them", filter::ranges(&held), size(bytes));
+    let BlocksDto { own, own_bytes, for_others, for_others_bytes, .. } = blocks;
+    let (own_size, others_size) = (size(own_bytes), size(for_others_bytes));
+    say!("blocks   {own} fetched, {own_size}; {for_others} for light nodes, {others_size}");
     Ok(())
 }
 

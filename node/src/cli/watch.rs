@@ -195,13 +195,17 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
 
 fn row(watch: &WatchDto) -> Vec<String> {
     let WatchDto { id, address, script, descriptor, account, label, birthday, scripts, .. } = watch;
-    let what = address.as_deref().or(descriptor.as_deref()).or(script.as_deref());
+    // An address is for copying, so that none is shortened.
+    let what = address.clone().unwrap_or_else(|| {
+        let long = descriptor.as_deref().or(script.as_deref());
+        shortened(long.unwrap_or_default())
+    });
     vec![
         id.to_string(),
         account.clone(),
         birthday.to_string(),
         scripts.to_string(),
-        shortened(what.unwrap_or_default()),
+        what,
         label.clone(),
     ]
 }

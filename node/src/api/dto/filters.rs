@@ -1,10 +1,11 @@
-//! Compact filters.
+//! Compact filters, and the blocks that they lead to.
 
 use std::ops::Range;
 
 use ironlight_spv::BlockHeight;
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::{BlocksReport, Fetched};
 use crate::filters::{CheckedFilters, FilterFault, Filters};
 
 /// How compact filters stand.
@@ -84,7 +85,9 @@ pub struct FiltersCheckDto {
     pub missing: u32,
     /// Blocks that were wanted and could not be had.
     pub without_block: u32,
-    /// What is wrong, at most 100 of them.
+    /// Filters that are wrong.
+    pub wrong: u32,
+    /// What is wrong with them, at most 100.
     pub faults: Vec<FilterFaultDto>,
     /// Where to go on: one answer is about so many heights at most; none at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,8 +117,41 @@ impl FiltersCheckDto {
             undecided: checked.undecided,
             missing: checked.missing,
             without_block: checked.without_block,
+            wrong: checked.wrong,
             faults: checked.faults.iter().map(fault).collect(),
             next: next.map(|height| height.0),
+        }
+    }
+}
+
+/// Blocks that were fetched since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlocksDto {
+    /// For this node.
+    pub own: u64,
+    /// Their bytes.
+    pub own_bytes: u64,
+    /// Because light nodes asked.
+    pub for_others: u64,
+    /// Their bytes.
+    pub for_others_bytes: u64,
+    /// Blocks that are kept in memory.
+    pub kept: usize,
+    /// The memory that these take.
+    pub kept_bytes: usize,
+}
+
+impl BlocksDto {
+    pub(in crate::api) const fn of(report: &BlocksReport) -> Self {
+        let BlocksReport { own, strangers, kept: (kept, kept_bytes) } = *report;
+        let (Fetched { blocks, bytes }, kept) = (own, kept.len);
+        Self {
+            own: blocks,
+            own_bytes: bytes,
+            for_others: strangers.blocks,
+            for_others_bytes: strangers.bytes,
+            kept,
+            kept_bytes,
         }
     }
 }

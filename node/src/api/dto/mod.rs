@@ -22,7 +22,7 @@ pub use broadcast::{
     BroadcastDto, BroadcastsDto, ConfirmedDto, FeeBasisDto, FeesDto, ForgottenDto, ProofDto,
     SendDto, SubmittedDto, WalletTransactionDto,
 };
-pub use filters::{FilterFaultDto, FiltersCheckDto, FiltersDto, HeightsDto};
+pub use filters::{BlocksDto, FilterFaultDto, FiltersCheckDto, FiltersDto, HeightsDto};
 pub use wallet::{
     AccountBalanceDto, BalanceDto, BirthdayDto, BlockIdDto, HistoryDto, HistoryEntryDto, OwnerDto,
     PendingDto, RescanDto, ScanDto, UnwatchedDto, UtxoDto, UtxosDto, WalletStatusDto, WatchDto,
@@ -56,6 +56,8 @@ pub struct StatusDto {
     pub wallet: WalletStatusDto,
     /// How compact filters stand.
     pub filters: FiltersDto,
+    /// Blocks that were fetched.
+    pub blocks: BlocksDto,
 }
 
 /// Every network that the node is in.
@@ -262,7 +264,12 @@ impl FlagDto {
 }
 
 impl StatusDto {
-    pub(super) fn of(chain: &ChainHandle, wallet: WalletStatusDto, filters: FiltersDto) -> Self {
+    pub(super) fn of(
+        chain: &ChainHandle,
+        wallet: WalletStatusDto,
+        filters: FiltersDto,
+        blocks: BlocksDto,
+    ) -> Self {
         let status = chain.status();
         let (network, basis, unsigned) = chain.read(|chain| {
             let params = chain.params();
@@ -280,6 +287,7 @@ impl StatusDto {
             hashing: lanes::report().to_string(),
             wallet,
             filters,
+            blocks,
         }
     }
 }

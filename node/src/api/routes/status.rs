@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 
-use crate::api::dto::{FiltersDto, StatusDto, WalletStatusDto};
+use crate::api::dto::{BlocksDto, FiltersDto, StatusDto, WalletStatusDto};
+use crate::blocks::Blocks;
 use crate::chain::ChainHandle;
 use crate::filters::Filters;
 use crate::wallet::service::WalletHandle;
@@ -12,8 +13,10 @@ pub(in crate::api) async fn get(
     State(chain): State<ChainHandle>,
     State(wallet): State<WalletHandle>,
     State(filters): State<Filters>,
+    State(blocks): State<Blocks>,
 ) -> Json<StatusDto> {
     let scan = super::scan(&wallet, &chain);
     let wallet = WalletStatusDto::of(&wallet.watches(), &wallet.broadcasts(), scan);
-    Json(StatusDto::of(&chain, wallet, FiltersDto::of(&filters)))
+    let (filters, blocks) = (FiltersDto::of(&filters), BlocksDto::of(&blocks.report()));
+    Json(StatusDto::of(&chain, wallet, filters, blocks))
 }

@@ -78,7 +78,9 @@ pub(crate) struct CheckedFilters {
     pub(crate) missing: u32,
     /// Blocks that were wanted and could not be had.
     pub(crate) without_block: u32,
-    /// What is wrong.
+    /// Filters that are wrong.
+    pub(crate) wrong: u32,
+    /// What is wrong with them, at most [`MAX_FAULTS`].
     pub(crate) faults: Vec<(BlockHeight, FilterFault)>,
 }
 
@@ -93,6 +95,7 @@ impl CheckedFilters {
             undecided: 0,
             missing: 0,
             without_block: 0,
+            wrong: 0,
             faults: Vec::new(),
         }
     }
@@ -128,6 +131,7 @@ impl CheckedFilters {
     }
 
     fn fault(&mut self, height: BlockHeight, fault: FilterFault) {
+        self.wrong += 1;
         if self.faults.len() < MAX_FAULTS {
             self.faults.push((height, fault));
         }
@@ -231,5 +235,106 @@ fn judge(filter: &[u8], block: Option<&VerifiedBlock>) -> Result<Judged, FilterF
         FilterVerdict::Malformed(error) => Err(error.into()),
         FilterVerdict::Omits { script } => Err(FilterFault::Omits { script }),
         FilterVerdict::NotTheFilter { expected } => Err(FilterFault::NotTheFilter { expected }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ironlight_spv::generate::Miner;
+    use ironlight_spv::{HeaderChain, Network, Params, UnixTime};
+
+    use super::*;
+    use crate::store::filters::Held;
+    use crate::store::{MemoryStore, Store, Table, WriteBatch, filter_headers};
+
+    /// A filter of a block without any script.
+    const EMPTY: &[u8] = &[0];
+    const TIP: u32 = 40;
+
+    /// Filters that are stored from genesis on, those of some heights as given, with the headers of
+    /// what `claimed` says.
+    fn stored(filters: &[(u32, &[u8])], claimed: &[(u32, &[u8])]) -> (Filters, HeaderChain) {
+        let params = Params::new(Network::Regtest);
+        let headers = Miner::new(1).run(&params.genesis, TIP as usize, 60);
+        let mut chain = HeaderChain::new(params);
+        let batch = chain.verify(&headers, UnixTime(u32::MAX)).unwrap();
+        chain.apply(batch).unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let of = |list: &[(u32, &[u8])], height: u32| {
+            let found = list.iter().find(|(at, _)| *at == height);
+            found.map_or(EMPTY, |(_, bytes)| bytes).to_vec()
+        };
+        let mut before = FilterHeader::all_zeros();
+        let entries = (0..=TIP).map(|height| {
+            let bytes = of(claimed, height);
+            before = super::super::filter_header(&bytes, &before);
+            FilterEntry { header: before, hash: FilterHash::hash(&bytes) }
+        });
+        let entries: Vec<FilterEntry> = entries.collect();
+        let mut batch = WriteBatch::new();
+        let store_ref = store.as_ref();
+        filter_headers::append(store_ref, &mut batch, &chain, BlockHeight(0), &entries).unwrap();
+        let filters = (0..=TIP).map(|height| StoredFilter::Filter(of(filters, height)));
+        let filters: Vec<StoredFilter> = filters.collect();
+        Held::default().put(store_ref, &mut batch, BlockHeight(0), &filters).unwrap();
+        store.commit(batch).unwrap();
+        let (filters, _commands) = Filters::open(store).unwrap();
+        (filters, chain)
+    }
+
+    fn check((filters, chain): &(Filters, HeaderChain), end: u32) -> CheckedFilters {
+        let mut checked = CheckedFilters::from(BlockHeight(0));
+        let hash_at = |height| chain.hash_at(height);
+        filters.check(&mut checked, BlockHeight(end), |_| None, hash_at).unwrap();
+        checked
+    }
+
+    #[test]
+    fn filters_that_are_as_they_were_verified_are_sound() {
+        let checked = check(&stored(&[], &[]), TIP + 10);
+        assert_eq!((checked.sound, checked.missing, checked.wrong), (TIP + 1, 9, 0));
+        assert_eq!((checked.with_block, checked.heights.end), (0, BlockHeight(TIP + 10)));
+    }
+
+    #[test]
+    fn a_filter_that_is_not_its_headers_is_named() {
+        let checked = check(&stored(&[(20, &[0, 0])], &[]), TIP + 1);
+        assert_eq!((checked.sound, checked.wrong), (TIP, 1));
+        let [(BlockHeight(20), FilterFault::OtherHeader { expected, got })] =
+            checked.faults.as_slice()
+        else {
+            panic!("{checked:?}")
+        };
+        assert_ne!(expected, got);
+    }
+
+    #[test]
+    fn a_filter_that_makes_no_sense_is_named_though_its_header_commits_to_it() {
+        let broken: &[(u32, &[u8])] = &[(7, &[3])];
+        let checked = check(&stored(broken, broken), TIP + 1);
+        assert!(
+            matches!(checked.faults.as_slice(), [(BlockHeight(7), FilterFault::Malformed(_))]),
+            "{checked:?}"
+        );
+    }
+
+    #[test]
+    fn a_page_that_is_gone_is_not_called_missing() {
+        let stored = stored(&[], &[]);
+        let mut batch = WriteBatch::new();
+        batch.delete(Table::Filters, 1_u32.to_be_bytes().to_vec());
+        stored.0.store().commit(batch).unwrap();
+        let checked = check(&stored, TIP + 1);
+        assert_eq!((checked.missing, checked.wrong), (0, 16));
+        assert_eq!(checked.faults.first(), Some(&(BlockHeight(16), FilterFault::Unreadable)));
+    }
+
+    #[test]
+    fn many_faults_are_counted_and_some_are_named() {
+        let (mut checked, height) = (CheckedFilters::from(BlockHeight(0)), BlockHeight(0));
+        for _ in 0..MAX_FAULTS + 5 {
+            checked.add(height, Stored::Unreadable, |_| Ok(Judged::Not));
+        }
+        assert_eq!((checked.wrong, checked.faults.len()), (105, MAX_FAULTS));
     }
 }
