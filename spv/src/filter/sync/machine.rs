@@ -340,8 +340,12 @@ impl FilterSync {
         Some(if self.is_settled { tip.height } else { tip.height.min(peer.has) })
     }
 
-    /// Sees which of the blocks that peers told of are on the best chain.
+    /// Sees which of the blocks that peers told of are on the best chain. While the driver has not
+    /// told of that chain's tip yet, they wait: what a reorg takes back must not include them.
     fn note_told(&mut self, chain: &HeaderChain) {
+        if self.tip.is_none_or(|tip| tip.hash != chain.tip().hash) {
+            return;
+        }
         for peer in self.peers.values_mut() {
             let Some(told) = peer.told else { continue };
             match chain.find(&told) {

@@ -30,6 +30,34 @@ fn a_reorg_takes_back_what_was_on_the_other_branch_and_blames_nobody() {
 }
 
 #[test]
+fn a_block_told_of_before_its_reorg_is_heard_of_counts_after_it() {
+    let mut setup = Setup::new(Ledger::new(30, &[]));
+    setup.honest(ONE, 0);
+    setup.settle(0);
+    setup.ledger.fork(28, 5);
+    setup.stories.insert(ONE, setup.ledger.truth.clone());
+    let tip = setup.ledger.hash(32);
+    setup.sync.handle_peer_block(&setup.ledger.chain, ONE, tip, at(100));
+    setup.sync.handle_tip(&setup.ledger.chain, at(100));
+    setup.settle(100);
+    assert_eq!(setup.seen.delivered.last(), Some(&32), "without waiting");
+}
+
+#[test]
+fn one_that_may_be_asked_about_any_block_is_asked_after_a_reorg_too() {
+    let mut setup = Setup::new(Ledger::new(30, &[]));
+    let traits = FilterPeerTraits { height: BlockHeight(u32::MAX), called: false, relays: true };
+    setup.stories.insert(ONE, setup.ledger.truth.clone());
+    setup.sync.handle_connected(&setup.ledger.chain, ONE, traits, at(0));
+    setup.settle(0);
+    setup.ledger.fork(28, 5);
+    setup.stories.insert(ONE, setup.ledger.truth.clone());
+    setup.sync.handle_tip(&setup.ledger.chain, at(100));
+    setup.settle(100);
+    assert_eq!(setup.seen.delivered.last(), Some(&32), "without being told");
+}
+
+#[test]
 fn a_stored_chain_goes_on_where_it_ended() {
     let ledger = Ledger::new(300, &[]);
     let filters = stored(&ledger, &ledger.truth, 200);
