@@ -47,6 +47,7 @@ mod proven;
 mod secret_file;
 mod services;
 pub mod store;
+mod tasks;
 #[cfg(feature = "wallet")]
 pub mod wallet;
 

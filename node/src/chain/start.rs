@@ -6,10 +6,11 @@ use ironlight_spv::{HeaderChain, Params};
 use tracing::{info, warn};
 
 use super::handle::Stopped;
-use super::writer::{HeaderNetwork, NetworkInput, sleep_until};
+use super::writer::{HeaderNetwork, NetworkInput};
 use crate::clock::Clock;
 use crate::net::Question;
 use crate::node::{NodeError, StartPoint};
+use crate::tasks::sleep_until;
 
 /// Peers that joined while the start was fetched: the writer has to hear of them.
 pub(crate) type Joined = Vec<NetworkInput>;

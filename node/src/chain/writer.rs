@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::events::{EventBus, NodeEvent};
 use crate::net::{Direction, PeerNetwork, Question};
 use crate::store::{Store, StoreError, WriteBatch, bans, headers};
+use crate::tasks::{blocking, sleep_until};
 
 /// What the network tells the chain.
 #[derive(Debug)]
@@ -412,23 +413,7 @@ pub(crate) async fn commit_blocking(
     writes: WriteBatch,
 ) -> Result<(), StoreError> {
     let store = Arc::clone(store);
-    match tokio::task::spawn_blocking(move || store.commit(writes)).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            // The store keeps its panics in; what panics all the same must not pass for done.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and takes this task with it.
-            Err(_cancelled) => std::future::pending().await,
-        },
-    }
-}
-
-/// Sleeps until a moment, or for ever where nothing is due.
-pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
+    blocking(move || store.commit(writes)).await
 }
 
 #[cfg(test)]

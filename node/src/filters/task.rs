@@ -28,6 +28,7 @@ use crate::net::{Direction, PeerNetwork};
 use crate::store::filter_headers::FilterEntry;
 use crate::store::filters::{Held, StoredFilter};
 use crate::store::{Store, StoreError, WriteBatch, filter_headers};
+use crate::tasks::{blocking, sleep_until};
 
 /// Bytes of filters that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
@@ -512,29 +513,10 @@ fn write_headers(
     }
 }
 
-/// Off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and takes this task with it.
-            Err(_cancelled) => std::future::pending().await,
-        },
-    }
-}
-
 /// Waits until the networks are silent, or go on.
 async fn turned(suspension: &Suspension, silent: bool) {
     match silent {
         true => suspension.resumed().await,
         false => drop(suspension.suspended().await),
-    }
-}
-
-async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bitcoin::ScriptBuf;
 use ironlight_spv::BlockHeight;
-use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,6 +16,7 @@ use crate::blocks::{BlockError, Blocks, Cause, VerifiedBlock};
 use crate::chain::ChainHandle;
 use crate::filters::Filters;
 use crate::store::StoreError;
+use crate::tasks::joined;
 use crate::wallet::{BlockId, ScanRange};
 
 /// Filters that are matched in one step at first, and at most.
@@ -135,16 +135,4 @@ fn begun(step: impl Future<Output = Result<Found, StoreError>> + Send + 'static)
 
 fn soon() -> Instant {
     Instant::now() + PATIENCE
-}
-
-/// What a task came to; where it panicked, so does this.
-pub(super) async fn joined<T>(task: impl Future<Output = Result<T, JoinError>>) -> T {
-    match task.await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and takes this task with it.
-            Err(_cancelled) => std::future::pending().await,
-        },
-    }
 }

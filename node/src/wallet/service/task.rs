@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::commands::Command;
 use super::handle::{ScanStatus, Shared, WalletError, WalletHandle};
-use super::scan::{Found, Scan, Scanner, Step, joined};
+use super::scan::{Found, Scan, Scanner, Step};
 use crate::blocks::{Blocks, VerifiedBlock};
 use crate::bridge::NetworksHandle;
 use crate::chain::{ChainHandle, ChainStatus, Phase, commit_blocking};
@@ -23,6 +23,7 @@ use crate::filters::Filters;
 use crate::net::data::{DataPeers, PeerList};
 use crate::net::relay::{Relay, RelayEvent};
 use crate::store::{Store, StoreError};
+use crate::tasks::{blocking, joined, sleep_until};
 use crate::wallet::broadcast::{BroadcastConfig, Broadcasts, ConnectedBlock};
 use crate::wallet::fees::FeeEstimator;
 use crate::wallet::{
@@ -611,22 +612,10 @@ fn prove(header: &Header, txids: &[Txid], position: u32) -> Vec<u8> {
     proof.map(|proof| proof.encode()).unwrap_or_default()
 }
 
-/// Off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    joined(tokio::task::spawn_blocking(work)).await
-}
-
 /// The outcome of the step under way; for ever where there is none.
 async fn step(step: &mut Option<Step>) -> Result<Found, StoreError> {
     match step {
         Some(step) => joined(step).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
