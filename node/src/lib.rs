@@ -24,7 +24,7 @@ pub mod api;
 mod audit;
 #[cfg(feature = "bdk")]
 pub mod bdk;
-pub mod blocks;
+mod blocks;
 mod bridge;
 mod builder;
 pub mod chain;
@@ -49,6 +49,7 @@ pub mod store;
 #[cfg(feature = "wallet")]
 pub mod wallet;
 
+pub use blocks::BlockError;
 pub use builder::NodeBuilder;
 pub use handle::NodeHandle;
 pub use ironlight_hardening as hardening;

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::audit::NodeAudit;
+use crate::blocks::BlocksReport;
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
 #[cfg(feature = "libp2p")]
 use crate::bridge::{LightPeers, ServedData, ServedFilters};
@@ -230,7 +231,8 @@ impl Node {
         let clock = Clock::start();
         let opened = opened::open(config.storage.clone(), &config.params, clock).await?;
         let audit = opened.audit.clone();
-        let started = Self::start_on(config, opened, clock).await;
+        // Large enough to be no part of the futures of whoever starts a node.
+        let started = Box::pin(Self::start_on(config, opened, clock)).await;
         if let Err(error) = &started {
             audit.failed(error);
             audit.stop().await;
@@ -251,20 +253,8 @@ impl Node {
         let mut network = join(&config, &opened, (&peers, &relay, &suspension), clock, &stop)?;
         let networks = network.handle();
         let NodeConfig { params, start_point, sync, filters, events_kept, .. } = config;
-        let (chain, joined) = match (opened.chain, start_point) {
-            (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
-            (None, None) => (begin(&opened.store, HeaderChain::new(params)).await?, Joined::new()),
-            (None, Some(point)) => {
-                let fetched = fetch_start(&mut network, params, point, clock).await;
-                let (chain, joined) = fetched?;
-                (begin(&opened.store, chain).await?, joined)
-            }
-        };
-        info!(height = chain.tip().height.0, basis = %chain.basis(), "chain opened");
-        let begun = chain.tip().height > chain.start_height();
-        if begun && chain.tip().work < chain.params().minimum_chain_work {
-            warn!("the stored chain is below the minimum chain work");
-        }
+        let from = (params, start_point, clock);
+        let (chain, joined) = opened_chain(opened.chain, &opened.store, &mut network, from).await?;
         let sync = HeaderSync::new(sync, random_seed());
         let (of, store) = (chain.params().network, Arc::clone(&opened.store));
         let audit = opened.audit;
@@ -286,12 +276,7 @@ impl Node {
         };
         let (services, tasks, notes) = services.run(&stop).await?;
         #[cfg(feature = "libp2p")]
-        {
-            networks.serve(chain.clone()).await;
-            let filters = ServedFilters::new(services.filters.clone(), chain.clone());
-            let served = ServedData::new(services.blocks.clone(), Some(Arc::new(filters)));
-            networks.serve_data(served).await;
-        }
+        serve(&networks, &services, &chain).await;
         guard.disarm();
         let handle = NodeHandle::new(Parts {
             chain: chain.clone(),
@@ -436,6 +421,15 @@ impl Node {
             warn!(%error, "control socket");
         }
         let ended = self.ended().await;
+        let BlocksReport { own, strangers, kept: (_, bytes) } = self.services.blocks.report();
+        info!(
+            own = own.blocks,
+            own_bytes = own.bytes,
+            strangers = strangers.blocks,
+            strangers_bytes = strangers.bytes,
+            kept_bytes = bytes,
+            "blocks fetched since the start"
+        );
         self.audit.stop().await;
         ended
     }
@@ -546,6 +540,38 @@ fn join(
         networks.light = Some(LightPeers::start(start, stop.clone())?);
     }
     Ok(networks)
+}
+
+/// From now on light nodes are served.
+#[cfg(feature = "libp2p")]
+async fn serve(networks: &NetworksHandle, services: &Services, chain: &ChainHandle) {
+    networks.serve(chain.clone()).await;
+    let filters = ServedFilters::new(services.filters.clone(), chain.clone());
+    let served = ServedData::new(services.blocks.clone(), Some(Arc::new(filters)));
+    networks.serve_data(served).await;
+}
+
+/// The stored chain, or a new one that begins where the user wants it to; and who joined meanwhile.
+async fn opened_chain(
+    stored: Option<HeaderChain>,
+    store: &Arc<dyn Store>,
+    network: &mut Networks,
+    (params, start_point, clock): (Params, Option<StartPoint>, Clock),
+) -> Result<(HeaderChain, Joined), NodeError> {
+    let (chain, joined) = match (stored, start_point) {
+        (Some(chain), point) => (check_start(chain, point)?, Joined::new()),
+        (None, None) => (begin(store, HeaderChain::new(params)).await?, Joined::new()),
+        (None, Some(point)) => {
+            let (chain, joined) = fetch_start(network, params, point, clock).await?;
+            (begin(store, chain).await?, joined)
+        }
+    };
+    info!(height = chain.tip().height.0, basis = %chain.basis(), "chain opened");
+    let begun = chain.tip().height > chain.start_height();
+    if begun && chain.tip().work < chain.params().minimum_chain_work {
+        warn!("the stored chain is below the minimum chain work");
+    }
+    Ok((chain, joined))
 }
 
 /// A stored chain starts where the user wants it to.

@@ -293,3 +293,146 @@ fn a_question_without_a_node_says_how_to_start_one() {
     let line = failure(&ironlight(&[&["store", "info"], &common[..]].concat()));
     assert!(line.contains("nothing is stored"), "{line}");
 }
+
+/// A block of regtest with these transactions, the proof of one of them in Bitcoin's form and in ours.
+fn proofs(directory: &Directory) -> (String, String, Vec<u8>) {
+    use bitcoin::hashes::Hash as _;
+    use ironlight_spv::proof::MerkleTree;
+    let txids: Vec<_> = (0..5).map(|n| bitcoin::Txid::from_byte_array([n; 32])).collect();
+    let tree = MerkleTree::new(&txids).unwrap();
+    let mut bytes = *regtest_chain(1, 1)[1].as_bytes();
+    bytes[36..68].copy_from_slice(tree.root().as_byte_array());
+    // The proof of work of regtest takes two tries.
+    let header = (0_u32..).find_map(|nonce| {
+        bytes[76..].copy_from_slice(&nonce.to_le_bytes());
+        let header = Header::from_bytes(bytes);
+        (header.hash().as_byte_array()[31] < 0x7f).then_some(header)
+    });
+    let header = header.unwrap();
+    let block = tree.merkle_block(&header, |txid| *txid == txids[3]).unwrap().encode();
+    std::fs::write(directory.path("block.bin"), &block).unwrap();
+    let own = tree.prove(&header, 3).unwrap().encode();
+    let hex: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(directory.path("own.hex"), format!("{hex}\n")).unwrap();
+    (directory.path("block.bin"), directory.path("own.hex"), block)
+}
+
+#[test]
+fn a_true_proof_is_told_with_what_was_not_checked() {
+    let directory = Directory::new();
+    let (block, own, _) = proofs(&directory);
+    let data = directory.path("data");
+    let common = ["--network", "regtest", "--data-dir", &data];
+    for file in [&block, &own] {
+        let output = ironlight(&[&["proof", "verify", file], &common[..]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let text = stdout(&output);
+        for part in [&"03".repeat(32), "transaction 3 of the block", "not checked: no node runs"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!Path::new(&data).exists(), "nothing is made where nothing was");
+    }
+    let output = ironlight(&[&["proof", "verify", &own, "--json"], &common[..]].concat());
+    let text = stdout(&output);
+    assert!(text.contains("\"merkle_proof\"") && text.contains("\"not_checked\""), "{text}");
+    let wanted = ["proof", "verify", &own, "--confirmations", "1"];
+    let line = failure(&ironlight(&[&wanted[..], &common[..]].concat()));
+    assert!(line.contains("there is no chain"), "{line}");
+}
+
+#[test]
+fn a_proof_of_a_block_that_is_not_in_the_stored_chain_is_told_so() {
+    let directory = Directory::new();
+    let (block, ..) = proofs(&directory);
+    let headers = directory.file("headers.bin", &regtest_chain(1, 100));
+    let data = directory.path("data");
+    let common = ["--network", "regtest", "--data-dir", &data];
+    let import = ironlight(&[&["headers", "import", &headers], &common[..]].concat());
+    assert!(import.status.success(), "{import:?}");
+    let output = ironlight(&[&["proof", "verify", &block], &common[..]].concat());
+    assert!(output.status.success(), "the proof itself is true");
+    let text = stdout(&output);
+    assert!(text.contains("NOT in the chain of the stored headers"), "{text}");
+    assert!(text.contains("the tip is at 100"), "{text}");
+    let wanted = ["proof", "verify", &block, "--confirmations", "1"];
+    let line = failure(&ironlight(&[&wanted[..], &common[..]].concat()));
+    assert!(line.contains("not in the local chain"), "{line}");
+}
+
+#[test]
+fn a_false_proof_fails_and_says_why() {
+    let directory = Directory::new();
+    let (block, own, bytes) = proofs(&directory);
+    let data = directory.path("data");
+    let verify = |file: &str, network: &str| {
+        let common = ["--network", network, "--data-dir", &data];
+        failure(&ironlight(&[&["proof", "verify", file], &common[..]].concat()))
+    };
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        std::fs::write(directory.path("changed.bin"), bytes).unwrap();
+        verify(&directory.path("changed.bin"), "regtest")
+    };
+    assert!(changed(&|bytes| bytes[100] ^= 1).contains("the proof is false"));
+    assert!(changed(&|bytes| bytes[40] ^= 1).contains("Merkle root"));
+    assert!(changed(&|bytes| bytes.truncate(90)).contains("this is no proof"));
+    assert!(changed(&|bytes| bytes.push(0)).contains("this is no proof"));
+    assert!(changed(&|bytes| bytes.clear()).contains("this is no proof"));
+    for file in [&block, &own] {
+        let line = verify(file, "mainnet");
+        assert!(line.contains("false on mainnet") && line.contains("--network"), "{line}");
+    }
+    assert!(verify(&directory.path("nothing.bin"), "regtest").contains("nothing.bin"));
+}
+
+#[test]
+fn commands_of_the_wallet_refuse_what_makes_no_sense_before_they_ask() {
+    let usage = |arguments: &[&str], part: &str| {
+        let output = ironlight(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(part), "{text}");
+    };
+    usage(&["watch", "add"], "TARGET");
+    usage(&["watch", "add", "x", "--birthday", "yesterday"], "YYYY-MM-DD");
+    usage(&["watch", "add", "x", "--gap-limit", "10001"], "10000");
+    usage(&["watch", "remove", "one"], "one");
+    usage(&["history", "--limit", "0"], "1..=1000");
+    usage(&["balance", "--unit", "doge"], "btc, sat");
+    usage(&["rescan"], "FROM");
+    usage(&["tx", "prove", "x", "--block", "zz"], "a height or a block hash");
+    usage(&["run", "--filter-cache", "much"], "500M");
+    usage(&["run", "--filters-from", "top"], "a height");
+}
+
+#[test]
+fn commands_of_the_wallet_without_a_node_say_how_to_start_one() {
+    let directory = Directory::new();
+    let data = directory.path("data");
+    let txid = "11".repeat(32);
+    for command in [
+        &["watch", "list"][..],
+        &["watch", "add", "x"],
+        &["watch", "remove", "1"],
+        &["balance"],
+        &["history"],
+        &["utxos"],
+        &["rescan", "0"],
+        &["tx", "list"],
+        &["tx", "send", "00"],
+        &["tx", "status", &txid],
+        &["tx", "prove", &txid],
+        &["fees"],
+        &["filter", "status"],
+        &["filter", "check"],
+    ] {
+        let common = ["--network", "regtest", "--data-dir", &data];
+        let line = failure(&ironlight(&[command, &common[..]].concat()));
+        assert!(line.contains("ironlight run"), "{command:?}: {line}");
+    }
+    let line = failure(&ironlight(&["tx", "status", "xyz"]));
+    assert!(line.contains("no transaction id"), "{line}");
+    let line = failure(&ironlight(&["balance", "--account", "a&b"]));
+    assert!(line.contains("account cannot be"), "{line}");
+}

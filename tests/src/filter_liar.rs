@@ -36,14 +36,19 @@ pub enum FilterLie {
     Stall,
 }
 
+/// Tells the filters of all blocks, from genesis on.
+pub type Truth = Arc<dyn Fn() -> Vec<TrueFilter> + Send + Sync>;
+/// Tells a block's filter without the script; none for blocks that do not have it.
+pub type Without = Arc<dyn Fn(&BlockHash) -> Option<Vec<u8>> + Send + Sync>;
+
 /// A wire that lies about the blocks that pay to a script. It knows the truth by a closure, which is
 /// asked each time, so the full node may go on.
 #[derive(Clone)]
 pub struct FilterLiar {
     lie: FilterLie,
-    truth: Arc<dyn Fn() -> Vec<TrueFilter> + Send + Sync>,
+    truth: Truth,
     /// Filters without the script; none for blocks that do not have it.
-    without: Arc<dyn Fn(&BlockHash) -> Option<Vec<u8>> + Send + Sync>,
+    without: Without,
 }
 
 impl std::fmt::Debug for FilterLiar {
@@ -55,11 +60,7 @@ impl std::fmt::Debug for FilterLiar {
 impl FilterLiar {
     /// One that tells a lie.
     #[must_use]
-    pub fn new(
-        lie: FilterLie,
-        truth: Arc<dyn Fn() -> Vec<TrueFilter> + Send + Sync>,
-        without: Arc<dyn Fn(&BlockHash) -> Option<Vec<u8>> + Send + Sync>,
-    ) -> Self {
+    pub fn new(lie: FilterLie, truth: Truth, without: Without) -> Self {
         Self { lie, truth, without }
     }
 

@@ -24,7 +24,7 @@ mod wire;
 pub use self::core::BitcoinCore;
 pub use daemon::Daemon;
 pub use fake::{Behaviour, FakeNode};
-pub use filter_liar::{FilterLiar, FilterLie, TrueFilter, filter_without};
+pub use filter_liar::{FilterLiar, FilterLie, TrueFilter, Truth, Without, filter_without};
 pub use signer::{Signer, Spendable};
 pub use stranger::Stranger;
 pub use wire::Wire;

@@ -5,6 +5,8 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
     reason = "a panic is the test's failure, and figures are printed"
 )]
 
@@ -15,7 +17,7 @@ use bitcoin::bip158::FilterHeader;
 use bitcoin::consensus::encode::deserialize;
 use bitcoin::hashes::Hash as _;
 use bitcoin::p2p::message_blockdata::Inventory;
-use bitcoin::{Address, Amount, Block, BlockHash, Network, OutPoint, TxOut, Txid};
+use bitcoin::{Address, Amount, Block, BlockHash, OutPoint, TxOut, Txid};
 use ironlight::clock::Clock;
 use ironlight::devnet::wallet::{Input, Plan, Wallet};
 use ironlight::net::bitcoin::handshake::{Greeting, HandshakeConfig, handshake};
@@ -28,13 +30,12 @@ use ironlight_spv::peers::{PeerPolicy, PolicyConfig, ServiceFlags};
 use ironlight_spv::{BlockHeight, Params, UnixTime};
 use ironlight_tests::{BitcoinCore, eventually};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const BLOCKS: u32 = 2_345;
 
 fn connector() -> TcpConnector {
-    TcpConnector::new(Params::new(Network::Regtest).magic)
+    TcpConnector::new(Params::new(ironlight_spv::Network::Regtest).magic)
 }
 
 fn core() -> BitcoinCore {
@@ -145,7 +146,7 @@ async fn core_takes_a_transaction_on_a_connection_of_its_own() {
     let mut core = BitcoinCore::start(&["-persistmempool=0"]);
     let wallet = Wallet::new(5);
     let script = (0..64).map(|n| wallet.script(n)).find(|script| script.is_p2wpkh()).unwrap();
-    let address = Address::from_script(&script, Network::Regtest).unwrap().to_string();
+    let address = Address::from_script(&script, bitcoin::Network::Regtest).unwrap().to_string();
     let mined = core.mine_to(&address, false);
     core.mine(110);
     let block = core.ask("getblock", json!([mined, 2]));
@@ -161,11 +162,18 @@ async fn core_takes_a_transaction_on_a_connection_of_its_own() {
     assert!(policy.add_manual(core.address()));
     let (task, handle, mut events) =
         pool(PoolConfig::new(18_444, 7), policy, connector(), SystemResolver, Clock::start());
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(task.run(stop.clone()));
+    let running = tokio::spawn(task.run(Default::default()));
     events.recv().await.unwrap();
-    let outcome = handle.announce_apart(Arc::clone(&transaction)).await.unwrap();
-    assert_eq!(outcome, Apart::Delivered);
+    let announcing = {
+        let (handle, transaction) = (handle.clone(), Arc::clone(&transaction));
+        tokio::spawn(async move { handle.announce_apart(transaction).await })
+    };
+    // Core asks a peer that called it only after some seconds, by its mock clock.
+    while !announcing.is_finished() {
+        core.tick(1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(announcing.await.unwrap().unwrap(), Apart::Delivered);
     let entry = core.ask("getmempoolentry", json!([txid]));
     assert_eq!(entry["vsize"], json!(transaction.vsize()), "{entry}");
     let peers = core.ask("getpeerinfo", json!([]));
@@ -174,6 +182,6 @@ async fn core_takes_a_transaction_on_a_connection_of_its_own() {
     });
     println!("delivered, while Core saw {} peers", peers.as_array().map_or(0, Vec::len));
     assert_ne!(peers, Value::Null);
-    stop.cancel();
+    drop(handle);
     running.await.unwrap();
 }

@@ -257,36 +257,7 @@ async fn balances_coins_and_history_equal_cores_at_every_step() {
     let proven = bench.core.ask("verifytxoutproof", json!([hex]));
     assert_eq!(proven, json!([txid.to_string()]), "Core believes our proof");
 
-    // Replace by fee: the second one confirms, the first one cannot any more.
-    let (coin, cheap) = bench.pay(&wallet, vec![(elsewhere(), one)], 2, FEE);
-    let cheap_txid = wallet.broadcast(&cheap).await.unwrap().txid();
-    bench.taken(cheap_txid).await;
-    let dear = bench.pay_from(&coin, vec![(elsewhere(), one)], 3, FEE * 10);
-    let dear_txid = wallet.broadcast(&dear).await.unwrap().txid();
-    bench.taken(dear_txid).await;
-    let waiting: Vec<_> = wallet.pending(None).iter().map(|entry| entry.txid).collect();
-    assert_eq!(waiting, [dear_txid]);
-    bench.core.mine_to(&nowhere(), true);
-    bench.compare(&wallet).await;
-    stands(&wallet, cheap_txid, |state| matches!(state, BroadcastState::Conflicted { .. })).await;
-
-    // A reorg takes its block away, and then it confirms in another one.
-    let block = bench.core.tip();
-    let _ = bench.core.ask("invalidateblock", json!([block]));
-    bench.core.mine_to(&nowhere(), false);
-    bench.core.mine_to(&nowhere(), false);
-    bench.compare(&wallet).await;
-    let waiting: Vec<_> = wallet.pending(None).iter().map(|entry| entry.txid).collect();
-    assert_eq!(waiting, [dear_txid], "it waits again");
-    bench.taken(dear_txid).await;
-    bench.core.mine_to(&nowhere(), true);
-    bench.compare(&wallet).await;
-    stands(&wallet, dear_txid, |state| matches!(state, BroadcastState::Confirmed { .. })).await;
-    bench.core.reorg(20);
-    bench.compare(&wallet).await;
-    bench.core.mine(3);
-    bench.compare(&wallet).await;
-
+    replaced_and_reorganised(&mut bench, &wallet).await;
     five_hundred_addresses(&mut bench, &wallet).await;
 
     // Somebody else with the same descriptor finds the same, from a birthday and by a rescan.
@@ -301,6 +272,40 @@ async fn balances_coins_and_history_equal_cores_at_every_step() {
     assert!(filters < 100_000, "a rescan used {filters} bytes of the network");
     other.stop().await.unwrap();
     node.stop().await.unwrap();
+}
+
+/// A payment is replaced, and what replaced it loses its block and gets another one.
+async fn replaced_and_reorganised(bench: &mut Bench, wallet: &WalletHandle) {
+    let one = Amount::from_int_btc(1);
+    // Replace by fee: the second one confirms, the first one cannot any more.
+    let (coin, cheap) = bench.pay(wallet, vec![(elsewhere(), one)], 2, FEE);
+    let cheap_txid = wallet.broadcast(&cheap).await.unwrap().txid();
+    bench.taken(cheap_txid).await;
+    let dear = bench.pay_from(&coin, vec![(elsewhere(), one)], 3, FEE * 10);
+    let dear_txid = wallet.broadcast(&dear).await.unwrap().txid();
+    bench.taken(dear_txid).await;
+    let waiting: Vec<_> = wallet.pending(None).iter().map(|entry| entry.txid).collect();
+    assert_eq!(waiting, [dear_txid]);
+    bench.core.mine_to(&nowhere(), true);
+    bench.compare(wallet).await;
+    stands(wallet, cheap_txid, |state| matches!(state, BroadcastState::Conflicted { .. })).await;
+
+    // A reorg takes its block away, and then it confirms in another one.
+    let block = bench.core.tip();
+    let _ = bench.core.ask("invalidateblock", json!([block]));
+    bench.core.mine_to(&nowhere(), false);
+    bench.core.mine_to(&nowhere(), false);
+    bench.compare(wallet).await;
+    let waiting: Vec<_> = wallet.pending(None).iter().map(|entry| entry.txid).collect();
+    assert_eq!(waiting, [dear_txid], "it waits again");
+    bench.taken(dear_txid).await;
+    bench.core.mine_to(&nowhere(), true);
+    bench.compare(wallet).await;
+    stands(wallet, dear_txid, |state| matches!(state, BroadcastState::Confirmed { .. })).await;
+    bench.core.reorg(20);
+    bench.compare(wallet).await;
+    bench.core.mine(3);
+    bench.compare(wallet).await;
 }
 
 /// Payments to 500 addresses in a row, each within the gap of those before it.

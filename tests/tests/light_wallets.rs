@@ -175,7 +175,7 @@ async fn ten_wallets_behind_one_node_cost_the_full_node_one_copy() {
 
     let sent = sent.lock().unwrap().clone();
     let copies = sent.values().max().copied();
-    assert_eq!(copies, Some(1), "{:?}", sent.iter().filter(|(_, count)| **count > 1).next());
+    assert_eq!(copies, Some(1), "{:?}", sent.iter().find(|(_, count)| **count > 1));
     let of = |command| sent.keys().filter(|(of, _)| of == command).count();
     assert_eq!((of("cfilter"), of("block")), (152, 2));
     for wallet in wallets {

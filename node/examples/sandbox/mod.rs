@@ -11,11 +11,11 @@ use bitcoin::{Address, Amount, Network, ScriptBuf, Txid};
 use miniscript::{Descriptor, DescriptorPublicKey};
 
 /// Test vector 1 of BIP32, as regtest writes it: anybody has the key.
-pub const DESCRIPTOR: &str = "wpkh(tpubD6NzVbkrYhZ4XgiXtGrdW5XDAPFCL9h7we1vwNCpn8tGbBcgfVYjXyhWo4E1xkh56hjod1RhGjxbaTLV3X4FyWuejifB9jusQ46QzG87VKp/0/*)";
+pub(crate) const DESCRIPTOR: &str = "wpkh(tpubD6NzVbkrYhZ4XgiXtGrdW5XDAPFCL9h7we1vwNCpn8tGbBcgfVYjXyhWo4E1xkh56hjod1RhGjxbaTLV3X4FyWuejifB9jusQ46QzG87VKp/0/*)";
 
-pub type Outcome<T> = Result<T, Box<dyn Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     address: SocketAddr,
     #[cfg(feature = "daemon")]
     own: Option<ironlight::devnet::Devnet>,
@@ -23,7 +23,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// The full node of the command line, or one of our own with blocks whose coins can be spent.
-    pub async fn open() -> Outcome<Self> {
+    pub(crate) async fn open() -> Outcome<Self> {
         if let Some(address) = std::env::args().nth(1) {
             return Ok(Self {
                 address: address.parse()?,
@@ -46,18 +46,18 @@ impl Sandbox {
         Err("name a full node on regtest, such as 127.0.0.1:18444, or build with the feature daemon".into())
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The address at an index of a descriptor.
-    pub fn address_of(descriptor: &str, index: u32) -> Outcome<Address> {
+    pub(crate) fn address_of(descriptor: &str, index: u32) -> Outcome<Address> {
         let descriptor = Descriptor::<DescriptorPublicKey>::from_str(descriptor)?;
         Ok(descriptor.at_derivation_index(index)?.address(Network::Regtest)?)
     }
 
     /// Pays a script. None where the full node is somebody else's.
-    pub async fn pay(&self, script: ScriptBuf, satoshi: u64) -> Outcome<Option<Txid>> {
+    pub(crate) async fn pay(&self, script: ScriptBuf, satoshi: u64) -> Outcome<Option<Txid>> {
         #[cfg(feature = "daemon")]
         if let Some(devnet) = &self.own {
             return Ok(Some(devnet.pay(script, Amount::from_sat(satoshi)).await?));
@@ -69,7 +69,7 @@ impl Sandbox {
     }
 
     /// Mines blocks, where the full node is our own.
-    pub async fn mine(&self, blocks: u32) -> Outcome<()> {
+    pub(crate) async fn mine(&self, blocks: u32) -> Outcome<()> {
         #[cfg(feature = "daemon")]
         if let Some(devnet) = &self.own {
             devnet.mine(blocks).await?;
@@ -80,7 +80,7 @@ impl Sandbox {
     }
 
     /// Takes blocks off and mines others, where the full node is our own.
-    pub async fn reorg(&self, depth: u32) -> Outcome<()> {
+    pub(crate) async fn reorg(&self, depth: u32) -> Outcome<()> {
         #[cfg(feature = "daemon")]
         if let Some(devnet) = &self.own {
             devnet.reorg(depth).await?;

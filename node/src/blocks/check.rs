@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bitcoin::consensus::encode;
 use bitcoin::{Block, BlockHash, Transaction, TxIn, TxOut, Txid};
+use ironlight_spv::BlockHeight;
 use ironlight_spv::proof::{self, MerkleTree, Witness};
-use ironlight_spv::{BlockHeight, Header, IndexedHeader, Network};
+use ironlight_spv::{Header, IndexedHeader, Network};
 
 use super::error::ProveError;
 
@@ -71,6 +72,7 @@ impl VerifiedBlock {
     }
 
     /// Its height.
+    #[cfg(test)]
     pub(crate) const fn height(&self) -> BlockHeight {
         self.header.height
     }

@@ -222,12 +222,22 @@ impl FakeLine {
     }
 }
 
-struct Noted(Option<Arc<AtomicUsize>>);
+/// Counts a question whose answer was not waited for.
+struct Unless {
+    answered: bool,
+    dropped: Arc<AtomicUsize>,
+}
 
-impl Drop for Noted {
+impl Unless {
+    const fn is_answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Unless {
     fn drop(&mut self) {
-        if let Some(dropped) = &self.0 {
-            dropped.fetch_add(1, Ordering::Relaxed);
+        if !self.answered {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -240,7 +250,7 @@ impl DataLine for FakeLine {
         let Query::Block { hash } = query else { panic!("{query:?}") };
         let block = self.blocks.get(&hash).cloned();
         let give = block.map_or(Reply::NotFound, Reply::Block);
-        let mut noted = Noted(Some(Arc::clone(&self.dropped)));
+        let mut unless = Unless { answered: false, dropped: Arc::clone(&self.dropped) };
         Box::pin(async move {
             let answer = match does.unwrap() {
                 Does::Give => Ok(give),
@@ -258,7 +268,7 @@ impl DataLine for FakeLine {
                 Does::Fail => Err(Unanswered::NoAnswer),
                 Does::Hang => pending().await,
             };
-            noted.0 = None;
+            unless.is_answered();
             answer
         })
     }

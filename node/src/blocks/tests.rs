@@ -168,6 +168,9 @@ async fn a_fetch_that_nobody_waits_for_ends() {
     let error = bench.blocks.get(hash, Cause::Own, deadline).await.unwrap_err();
     assert_eq!(error, BlockError::Late { hash, offering: 1 });
     assert_eq!((line.asked(), line.dropped()), (1, 1));
+    let other = bench.peer(1, Bitcoin, [Does::Give]);
+    bench.get(5, Cause::Own).await.unwrap();
+    assert_eq!((other.asked(), other.dropped()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

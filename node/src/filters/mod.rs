@@ -2,7 +2,7 @@
 //!
 //! Purpose: one task drives [`FilterSync`](ironlight_spv::filter::sync::FilterSync), which decides what
 //! to ask of whom and what to believe; this module carries its questions to the peers of both
-//! networks ([`DataPeers`](crate::net::data::DataPeers)) and what it verified into the store.
+//! networks (`net::data::DataPeers`) and what it verified into the store.
 //!
 //! Invariants:
 //! - A filter is readable only once it, and the filter header that it proves itself by, are

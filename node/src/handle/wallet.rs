@@ -70,9 +70,8 @@ impl NodeHandle {
     pub async fn broadcast(&self, transaction: &Transaction) -> Result<Submitted, BroadcastFailed> {
         let submitted = self.wallet().broadcast(transaction).await;
         submitted.map_err(|error| {
-            CallFailed::of(error, |error| match error {
-                WalletError::Submit(refused) => Ok(refused),
-                other => Err(other),
+            CallFailed::of(error, |error| {
+                if let WalletError::Submit(refused) = error { Ok(refused) } else { Err(error) }
             })
         })
     }
@@ -84,9 +83,8 @@ impl NodeHandle {
     /// [`FeeRateFailed`]
     pub async fn fee_rate(&self, target: u16) -> Result<FeeEstimate, FeeRateFailed> {
         self.wallet().fee_rate(target).await.map_err(|error| {
-            CallFailed::of(error, |error| match error {
-                WalletError::NoEstimate(none) => Ok(none),
-                other => Err(other),
+            CallFailed::of(error, |error| {
+                if let WalletError::NoEstimate(none) = error { Ok(none) } else { Err(error) }
             })
         })
     }
@@ -102,17 +100,13 @@ impl NodeHandle {
         from: BlockHeight,
     ) -> Result<(), RescanFailed> {
         self.wallet().rescan(which, from).await.map_err(|error| {
-            CallFailed::of(error, |error| match error {
-                WalletError::Plan(refused) => Ok(refused),
-                other => Err(other),
+            CallFailed::of(error, |error| {
+                if let WalletError::Plan(refused) = error { Ok(refused) } else { Err(error) }
             })
         })
     }
 }
 
 fn watch(error: WalletError) -> Result<crate::wallet::watch::WatchError, WalletError> {
-    match error {
-        WalletError::Watch(refused) => Ok(refused),
-        other => Err(other),
-    }
+    if let WalletError::Watch(refused) = error { Ok(refused) } else { Err(error) }
 }

@@ -12,7 +12,7 @@ use super::watch::{
 };
 
 impl Wallet {
-    /// Watches something. Slow for descriptors: about 0.1 ms a script and key.
+    /// Watches something. Slow for descriptors: about 0.06 ms a script and key.
     ///
     /// The same target in the same account is not watched twice: the request may give it another
     /// label, an earlier birthday or a higher gap limit, and else changes nothing.

@@ -1,6 +1,6 @@
 //! A payment to a watched address, on a node that knows light nodes only.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 use bitcoin::hashes::Hash as _;
@@ -57,7 +57,7 @@ pub(super) async fn payment(stage: &mut Stage) -> Result<(), Failure> {
 async fn watch(
     stage: &Stage,
     name: &str,
-    directory: &PathBuf,
+    directory: &Path,
     script: &ScriptBuf,
 ) -> Result<(), Failure> {
     let address = Address::from_script(script, Network::Regtest)?.to_string();
@@ -73,7 +73,7 @@ async fn watch(
 
 /// Waits until the node has the transaction in a block that fits.
 async fn confirmed(
-    directory: &PathBuf,
+    directory: &Path,
     txid: Txid,
     fits: impl Fn(&HistoryEntryDto) -> bool,
 ) -> Result<HistoryEntryDto, Failure> {
@@ -94,7 +94,7 @@ async fn confirmed(
 async fn prove(
     stage: &Stage,
     name: &str,
-    directory: &PathBuf,
+    directory: &Path,
     txid: Txid,
     block: &str,
 ) -> Result<(), Failure> {

@@ -143,6 +143,7 @@ mod tests {
             listening: Vec::new(),
             bytes_in,
             bytes_out: 1,
+            bytes: Vec::new(),
             requests: RequestsDto::default(),
             served: ServedDto::default(),
             peers: from.iter().map(peer).collect(),

@@ -87,7 +87,7 @@ fn version(cursor: &mut Cursor<'_>) -> Result<Version, DecodeError> {
     let height = i32::from_le_bytes(cursor.array()?);
     let start_height = BlockHeight(u32::try_from(height).unwrap_or(0));
     // Without the field a peer wants them (BIP37).
-    let relay = cursor.u8().map_or(true, |relay| relay != 0);
+    let relay = !cursor.u8().is_ok_and(|relay| relay == 0);
     Ok(Version { protocol, services, nonce, user_agent, start_height, relay })
 }
 

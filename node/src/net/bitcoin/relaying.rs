@@ -145,10 +145,8 @@ impl Relaying {
                 }
             };
             match offered {
-                Some(txid) => {
-                    if self.remember(&mut self.state().heard, txid) {
-                        self.relay.tell(RelayEvent::Announced { peer: self.peer, txid });
-                    }
+                Some(txid) if self.remember(&mut self.state().heard, txid) => {
+                    self.relay.tell(RelayEvent::Announced { peer: self.peer, txid });
                 }
                 None if self.relay.watches_mempool() => {
                     let mut state = self.state();
@@ -156,7 +154,7 @@ impl Relaying {
                         state.queued.push_back(*id);
                     }
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
         self.fetch()

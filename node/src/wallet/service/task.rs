@@ -314,7 +314,10 @@ impl WalletTask {
     ) -> Result<Vec<bitcoin::Transaction>, StoreError> {
         let of = |event: &WalletEvent| match event {
             WalletEvent::Unconfirmed { txid, .. } => Some(*txid),
-            _ => None,
+            WalletEvent::Confirmed { .. }
+            | WalletEvent::Conflicted { .. }
+            | WalletEvent::Extended { .. }
+            | WalletEvent::Exhausted { .. } => None,
         };
         let txids: Vec<Txid> = events.iter().filter_map(of).collect();
         let shared = Arc::clone(&self.shared);

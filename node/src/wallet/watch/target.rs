@@ -131,7 +131,7 @@ impl WatchTarget {
         }
     }
 
-    /// The scripts of indices `from` up to, not including, `to`. Slow: about 0.1 ms a script and
+    /// The scripts of indices `from` up to, not including, `to`. Slow: about 0.06 ms a script and
     /// key.
     pub(crate) fn derive(
         &self,

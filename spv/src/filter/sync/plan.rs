@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 
 use bitcoin::BlockHash;
 
-use super::CHECKPOINT_INTERVAL;
 use super::action::{FilterOffence, FilterRequestId};
 use super::answer::Useful;
 use super::ask::{InFlight, Purpose};
 use super::machine::FilterSync;
 use super::peer::{Peer, Place, Stand};
+use super::{CHECKPOINT_INTERVAL, MAX_FILTER_HEADERS};
 use crate::chain::HeaderChain;
 use crate::filter::header_chain::link;
 use crate::filter::{FilterHash, FilterHeader};
@@ -58,12 +58,18 @@ impl Plan {
         let top = *checkpoints.last()?;
         let mut ranges = VecDeque::new();
         let (mut start, mut before) = (from, None);
-        for pair in checkpoints.chunks(2) {
-            let (first, last) = (pair.first()?, pair.last()?);
-            let middle = (pair.len() > 1).then_some(*first);
+        let mut rest = checkpoints;
+        while let [first, after @ ..] = rest {
+            // Two checkpoints in one message, where so many fit: from genesis it is one too many.
+            let (end, middle, more) = match after {
+                [second, more @ ..] if second.next - start <= MAX_FILTER_HEADERS => {
+                    (*second, Some(*first), more)
+                }
+                _ => (*first, None, after),
+            };
             let state = RangeState::Idle;
-            ranges.push_back(PlannedRange { start, before, middle, end: *last, state });
-            (start, before) = (last.next, Some(last.header));
+            ranges.push_back(PlannedRange { start, before, middle, end, state });
+            (start, before, rest) = (end.next, Some(end.header), more);
         }
         Some(Self { top, stop, checkpoints: checkpoints.iter().copied().collect(), ranges })
     }
@@ -111,7 +117,7 @@ impl FilterSync {
     /// Whether a peer's tip is too far away for one message.
     pub(super) fn is_far(&self, reach: u32) -> bool {
         let last = reach / CHECKPOINT_INTERVAL * CHECKPOINT_INTERVAL;
-        let far = reach.saturating_sub(self.filters.end()) >= super::MAX_FILTER_HEADERS;
+        let far = reach.saturating_sub(self.filters.end()) >= MAX_FILTER_HEADERS;
         far && last >= self.filters.end()
     }
 

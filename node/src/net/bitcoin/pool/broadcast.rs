@@ -46,11 +46,11 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             None => (self.apart.len() >= MAX_APART).then_some(Apart::Busy),
         };
         if let Some(refused) = refused {
-            drop(answer.send(refused));
+            let _ = answer.send(refused);
             return;
         }
         let Some(addr) = self.policy.draw_apart(&self.apart_addrs, now) else {
-            drop(answer.send(Apart::NoAddress));
+            let _ = answer.send(Apart::NoAddress);
             return;
         };
         self.apart_count += 1;
@@ -72,7 +72,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
         self.apart.spawn(async move {
             let outcome = task.run().await;
             debug!(%addr, ?outcome, "a transaction was announced on a connection of its own");
-            drop(answer.send(outcome));
+            let _ = answer.send(outcome);
             addr
         });
     }

@@ -310,7 +310,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             }
             // It fails when the one who asked did not wait.
             PoolCommand::Announce { peer, txid, answer } => {
-                drop(answer.send(self.announce(peer, txid)));
+                let _ = answer.send(self.announce(peer, txid));
             }
             PoolCommand::AnnounceApart { transaction, answer } => {
                 self.announce_apart(transaction, answer);

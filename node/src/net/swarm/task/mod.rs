@@ -157,18 +157,15 @@ impl Swarm {
     ) -> Result<(Self, SwarmHandle, mpsc::Receiver<LightEvent>), SwarmError> {
         let SwarmStart { params, config, bans, numbers, clock, seed, .. } = start;
         let SwarmStart { switches, requests, audit, data, offers, suspension, .. } = start;
-        let key = config.key()?;
-        let rules = Rules::new(config.allow_private);
-        let traffic = Traffic::new(suspension.clone());
-        let carried = Arc::default();
+        let (key, rules) = (config.key()?, Rules::new(config.allow_private));
+        let (traffic, carried) = (Traffic::new(suspension.clone()), Arc::default());
         let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
         let behaviour = Behaviour::new(params, &key, config.serve, offers, config.mdns, &carried)?;
         // Connections are closed by decision: one that is idle waits for the next block.
         let tuning = Tuning::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
         let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning);
-        let mut policy = PeerPolicy::new(policy_config(&config), seed);
-        policy.import_bans(bans, clock.now());
+        let policy = policy(&config, bans, clock, seed);
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (outgoing, outgoing_in) = mpsc::channel(OUTGOING);
         let (blamed, blamed_in) = mpsc::channel(BLAMED);
@@ -378,10 +375,13 @@ impl Swarm {
 }
 
 /// Those that the user named are called as well as others.
-fn policy_config(config: &LightNetConfig) -> PolicyConfig {
-    PolicyConfig {
+fn policy(config: &LightNetConfig, bans: Vec<BanEntry>, clock: Clock, seed: u64) -> PeerPolicy {
+    let config = PolicyConfig {
         manual_only: false,
         allow_unroutable: config.allow_private || config.mdns,
         ..PolicyConfig::default()
-    }
+    };
+    let mut policy = PeerPolicy::new(config, seed);
+    policy.import_bans(bans, clock.now());
+    policy
 }

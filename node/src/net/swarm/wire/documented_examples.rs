@@ -258,7 +258,7 @@ fn names_are_as_documented() {
     let tips = mainnet.tips.to_string();
     let Names { filters, blocks, proofs, kademlia, .. } = &mainnet;
     let streams = [filters, blocks, proofs, kademlia].map(AsRef::<str>::as_ref);
-    for name in streams.into_iter().chain([&mainnet.gossip[..], &tips, &mainnet.family]) {
+    for name in streams.into_iter().chain([mainnet.gossip.as_str(), &tips, &mainnet.family]) {
         assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
     }
 }

@@ -6,7 +6,8 @@
 //! are capped before they are read ([`MAX_REQUEST`], and a cap for each protocol's responses).
 
 mod blocks;
-#[cfg(all(test, feature = "libp2p"))]
+#[cfg(test)]
+#[cfg(feature = "libp2p")]
 mod documented_examples;
 mod envelope;
 mod filters;

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::super::*;
 use super::support::*;
+use crate::filter::{Filter, FilterKey};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 
@@ -222,4 +223,47 @@ fn what_is_in_doubt_is_not_handed_out_while_it_is_being_judged() {
     setup.pass_time(40);
     setup.settle_but(40, silent);
     assert!(setup.seen.delivered.len() + setup.seen.undecided.len() >= 31);
+}
+
+#[test]
+fn headers_that_commit_to_what_is_no_filter_are_a_lie_even_if_nobody_differs() {
+    let mut setup = Setup::new(Ledger::new(30, &[]));
+    let lie = setup.ledger.truth.with(9, [0xff; 9].into());
+    setup.connect(ONE, lie, 0);
+    setup.settle(0);
+    assert!(matches!(
+        setup.seen.faults.as_slice(),
+        [(ONE, FilterOffence::Malformed { height: BlockHeight(9), .. })]
+    ));
+    assert!(setup.seen.delivered.iter().copied().eq(0..9));
+    setup.honest(TWO, 1);
+    setup.settle(1);
+    assert!(setup.seen.delivered.iter().copied().eq(0..=30));
+}
+
+#[test]
+fn a_filter_whose_bits_make_no_sense_refutes_its_header_when_it_is_read() {
+    let mut setup = Setup::new(Ledger::new(30, &[]));
+    // Its size fits three elements, whose quotients never end.
+    let mut bytes = alloc::vec![0xff; 9];
+    bytes[0] = 3;
+    let lie = setup.ledger.truth.with(9, bytes.clone());
+    setup.connect(ONE, lie, 0);
+    setup.settle(0);
+    assert_eq!(setup.seen.delivered.len(), 31);
+    let key = FilterKey::new(setup.ledger.hash(9));
+    let sound = Filter::decode(key, setup.ledger.truth.filters[9].clone()).unwrap();
+    let broken = Filter::decode(key, bytes).unwrap();
+    // One that is damaged in a cache is nobody's fault.
+    let other = Filter::decode(FilterKey::new(setup.ledger.hash(8)), [3; 9].into()).unwrap();
+    for filter in [&sound, &other] {
+        setup.sync.handle_broken(&setup.ledger.chain, BlockHeight(9), filter, at(1));
+        setup.collect(1);
+        assert!(setup.seen.faults.is_empty());
+    }
+    setup.sync.handle_broken(&setup.ledger.chain, BlockHeight(9), &broken, at(1));
+    setup.collect(1);
+    assert_eq!(setup.blamed(), [ONE]);
+    let revised = FilterEvent::Revised { from: BlockHeight(9), why: Revision::Evidence };
+    assert!(setup.seen.events.contains(&revised));
 }

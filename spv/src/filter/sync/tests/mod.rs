@@ -3,5 +3,4 @@
 mod disputes;
 mod downloads;
 mod revisions;
-mod speed;
 mod support;
