@@ -70,18 +70,100 @@ no-std:
 no-std-target target:
     cargo build -p ironlight-spv --no-default-features --target {{ quote(target) }}
 
-# Check the library as a wallet embeds it: one store, no HTTP server, no command line, no libp2p, no descriptors
+# Check the library as wallets embed it: each set of features builds, with no more packages than docs/EMBEDDING.md allows
 [script]
 embed:
-    cargo check -p ironlight --lib --no-default-features --features redb
-    tree=$(cargo tree -p ironlight --no-default-features --features redb \
-        --edges normal,build --prefix none --format '{p}')
-    if unwanted=$(grep -E '^(axum|clap|libp2p|miniscript)[-_a-z0-9]* v' <<<"$tree" | sort -u); then
-        echo "error: the library must build without these:" >&2
-        echo "$unwanted" >&2
-        exit 1
-    fi
-    echo "$(sort -u <<<"$tree" | wc -l) packages, none of axum, clap, libp2p, miniscript"
+    for features in "" redb redb,wallet,bdk; do
+        cargo check -p ironlight --lib --no-default-features --features "$features"
+    done
+    # allow FEATURES MOST_PACKAGES UNWANTED
+    allow() {
+        packages=$(cargo tree -p ironlight --no-default-features --features "$1" \
+            --edges normal,build --prefix none --format '{p}' | awk '{ print $1, $2 }' | sort -u)
+        count=$(wc -l <<<"$packages")
+        if unwanted=$(grep -E "^($3)[-_a-z0-9]* v" <<<"$packages"); then
+            echo "error: with the features \"$1\" the library must build without these:" >&2
+            echo "$unwanted" >&2
+            exit 1
+        fi
+        if ((count > $2)); then
+            echo "error: $count packages with the features \"$1\", at most $2 are allowed" >&2
+            exit 1
+        fi
+        echo "features \"$1\": $count packages of at most $2, none of ${3//|/, }"
+    }
+    allow "" 70 "axum|clap|libp2p|miniscript|redb|sled|bdk"
+    allow "redb" 70 "axum|clap|libp2p|miniscript|sled|bdk"
+    allow "redb,wallet" 72 "axum|clap|libp2p|sled|bdk"
+    allow "redb,wallet,bdk" 86 "axum|clap|libp2p|sled"
+    allow "redb,wallet,libp2p" 285 "axum|clap|sled|bdk"
+
+# Print docs/EMBEDDING.md's table: packages of each set of features, and the size of a stripped program with it
+[script]
+embed-sizes:
+    probe=${CARGO_TARGET_DIR:-$PWD/target}/embed-sizes
+    mkdir -p "$probe/src"
+    cp Cargo.lock "$probe/Cargo.lock"
+    sed "s|IRONLIGHT|$PWD/node|" >"$probe/Cargo.toml" <<'TOML'
+    [package]
+    name = "embed-sizes"
+    edition = "2024"
+    [workspace]
+    [features]
+    redb = ["ironlight/redb"]
+    wallet = ["ironlight/wallet"]
+    libp2p = ["ironlight/libp2p"]
+    [dependencies]
+    ironlight = { path = "IRONLIGHT" }
+    tokio = { version = "1", features = ["macros", "rt"] }
+    [profile.release]
+    strip = true
+    TOML
+    # Without a wallet, README's other example.
+    cat >"$probe/src/main.rs" <<'RUST'
+    use ironlight::{BlockHeight, Network, Node};
+    #[tokio::main(flavor = "current_thread")]
+    async fn main() -> Result<(), Box<dyn std::error::Error>> {
+        let builder = Node::builder(Network::Signet);
+        #[cfg(feature = "redb")]
+        let builder = builder.data_dir("data");
+        #[cfg(feature = "libp2p")]
+        let builder = builder.libp2p(Default::default());
+        let node = builder.build().await?;
+        let handle = node.handle();
+        #[cfg(feature = "wallet")]
+        {
+            use ironlight::wallet::watch::{WatchRequest, WatchTarget};
+            let descriptor = std::env::args().nth(1).unwrap_or_default();
+            let target = WatchTarget::descriptor(&descriptor, Network::Signet)?;
+            handle.watch(WatchRequest::new(target, BlockHeight(0))).await?;
+            handle.wallet().synced().await?;
+            println!("{}", handle.balance(None).confirmed);
+        }
+        println!("{} {:?}", handle.headers_synced().await?, handle.header(BlockHeight(1)));
+        node.stop().await?;
+        Ok(())
+    }
+    RUST
+    echo "| features | packages | stripped |"
+    echo "|---|---|---|"
+    for features in "" redb redb,wallet redb,wallet,libp2p; do
+        cargo build --quiet --release --manifest-path "$probe/Cargo.toml" --target-dir "$probe/target" \
+            --features "$features"
+        packages=$(cargo tree -p ironlight --no-default-features --features "$features" \
+            --edges normal,build --prefix none --format '{p}' | awk '{ print $1, $2 }' | sort -u | wc -l)
+        bytes=$(stat -c %s "$probe/target/release/embed-sizes")
+        echo "| ${features:-none} | $packages | $(awk -v b="$bytes" 'BEGIN { printf "%.1f MB", b / 1e6 }') |"
+    done
+
+# Run the examples of the library, each on a full node of its own
+[script]
+examples:
+    cargo build -p ironlight --features daemon,bdk --examples
+    for example in wallet watcher merchant bdk; do
+        echo "==> $example"
+        cargo run --quiet -p ironlight --features daemon,bdk --example $example
+    done
 
 # Package ironlight-hardening, build it from the package, and check each feature alone and all together
 [script]

@@ -1,15 +1,14 @@
 //! Ironlight: a hardened Bitcoin light-client node.
 //!
-//! A wallet embeds it in a few lines; [`Node::start`] brings the network, the chain and the store
-//! together, [`ChainHandle`](chain::ChainHandle) reads the chain and hears of its changes:
+//! A wallet embeds it in a few lines; [`Node::builder`] brings the network, the chain and the store
+//! together, a [`NodeHandle`] reads it, hears of its changes and tells it what to do:
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), ironlight::NodeError> {
-//! use ironlight::{Network, Node, NodeConfig};
+//! use ironlight::{Network, Node};
 //!
-//! let config = NodeConfig::new(Network::Signet);
-//! let node = Node::start(config).await?;
-//! let tip = node.chain().synced().await?;
+//! let node = Node::builder(Network::Signet).build().await?;
+//! let tip = node.handle().headers_synced().await?;
 //! println!("{} at height {}", tip.hash, tip.height);
 //! node.stop().await?;
 //! # Ok(())
@@ -67,6 +66,6 @@ pub const SIGNET_CAVEAT: &str =
     "signet blocks are signed outside their headers: headers prove work only";
 
 /// The README's examples are compiled with the documentation tests, where all that they use is there.
-#[cfg(all(doctest, feature = "libp2p"))]
+#[cfg(all(doctest, feature = "libp2p", feature = "wallet"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

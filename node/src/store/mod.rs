@@ -24,6 +24,7 @@ pub mod bans;
 mod btree;
 pub mod checksum;
 mod contain;
+mod contract;
 mod custom;
 #[cfg(feature = "sled")]
 mod disk;
@@ -58,6 +59,7 @@ use std::ops::ControlFlow;
 
 pub use backend::Backend;
 pub use contain::panic_is_contained;
+pub use contract::{Breach, Row, try_store};
 pub use custom::{CustomStore, open_custom};
 pub use error::StoreError;
 #[cfg(feature = "wallet")]
@@ -246,6 +248,16 @@ impl WriteBatch {
 pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// Rows in named tables. Every call blocks: make it off the async threads.
+///
+/// Whoever writes one of their own ([`CustomStore`]) keeps to this, and [`try_store`] tries most of it:
+///
+/// - Keys and values are any bytes: keys of at most [`MAX_KEY_BYTES`], the empty one included, values of
+///   at most [`MAX_VALUE_BYTES`]. Scans go by the keys' bytes, ascending.
+/// - A batch is applied whole or not at all, whatever happens, in the order of its changes, and is on the
+///   disk when [`commit`](Self::commit) returns. This alone is what no crash may break.
+/// - A scan sees the rows of one moment.
+/// - Calls come from several threads at once; only one commits at a time.
+/// - [`backend`](Self::backend) is [`Backend::Custom`].
 pub trait Store: Send + Sync + 'static {
     /// The value of a row, as stored.
     ///
