@@ -141,14 +141,10 @@ impl FilterTask {
     }
 
     fn begin(&mut self) {
-        let (now, held) = (self.clock.now(), self.filters.held());
-        let sync = &mut self.sync;
-        self.chain.read(|chain| {
-            for range in held {
-                sync.add_cached(chain, range, now);
-            }
-            sync.handle_tip(chain, now);
-        });
+        for range in self.filters.held() {
+            self.with(|sync, chain, now| sync.add_cached(chain, range, now));
+        }
+        self.with(FilterSync::handle_tip);
         if let Some(from) = self.config.from {
             self.want(from);
         }
@@ -175,11 +171,7 @@ impl FilterTask {
                 Ok(()) = self.read_to.changed() => {}
                 Some(Command::WantFrom(height)) = self.commands.recv() => self.want(height),
                 () = turned(&self.suspension, silent) => {}
-                () = sleep_until(deadline) => {
-                    let now = self.clock.now();
-                    let sync = &mut self.sync;
-                    self.chain.read(|chain| sync.handle_timeout(chain, now));
-                }
+                () = sleep_until(deadline) => self.with(FilterSync::handle_timeout),
             }
         }
     }
@@ -283,10 +275,13 @@ impl FilterTask {
                 self.next = heights.end;
             }
             FilterAction::Undecided { height, .. } => {
-                if height < self.next {
+                let passed = height < self.next;
+                self.deliver(height, StoredFilter::Undecided).await?;
+                if passed {
+                    // Whoever looks again must find it.
+                    self.write().await?;
                     self.filters.add_void(height..height.next());
                 }
-                self.deliver(height, StoredFilter::Undecided).await?;
             }
             FilterAction::Misbehaved { peer, offence } => {
                 warn!(peer = peer.0, %offence, "peer misbehaved");
@@ -294,7 +289,11 @@ impl FilterTask {
                     entry.line.misbehaved(offence.offence());
                 }
             }
-            FilterAction::Event(event) => self.report(&event).await?,
+            FilterAction::Event(event) => {
+                // What it may take back is among what was delivered before it.
+                self.write().await?;
+                self.report(&event).await?;
+            }
             // The enum grows; a new action must not pass unseen.
             other => debug!(?other, "an action that this node does not know"),
         }
@@ -411,8 +410,6 @@ impl FilterTask {
             FilterEvent::Revised { from, why } => {
                 let from = *from;
                 info!(from = from.0, ?why, "filters are fetched again");
-                self.unwritten.clear();
-                self.unwritten_bytes = 0;
                 self.next = self.next.min(from);
                 self.change(move |held, store, batch| held.truncate(store, batch, from)).await?;
                 match why {
@@ -484,8 +481,8 @@ fn traits(entry: &DataPeer) -> FilterPeerTraits {
     }
 }
 
-/// A change of the filter headers as rows. One whose blocks have left the best chain meanwhile is
-/// passed over: the machine takes it back as soon as it hears of the tip.
+/// A change of the filter headers as rows. Those whose blocks have left the best chain meanwhile are
+/// stored as belonging to none: the machine takes them back as soon as it hears of the tip.
 fn write_headers(
     store: &dyn Store,
     batch: &mut WriteBatch,
@@ -500,14 +497,13 @@ fn write_headers(
         FilterHeaderChange::Append(verified) => {
             let (first, headers) = (verified.first_height(), verified.headers());
             let last = first.plus(u32::try_from(headers.len()).unwrap_or(u32::MAX)).minus(1);
-            if last.and_then(|last| chain.hash_at(last)) != verified.last_block() {
-                return Ok(());
-            }
+            let is_best = last.and_then(|last| chain.hash_at(last)) == verified.last_block();
+            let block_at = |height| is_best.then(|| chain.hash_at(height)).flatten();
             let entries = headers.iter().zip(verified.hashes());
             let entries =
                 entries.map(|(header, hash)| FilterEntry { header: *header, hash: *hash });
             let entries: Vec<FilterEntry> = entries.collect();
-            filter_headers::append(store, batch, chain, first, &entries)
+            filter_headers::append(store, batch, first, &entries, block_at)
         }
         FilterHeaderChange::Rollback { to } => filter_headers::rollback(store, batch, chain, to),
     }

@@ -81,16 +81,17 @@ pub fn restart(batch: &mut WriteBatch, anchor: Option<&FilterAnchor>) {
     }
 }
 
-/// Adds to a batch headers that come after the stored ones. Their blocks are on the best chain.
+/// Adds to a batch headers that come after the stored ones. `block_at` gives their blocks; a piece that
+/// ends with none belongs to no chain, and is not loaded.
 ///
 /// # Errors
 /// [`StoreError`] where the store itself fails.
 pub fn append(
     store: &dyn Store,
     batch: &mut WriteBatch,
-    chain: &HeaderChain,
     first: BlockHeight,
     entries: &[FilterEntry],
+    block_at: impl Fn(BlockHeight) -> Option<BlockHash>,
 ) -> Result<(), StoreError> {
     if first == BlockHeight::GENESIS {
         restart(batch, None);
@@ -109,7 +110,7 @@ pub fn append(
         }
         all.extend_from_slice(new);
         let next = height.plus(u32::try_from(new.len()).unwrap_or(u32::MAX));
-        let Some(last_block) = next.minus(1).and_then(|last| chain.hash_at(last)) else { break };
+        let last_block = next.minus(1).and_then(&block_at).unwrap_or_else(BlockHash::all_zeros);
         write(batch, start, &Piece { entries: all, last_block });
         (height, rest) = (next, after);
     }

@@ -40,7 +40,7 @@ fn headers_of(entries: &[FilterEntry]) -> Vec<FilterHeader> {
 
 fn append_at(store: &MemoryStore, chain: &HeaderChain, first: u32, new: &[FilterEntry]) {
     let mut batch = WriteBatch::new();
-    append(store, &mut batch, chain, BlockHeight(first), new).unwrap();
+    append(store, &mut batch, BlockHeight(first), new, |height| chain.hash_at(height)).unwrap();
     store.commit(batch).unwrap();
 }
 
@@ -89,6 +89,23 @@ fn headers_of_blocks_that_left_the_best_chain_are_left_out() {
         "the last piece whose end is on the new chain"
     );
     assert_eq!(read(&store, BlockHeight(0)..BlockHeight(2000)).unwrap(), all[..750]);
+}
+
+#[test]
+fn headers_of_a_branch_that_was_left_before_they_were_stored_are_taken_back() {
+    let (chain, store) = (chain(1100), MemoryStore::new());
+    let all = entries(1, 1101);
+    append_at(&store, &chain, 0, &all[..700]);
+    // Nobody knows their blocks any more.
+    let mut batch = WriteBatch::new();
+    append(&store, &mut batch, BlockHeight(700), &all[700..900], |_| None).unwrap();
+    store.commit(batch).unwrap();
+    let mut batch = WriteBatch::new();
+    rollback(&store, &mut batch, &chain, BlockHeight(819)).unwrap();
+    store.commit(batch).unwrap();
+    append_at(&store, &chain, 820, &all[820..]);
+    assert_eq!(read(&store, BlockHeight(0)..BlockHeight(2000)).unwrap(), all);
+    assert_eq!(loaded(&store, &chain), headers_of(&all));
 }
 
 #[test]

@@ -273,7 +273,10 @@ mod tests {
         let entries: Vec<FilterEntry> = entries.collect();
         let mut batch = WriteBatch::new();
         let store_ref = store.as_ref();
-        filter_headers::append(store_ref, &mut batch, &chain, BlockHeight(0), &entries).unwrap();
+        filter_headers::append(store_ref, &mut batch, BlockHeight(0), &entries, |height| {
+            chain.hash_at(height)
+        })
+        .unwrap();
         let filters = (0..=TIP).map(|height| StoredFilter::Filter(of(filters, height)));
         let filters: Vec<StoredFilter> = filters.collect();
         Held::default().put(store_ref, &mut batch, BlockHeight(0), &filters).unwrap();

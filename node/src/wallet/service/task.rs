@@ -258,12 +258,13 @@ impl WalletTask {
     /// Filters that turned out wrong: what rested on them is looked at again.
     async fn take_void(&mut self) -> Result<(), StoreError> {
         let Some(void) = self.scanner.filters.take_void() else { return Ok(()) };
+        // What is under way may have matched filters that are gone.
+        self.start_over();
         let tip = self.shared.read(Wallet::tip);
         let Some(from) = tip.filter(|tip| tip.height >= void.start).and(Some(void.start)) else {
             return Ok(());
         };
         info!(from = from.0, "filters were wrong: looking at blocks again");
-        self.start_over();
         let planned = self.shared.read(|wallet| wallet.plan_recheck(from));
         self.make(planned).await
     }
@@ -387,9 +388,15 @@ impl WalletTask {
         let filters = self.scanner.filters.clone();
         filters.read_to(Some(range.from));
         if filters.readable_to(range.from) == range.from {
+            let status = filters.status().borrow().clone();
+            if status.tip != Some(self.scanner.chain.tip().hash) {
+                // It follows the chain just now, and says so when it has.
+                return Ok(());
+            }
             // Not there: asked for, unless it is on its way.
-            let coming = self.wanted.is_some_and(|wanted| wanted <= range.from)
-                && filters.status().borrow().next.is_none_or(|next| next <= range.from);
+            let wanted = self.wanted.into_iter().chain(status.wanted_from).min();
+            let coming = wanted.is_some_and(|wanted| wanted <= range.from)
+                && status.next.is_none_or(|next| next <= range.from);
             if !coming && range.kind != ScanKind::LookBack {
                 self.wanted = Some(range.from);
                 filters.want_from(range.from).await;
