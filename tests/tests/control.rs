@@ -92,17 +92,18 @@ async fn events_are_numbered_and_end_with_the_chain_synced() {
     let node = synced_node(&chain()).await;
     let mut events = node.chain().subscribe_after(0);
     let mut kinds = Vec::new();
-    for sequence in 1..=3 {
+    for sequence in 1..=4 {
         let event = events.next().await.unwrap().unwrap();
         assert_eq!(event.sequence, sequence);
         kinds.push(match event.event {
             NodeEvent::PeerJoined { .. } => "joined",
             NodeEvent::TipExtended { connected: 300, .. } => "extended",
             NodeEvent::Synced { .. } => "synced",
+            NodeEvent::Scanned { .. } => "scanned",
             other => panic!("{other:?}"),
         });
     }
-    assert_eq!(kinds, ["joined", "extended", "synced"]);
+    assert_eq!(kinds, ["joined", "extended", "synced", "scanned"]);
     let chain = node.chain().clone();
     node.stop().await.unwrap();
     while let Some(event) = events.next().await.unwrap() {

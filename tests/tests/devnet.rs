@@ -108,6 +108,8 @@ impl Asker {
         asker.send(NetworkMessage::WtxidRelay);
         asker.send(NetworkMessage::Verack);
         asker.send(NetworkMessage::GetAddr);
+        let NetworkMessage::FeeFilter(least) = asker.next() else { panic!("no fee filter") };
+        assert!(least > 0);
         asker
     }
 

@@ -50,6 +50,14 @@ async fn a_payment_is_found_by_filters_and_followed_through_a_reorg() {
     devnet.reorg(3).await.unwrap();
     let height = devnet.tip().height.0;
     tokio::time::timeout(LIMIT, node.wallet().when(at(height))).await.unwrap().unwrap();
-    println!("{:?} {:?}", node.wallet().balance(None), node.wallet().history(None, None, 10));
+    // The branch mines the payment again.
+    assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(12_345));
+    let proof = node.wallet().prove(txid, None).await.unwrap();
+    let on_branch = devnet.read(|ledger| ledger.tree().at(proof.height.0).unwrap().hash);
+    assert_eq!(proof.block, on_branch);
+    let history = node.wallet().history(None, None, 10);
+    let mined: Vec<_> =
+        history.entries.iter().map(|entry| (entry.txid, entry.place.height)).collect();
+    assert_eq!(mined, [(txid, proof.height)]);
     node.stop().await.unwrap();
 }

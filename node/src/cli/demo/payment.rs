@@ -19,11 +19,14 @@ const AMOUNT: Amount = Amount::from_sat(123_456);
 /// Blocks that the reorg takes off: the payment's own among them.
 const REORG: u32 = 2;
 
-/// Pays, and shows that the last node of the line sees it, proves it, and follows its move to another
-/// block.
+/// The second of the line, whose block is fetched from the full node by the first. What a node asks for
+/// others it asks of full nodes only: blocks do not go down a line.
+const WATCHER: usize = 1;
+
+/// Pays, and shows that a node which knows light nodes only sees it, proves it, and follows its move to
+/// another block.
 pub(super) async fn payment(stage: &mut Stage) -> Result<(), Failure> {
-    let last = stage.last_of_line();
-    let node = stage.fleet.node(last)?;
+    let node = stage.fleet.node(WATCHER)?;
     let (name, directory) = (node.name.clone(), node.network_dir());
     stage
         .story
@@ -33,7 +36,8 @@ pub(super) async fn payment(stage: &mut Stage) -> Result<(), Failure> {
 
     let (txid, began) = (stage.devnet.pay(script, AMOUNT).await?, Instant::now());
     let tip = stage.devnet.mine(1).await?;
-    stage.story.tell("devnet", format!("pays {AMOUNT} in {txid}, block {}", tip.height));
+    stage.story.tell("devnet", format!("pays {AMOUNT} in {txid}"));
+    stage.story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
     let seen = confirmed(&directory, txid, |_| true).await?;
     let took = time(began.elapsed());
     stage.story.tell(
@@ -45,6 +49,8 @@ pub(super) async fn payment(stage: &mut Stage) -> Result<(), Failure> {
     let branch = stage.devnet.reorg(REORG).await?;
     let (off, on, fork) = (branch.disconnected.len(), branch.mined.len(), branch.fork_height);
     stage.story.tell("devnet", format!("reorg: {off} blocks off, {on} on, above height {fork}"));
+    let tip = stage.devnet.tip();
+    stage.story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
     let moved = confirmed(&directory, txid, |entry| entry.block != seen.block).await?;
     stage.story.tell(
         &name,
