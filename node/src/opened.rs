@@ -10,7 +10,9 @@ use crate::audit::NodeAudit;
 use crate::clock::{Clock, unix_now};
 use crate::flags::NodeFlags;
 use crate::node::{NodeError, Storage};
-use crate::store::{self, CustomStore, MemoryStore, Opened, Store, StoreError, bans, headers};
+use crate::store::{
+    self, CustomStore, MemoryStore, Note, Opened, Store, StoreError, bans, headers, own,
+};
 
 /// An open store and what it holds.
 struct StoredChain {
@@ -95,7 +97,8 @@ fn open_own(own: CustomStore, params: &Params) -> Result<StoredChain, NodeError>
 }
 
 /// Opens a directory's store. Where what it holds cannot be read at all, it is set aside and a
-/// new one begun: the headers are fetched again, and nobody has to delete anything.
+/// new one begun: the headers are fetched again, what is the user's own goes along, and nobody has to
+/// delete anything.
 fn open_and_mend(options: &store::Options, params: &Params) -> Result<StoredChain, NodeError> {
     let opened = store::open(options.clone())?;
     match headers::load(opened.store.as_ref(), params) {
@@ -103,10 +106,15 @@ fn open_and_mend(options: &store::Options, params: &Params) -> Result<StoredChai
         Err(error) if error.is_damage() => {
             let backend = opened.store.backend();
             let mut notes = opened.notes;
+            let (own, rows) = own::rows(opened.store.as_ref())?;
             drop(opened.store);
             let reason = error.to_string();
             notes.extend(store::quarantine(&options.dir, backend, options.now, &reason)?);
             let mut opened = store::open(options.clone())?;
+            if rows > 0 {
+                opened.store.commit(own)?;
+                opened.notes.push(Note::TakenAlong { rows });
+            }
             opened.notes.splice(0..0, notes);
             warn!("a chain that had a trusted start needs it again: give --start-point or import");
             let loaded = headers::load(opened.store.as_ref(), params)?;

@@ -7,12 +7,15 @@
     reason = "a panic is the test's failure"
 )]
 
+use std::path::Path;
 use std::time::Duration;
 
 use bitcoin::{Address, Amount, Network as BitcoinNetwork, ScriptBuf};
 use ironlight::devnet::{Devnet, DevnetConfig};
 use ironlight::wallet::watch::{WatchRequest, WatchTarget};
 use ironlight::{BlockHeight, Network, Node};
+
+use ironlight::store::{self, Backend, Store, Table, WriteBatch};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -59,5 +62,98 @@ async fn a_payment_is_found_by_filters_and_followed_through_a_reorg() {
     let mined: Vec<_> =
         history.entries.iter().map(|entry| (entry.txid, entry.place.height)).collect();
     assert_eq!(mined, [(txid, proof.height)]);
+    node.stop().await.unwrap();
+}
+
+/// A node of its own directory that watches an address from a height on.
+async fn watching(devnet: &Devnet, directory: &Path, cache: u64, birthday: u32) -> Node {
+    let builder = Node::builder(Network::Regtest).connect(devnet.address());
+    let builder = builder.data_dir(directory).backend(Backend::Redb).filter_cache(cache);
+    let node = builder.build().await.unwrap();
+    let target = WatchTarget::address(&address(1).to_string(), Network::Regtest).unwrap();
+    node.wallet().watch(WatchRequest::new(target, BlockHeight(birthday))).await.unwrap();
+    node
+}
+
+/// Waits until all that is watched was looked for up to the devnet's tip.
+async fn scanned(node: &Node, devnet: &Devnet) {
+    let tip = devnet.tip().hash;
+    let there = |status: &ironlight::wallet::service::ScanStatus| {
+        status.synced && status.tip.is_some_and(|at| at.hash == tip)
+    };
+    tokio::time::timeout(LIMIT, node.wallet().when(there)).await.unwrap().unwrap();
+}
+
+/// Changes the store of a node that has stopped.
+fn change_store(directory: &Path, change: impl FnOnce(&dyn Store) -> WriteBatch) {
+    let dir = directory.join("regtest");
+    let opened = store::open(store::Options { dir, backend: None, now: 1 }).unwrap();
+    let batch = change(opened.store.as_ref());
+    opened.store.commit(batch).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rescan_from_below_what_a_full_cache_holds_ends() {
+    let devnet =
+        Devnet::start(DevnetConfig { blocks: 300, ..DevnetConfig::default() }).await.unwrap();
+    devnet.pay(address(1).script_pubkey(), Amount::from_sat(5_000)).await.unwrap();
+    devnet.mine(200).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    // Room for a page or two.
+    let node = watching(&devnet, directory.path(), 1_000, 400).await;
+    scanned(&node, &devnet).await;
+    assert!(node.filters().held()[0].start > BlockHeight(400), "{:?}", node.filters().held());
+    assert_eq!(node.wallet().balance(None).confirmed, Amount::ZERO);
+    node.wallet().rescan(None, BlockHeight(0)).await.unwrap();
+    scanned(&node, &devnet).await;
+    assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(5_000));
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_filters_that_are_damaged_are_fetched_again() {
+    let devnet =
+        Devnet::start(DevnetConfig { blocks: 300, ..DevnetConfig::default() }).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let node = watching(&devnet, directory.path(), 1_000_000, 0).await;
+    scanned(&node, &devnet).await;
+    node.stop().await.unwrap();
+    let damage = |store: &dyn Store| {
+        let page = 7_u32.to_be_bytes();
+        let mut value = store.get(Table::Filters, &page).unwrap().unwrap();
+        *value.last_mut().unwrap() ^= 1;
+        let mut batch = WriteBatch::new();
+        batch.put(Table::Filters, page, value);
+        batch
+    };
+    change_store(directory.path(), damage);
+    let node = watching(&devnet, directory.path(), 1_000_000, 0).await;
+    node.wallet().rescan(None, BlockHeight(0)).await.unwrap();
+    scanned(&node, &devnet).await;
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_cannot_be_read_takes_nothing_of_the_wallet_with_it() {
+    let devnet =
+        Devnet::start(DevnetConfig { blocks: 150, ..DevnetConfig::default() }).await.unwrap();
+    devnet.pay(address(1).script_pubkey(), Amount::from_sat(5_000)).await.unwrap();
+    devnet.mine(1).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let node = watching(&devnet, directory.path(), 1_000_000, 0).await;
+    scanned(&node, &devnet).await;
+    node.stop().await.unwrap();
+    let damage = |_: &dyn Store| {
+        let mut batch = WriteBatch::new();
+        batch.put(Table::Meta, "network", "damaged");
+        batch
+    };
+    change_store(directory.path(), damage);
+    let builder = Node::builder(Network::Regtest).connect(devnet.address());
+    let node = builder.data_dir(directory.path()).build().await.unwrap();
+    assert!(node.notes().iter().any(|note| note.contains("taken along")), "{:?}", node.notes());
+    scanned(&node, &devnet).await;
+    assert_eq!(node.wallet().watches().len(), 1);
+    assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(5_000));
     node.stop().await.unwrap();
 }

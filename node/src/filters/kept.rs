@@ -28,6 +28,8 @@ const COMMANDS: usize = 16;
 pub(super) enum Command {
     /// Filters are wanted from this height on, all of them.
     WantFrom(BlockHeight),
+    /// What is stored of this height cannot be read.
+    Lost(BlockHeight),
 }
 
 /// How filters stand.
@@ -119,6 +121,12 @@ impl Filters {
     /// Filters are wanted from this height on. Cancel safe; it does nothing where the task has ended.
     pub(crate) async fn want_from(&self, height: BlockHeight) {
         let _ = self.0.commands.send(Command::WantFrom(height)).await;
+    }
+
+    /// What is stored of this height cannot be read, and is to be forgotten. Cancel safe; it does nothing
+    /// where the task has ended.
+    pub(crate) async fn lost(&self, height: BlockHeight) {
+        let _ = self.0.commands.send(Command::Lost(height)).await;
     }
 
     /// The wallet has looked at everything below this height, or reads no more.
@@ -216,16 +224,18 @@ impl Filters {
     }
 
     /// Changes what is held and the store, as one commit. It blocks.
-    pub(super) fn change(
+    pub(super) fn change<T>(
         &self,
-        change: impl FnOnce(&mut Held, &dyn Store, &mut WriteBatch) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+        change: impl FnOnce(&mut Held, &dyn Store, &mut WriteBatch) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let store = self.0.store.as_ref();
         let (mut held, mut batch) = (self.read_held(Held::clone), WriteBatch::new());
-        change(&mut held, store, &mut batch)?;
-        store.commit(batch)?;
+        let done = change(&mut held, store, &mut batch)?;
+        if !batch.is_empty() {
+            store.commit(batch)?;
+        }
         *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;
-        Ok(())
+        Ok(done)
     }
 
     pub(super) fn publish(&self, status: FiltersStatus) {

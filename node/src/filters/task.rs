@@ -146,8 +146,23 @@ impl FilterTask {
         }
         self.with(FilterSync::handle_tip);
         if let Some(from) = self.config.from {
-            self.want(from);
+            self.want(self.worth_keeping(from));
         }
+    }
+
+    /// What was dropped for want of room is not fetched again only to be dropped again.
+    fn worth_keeping(&self, from: BlockHeight) -> BlockHeight {
+        let is_full = self.filters.bytes() > self.config.cache_bytes / 16 * 15;
+        let lowest = self.filters.held().first().map(|range| range.start);
+        let lowest = lowest.filter(|lowest| is_full && *lowest > from);
+        if let Some(lowest) = lowest {
+            info!(
+                from = from.0,
+                kept_from = lowest.0,
+                "the filter cache has no room for older ones"
+            );
+        }
+        lowest.unwrap_or(from)
     }
 
     /// Runs until told to stop.
@@ -169,7 +184,10 @@ impl FilterTask {
                 Ok(()) = self.peers.changed() => self.meet(),
                 Ok(()) = self.tip.changed() => self.follow(),
                 Ok(()) = self.read_to.changed() => {}
-                Some(Command::WantFrom(height)) = self.commands.recv() => self.want(height),
+                Some(command) = self.commands.recv() => match command {
+                    Command::WantFrom(height) => self.want(height),
+                    Command::Lost(height) => self.forget_page_of(height).await?,
+                },
                 () = turned(&self.suspension, silent) => {}
                 () = sleep_until(deadline) => self.with(FilterSync::handle_timeout),
             }
@@ -243,7 +261,27 @@ impl FilterTask {
     fn want(&mut self, height: BlockHeight) {
         self.wanted_from = Some(self.wanted_from.map_or(height, |lowest| lowest.min(height)));
         self.next = height;
+        // Those that were fetched since the start are not fetched again.
+        for range in self.filters.held() {
+            self.with(|sync, chain, now| sync.add_cached(chain, range, now));
+        }
         self.with(|sync, chain, now| sync.want_from(chain, height, now));
+    }
+
+    /// Unless whoever says so has read while it was changed.
+    async fn forget_page_of(&mut self, height: BlockHeight) -> Result<(), StoreError> {
+        let filters = self.filters.clone();
+        let found = blocking(move || filters.read(height..height.next())).await?;
+        if !found.is_empty() || self.filters.readable_to(height) == height {
+            return Ok(());
+        }
+        warn!(height = height.0, "stored filters cannot be read: they are fetched again");
+        let forget = move |held: &mut Held, store: &dyn Store, batch: &mut WriteBatch| {
+            held.forget_page_of(store, batch, height)
+        };
+        let gone = self.change(forget).await?;
+        self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
+        Ok(())
     }
 
     /// Does all that the machine wants done.
@@ -350,12 +388,12 @@ impl FilterTask {
     }
 
     /// Changes what is held, off the async threads.
-    async fn change(
+    async fn change<T: Send + 'static>(
         &mut self,
-        change: impl FnOnce(&mut Held, &dyn Store, &mut WriteBatch) -> Result<(), StoreError>
+        change: impl FnOnce(&mut Held, &dyn Store, &mut WriteBatch) -> Result<T, StoreError>
         + Send
         + 'static,
-    ) -> Result<(), StoreError> {
+    ) -> Result<T, StoreError> {
         self.changes = self.changes.saturating_add(1);
         let filters = self.filters.clone();
         blocking(move || filters.change(change)).await
@@ -377,11 +415,13 @@ impl FilterTask {
     async fn consume(&mut self) -> Result<bool, StoreError> {
         let most = self.config.cache_bytes;
         let reader = *self.read_to.borrow();
-        if self.filters.bytes() > most && !self.is_ahead(reader) {
-            let lowest = self.filters.held().first().map(|range| range.start);
-            self.change(move |held, store, batch| held.prune(store, batch, most)).await?;
-            let gone = self.filters.held().first().map(|range| range.start);
-            if let Some(gone) = lowest.map(|from| from..gone.unwrap_or(self.next)) {
+        if self.filters.bytes() > most {
+            // A rescan from below must not lose what was just fetched for it.
+            let unread = reader.unwrap_or(self.next)..self.next;
+            let prune = move |held: &mut Held, store: &dyn Store, batch: &mut WriteBatch| {
+                held.prune(store, batch, most, &unread)
+            };
+            for gone in self.change(prune).await? {
                 self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
             }
         }

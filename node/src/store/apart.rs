@@ -8,7 +8,7 @@ use bitcoin::hashes::Hash as _;
 
 use super::{Store, StoreError, Table, WriteBatch, checksum};
 
-const KEY: &[u8] = b"broadcast_apart";
+pub(super) const KEY: &[u8] = b"broadcast_apart";
 
 /// The batch that records them.
 #[must_use]

@@ -150,7 +150,9 @@ impl Held {
         Ok(())
     }
 
-    /// Adds to a batch what forgets the lowest pages, until at most `most` bytes are held.
+    /// Adds to a batch what forgets pages, the lowest first, until at most `most` bytes are held. Pages
+    /// with heights of `keep` stay, even if more bytes are held then. Gives the heights of those that
+    /// go.
     ///
     /// # Errors
     /// [`StoreError`] where the store fails; then nothing is changed.
@@ -159,14 +161,38 @@ impl Held {
         store: &dyn Store,
         batch: &mut WriteBatch,
         most: u64,
-    ) -> Result<(), StoreError> {
-        let mut held = self.clone();
-        while held.bytes > most && !held.ranges.is_empty() {
-            held.drop_lowest(store, batch)?;
+        keep: &Range<BlockHeight>,
+    ) -> Result<Vec<Range<BlockHeight>>, StoreError> {
+        let (mut held, mut gone) = (self.clone(), Vec::new());
+        for page in held.pages_from(0) {
+            let heights = heights_of(page);
+            let is_kept = heights.start < keep.end && keep.start < heights.end;
+            if held.bytes > most && !is_kept {
+                held.drop_page(store, batch, page)?;
+                gone.push(heights);
+            }
         }
-        held.record(batch);
-        *self = held;
-        Ok(())
+        if !gone.is_empty() {
+            held.record(batch);
+            *self = held;
+        }
+        Ok(gone)
+    }
+
+    /// Adds to a batch what forgets the page of a height, and gives the heights of that.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store fails; then nothing is changed.
+    pub fn forget_page_of(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut WriteBatch,
+        height: BlockHeight,
+    ) -> Result<Range<BlockHeight>, StoreError> {
+        let page = height.0 / PAGE;
+        self.drop_page(store, batch, page)?;
+        self.record(batch);
+        Ok(heights_of(page))
     }
 
     /// Adds to a batch what forgets every filter.
@@ -222,6 +248,15 @@ impl Held {
     fn drop_lowest(&mut self, store: &dyn Store, batch: &mut WriteBatch) -> Result<(), StoreError> {
         let Some((lowest, _)) = self.ranges.first_key_value() else { return Ok(()) };
         let page = lowest / PAGE;
+        self.drop_page(store, batch, page)
+    }
+
+    fn drop_page(
+        &mut self,
+        store: &dyn Store,
+        batch: &mut WriteBatch,
+        page: u32,
+    ) -> Result<(), StoreError> {
         self.bytes = self.bytes.saturating_sub(size(store, page)?);
         batch.delete(Table::Filters, key(page));
         self.remove(page * PAGE, (page + 1) * PAGE);
@@ -282,6 +317,10 @@ impl Held {
         let sound = ranges.len() <= MAX_RANGES && ranges.iter().all(|(from, to)| from < to);
         sound.then(|| Self { ranges, bytes: u64::from_le_bytes(*bytes) })
     }
+}
+
+fn heights_of(page: u32) -> Range<BlockHeight> {
+    BlockHeight(page * PAGE)..BlockHeight(page * PAGE).plus(PAGE)
 }
 
 fn key(page: u32) -> Vec<u8> {

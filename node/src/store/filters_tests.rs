@@ -49,10 +49,21 @@ fn random_changes_leave_what_a_plain_map_holds() {
             }
             1 => {
                 let most = held.bytes() / 2;
-                held.prune(&store, &mut batch, most).unwrap();
-                let lowest = held.ranges().next().map_or(u32::MAX, |range| range.start.0);
-                plain.retain(|at, _| *at >= lowest);
-                assert!(held.bytes() <= most);
+                let keep = BlockHeight(height)..BlockHeight(height).plus(20);
+                let gone = held.prune(&store, &mut batch, most, &keep).unwrap();
+                let is_gone = |at: &u32| gone.iter().any(|range| range.contains(&BlockHeight(*at)));
+                plain.retain(|at, _| !is_gone(at));
+                let is_kept = |at: &&u32| keep.contains(&BlockHeight(**at));
+                assert!(!plain.is_empty() || held.bytes() == 0);
+                assert!(gone.iter().all(|range| !keep.contains(&range.start)));
+                let page = |at: &u32| at / PAGE;
+                let pages_of_kept: Vec<u32> = plain.keys().filter(is_kept).map(page).collect();
+                let may_stay = |at: &u32| pages_of_kept.contains(&page(at));
+                assert!(held.bytes() <= most || plain.keys().all(may_stay));
+            }
+            2 => {
+                let gone = held.forget_page_of(&store, &mut batch, BlockHeight(height)).unwrap();
+                plain.retain(|at, _| !gone.contains(&BlockHeight(*at)));
             }
             _ => {
                 let count = random.next_u64() % 40 + 1;

@@ -3,7 +3,7 @@
 
 use super::{Store, StoreError, Table, WriteBatch, checksum};
 
-const KEY: &[u8] = b"flags";
+pub(super) const KEY: &[u8] = b"flags";
 
 /// The batch that records settings, encoded.
 #[must_use]

@@ -42,6 +42,7 @@ mod memory;
 mod migrate;
 mod note;
 mod open;
+pub(crate) mod own;
 pub mod records;
 mod start_record;
 #[cfg(feature = "sled")]

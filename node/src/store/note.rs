@@ -64,6 +64,11 @@ pub enum Note {
         /// How many rows were copied.
         rows: u64,
     },
+    /// What nobody could give again was taken along from a database that was set aside.
+    TakenAlong {
+        /// How many rows.
+        rows: u64,
+    },
     /// The store was brought to a newer format.
     Migrated {
         /// The format before.
@@ -80,7 +85,7 @@ impl Note {
     #[must_use]
     pub const fn repair(&self) -> Option<&'static str> {
         match self {
-            Note::Created { .. } | Note::Migrated { .. } => None,
+            Note::Created { .. } | Note::TakenAlong { .. } | Note::Migrated { .. } => None,
             Note::Quarantined { .. } => Some("quarantined"),
             Note::FormatRebuilt { .. } => Some("format rebuilt"),
             Note::Repaired { .. } => Some("repaired"),
@@ -99,7 +104,10 @@ impl Note {
             | Note::RowsLost { .. }
             | Note::WentBack { .. }
             | Note::Rebuilt { .. } => true,
-            Note::Created { .. } | Note::FormatRebuilt { .. } | Note::Migrated { .. } => false,
+            Note::Created { .. }
+            | Note::FormatRebuilt { .. }
+            | Note::TakenAlong { .. }
+            | Note::Migrated { .. } => false,
         }
     }
 }
@@ -143,6 +151,9 @@ impl fmt::Display for Note {
                 path.display(),
                 kept.display()
             ),
+            Note::TakenAlong { rows } => {
+                write!(f, "{rows} rows of what is watched, sent and set were taken along from it")
+            }
             Note::Migrated { from, to, about } => {
                 write!(f, "brought the store from format {from} to {to}: {about}")
             }

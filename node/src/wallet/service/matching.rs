@@ -17,6 +17,8 @@ use crate::wallet::BlockId;
 pub(super) enum Matches {
     /// The first of them is not there yet, or its branch is just being left.
     NotYet,
+    /// What is stored of the first cannot be read.
+    Lost,
     /// They were looked at up to this block.
     UpTo {
         /// The last that was looked at.
@@ -45,9 +47,13 @@ pub(super) fn find(
     });
     let Some(hashes) = hashes else { return Ok(Matches::NotYet) };
     let found = filters.read(heights.clone())?;
+    let is_lost = found.is_empty() && filters.readable_to(heights.start) > heights.start;
     // Filters that were read while the chain changed may be those of another branch.
     if filters.tip() != branch {
         return Ok(Matches::NotYet);
+    }
+    if is_lost {
+        return Ok(Matches::Lost);
     }
     let mut set = ScriptSet::new();
     for script in scripts {

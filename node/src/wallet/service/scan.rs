@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Found {
     /// The filters are not there yet.
     NotYet,
+    /// What is stored of this height cannot be read.
+    Lost { height: BlockHeight },
     /// Filters were matched.
     Matched { range: ScanRange, last: BlockId, blocks: Vec<BlockId> },
     /// A block that matched.
@@ -88,12 +90,14 @@ impl Scanner {
         let Self { filters, chain, .. } = self.clone();
         let heights = range.from..range.to.next().min(range.from.plus(self.width));
         let scripts = [&range.scripts[..], more].concat();
+        let height = heights.start;
         begun(async move {
             let found = tokio::task::spawn_blocking(move || {
                 matching::find(&filters, &chain, heights, &scripts)
             });
             match joined(found).await? {
                 Matches::NotYet => Ok(Found::NotYet),
+                Matches::Lost => Ok(Found::Lost { height }),
                 Matches::UpTo { last, blocks } => Ok(Found::Matched { range, last, blocks }),
             }
         })

@@ -431,6 +431,10 @@ impl WalletTask {
                 // The filters' task has not followed the chain yet, and says so when it has.
                 self.again = Some(tokio::time::Instant::now() + Duration::from_millis(50));
             }
+            Found::Lost { height } => {
+                self.scanner.filters.lost(height).await;
+                self.again = Some(tokio::time::Instant::now() + AGAIN);
+            }
             Found::Matched { range, last, blocks } => {
                 self.scanner.adapt(blocks.len());
                 self.scan = Some(Scan::new(range, last, blocks));
