@@ -38,6 +38,7 @@ fmt-check:
 # Lint every target, warnings denied
 clippy:
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy -p ironlight --features daemon,bdk --lib --examples -- -D warnings
 
 # Build the documentation, warnings denied
 docs:

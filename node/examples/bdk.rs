@@ -6,6 +6,7 @@
 mod sandbox;
 
 use bdk_wallet::{KeychainKind, SignOptions, Wallet};
+use bitcoin::bip32::Xpriv;
 use bitcoin::{Amount, FeeRate};
 use ironlight::{BlockHeight, Network, Node, bdk};
 use sandbox::{Outcome, Sandbox};
@@ -41,8 +42,10 @@ async fn main() -> Outcome<()> {
     );
     builder.fee_rate(FeeRate::from_sat_per_vb(2).ok_or("no such rate")?);
     let mut psbt = builder.finish()?;
-    if !wallet.sign(&mut psbt, SignOptions::default())? {
-        return Err("the wallet cannot sign".into());
+    let key: Xpriv = KEY.parse()?;
+    psbt.sign(&key, wallet.secp_ctx()).map_err(|(_, errors)| format!("not signed: {errors:?}"))?;
+    if !wallet.finalize_psbt(&mut psbt, SignOptions::default())? {
+        return Err("signatures are missing".into());
     }
     let spending = psbt.extract_tx()?;
     let mut events = handle.subscribe();

@@ -22,6 +22,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bdk_wallet::chain::{BlockId, CheckPoint, ConfirmationBlockTime, TxUpdate};
 use bdk_wallet::{KeychainKind, Update, Wallet};
@@ -35,11 +36,14 @@ use crate::wallet::broadcast::{BroadcastState, Submitted};
 use crate::wallet::service::WalletError;
 use crate::wallet::watch::{
     GapLimit, Keychain, MAX_GAP_LIMIT, WatchError, WatchItem, WatchRequest, WatchTarget,
+    in_bitcoin_crate,
 };
 use crate::wallet::{AccountName, HistoryEntry, NameError, Place};
 
 /// Entries of history that are read at once.
 const PAGE: usize = 1_000;
+/// The wait for the node's wallet to follow the chain, before it is looked at again.
+const SOON: Duration = Duration::from_millis(10);
 
 /// Why a `bdk_wallet` wallet was not synced. What it was given before stays.
 #[derive(Debug, thiserror::Error)]
@@ -137,15 +141,11 @@ pub fn account(wallet: &Wallet) -> Result<AccountName, NameError> {
 
 fn check_network(handle: &NodeHandle, wallet: &Wallet) -> Result<(), SyncError> {
     let node = handle.chain().read(|chain| chain.params().network);
-    let same = matches!(
-        (wallet.network(), node),
-        (bitcoin::Network::Bitcoin, Network::Mainnet)
-            | (bitcoin::Network::Testnet, Network::Testnet3)
-            | (bitcoin::Network::Testnet4, Network::Testnet4)
-            | (bitcoin::Network::Signet, Network::Signet)
-            | (bitcoin::Network::Regtest, Network::Regtest)
-    );
-    if same { Ok(()) } else { Err(SyncError::OtherNetwork { wallet: wallet.network(), node }) }
+    if wallet.network() == in_bitcoin_crate(node) {
+        Ok(())
+    } else {
+        Err(SyncError::OtherNetwork { wallet: wallet.network(), node })
+    }
 }
 
 /// The scripts that a wallet looks for on each of its keychains.
@@ -223,18 +223,19 @@ async fn find(
             });
             Some(Found { chain: chain_update, new: new.collect() })
         });
-        // Else the chain has moved on meanwhile.
         if let Some(found) = found {
             return Ok(found);
         }
-        tokio::task::yield_now().await;
+        // The chain has moved on, and the node's wallet is about to follow.
+        tokio::time::sleep(SOON).await;
     }
 }
 
 fn closed(error: WalletError) -> SyncError {
-    match error {
-        WalletError::Store(StoreError::Closed) => Stopped.into(),
-        error => error.into(),
+    if matches!(error, WalletError::Store(StoreError::Closed) | WalletError::Stopped(_)) {
+        Stopped.into()
+    } else {
+        error.into()
     }
 }
 

@@ -233,12 +233,14 @@ impl FilterTask {
     fn meet(&mut self) {
         let list = Arc::clone(&self.peers.borrow_and_update());
         let known = std::mem::replace(&mut self.known, Arc::clone(&list));
-        for peer in known.keys().filter(|peer| !list.contains_key(peer)) {
+        let serving = |list: &PeerList, peer| list.get(peer).is_some_and(|it| it.offers.filters);
+        for peer in known.keys().filter(|peer| serving(&known, peer) && !serving(&list, peer)) {
             self.missing.remove(peer);
             self.with(|sync, chain, now| sync.handle_disconnected(chain, *peer, now));
         }
         for (peer, entry) in list.iter().filter(|(_, entry)| entry.offers.filters) {
-            let before = known.get(peer);
+            // A light node may offer filters later than it connects.
+            let before = known.get(peer).filter(|old| old.offers.filters);
             if before.is_none() {
                 let traits = traits(entry);
                 self.with(|sync, chain, now| sync.handle_connected(chain, *peer, traits, now));
