@@ -33,7 +33,6 @@ fn declared() -> Result<FlagSet, FlagError> {
 
 /// What the networks ask.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "libp2p"), allow(dead_code, reason = "most is for light nodes"))]
 pub(crate) struct Switches {
     /// Whether light nodes get answers.
     pub(crate) serving: Switch,

@@ -41,7 +41,6 @@ pub(crate) enum Penalty {
     /// Its connection was closed.
     Dropped,
     /// Its identity is refused from now on.
-    #[cfg_attr(not(feature = "libp2p"), allow(dead_code, reason = "light nodes have identities"))]
     Blocked,
     /// Its address is refused until then.
     Banned {

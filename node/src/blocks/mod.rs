@@ -59,7 +59,6 @@ const TXID_BYTES: usize = 8_000_000;
 
 /// Whose wish it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "libp2p"), allow(dead_code, reason = "only light nodes are strangers"))]
 pub(crate) enum Cause {
     /// This node's own.
     Own,

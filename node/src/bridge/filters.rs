@@ -16,7 +16,7 @@ use crate::net::swarm::FilterSource;
 use crate::net::swarm::wire::{FilterRange, filters_that_fit};
 use crate::store::StoreError;
 use crate::store::filter_headers::FilterEntry;
-use crate::store::filters::StoredFilter;
+use crate::store::filters::{StoredFilter, page_end};
 
 /// See [`FilterSource`].
 pub(crate) struct ServedFilters {
@@ -74,14 +74,24 @@ impl FilterSource for ServedFilters {
     }
 
     fn filters(&self, range: &FilterRange) -> Option<Vec<Vec<u8>>> {
-        let filters = found(self.filters.read(self.heights(range)?))?;
-        let known = filters.into_iter().map_while(|filter| match filter {
-            StoredFilter::Filter(bytes) => Some(bytes),
-            StoredFilter::Undecided => None,
-        });
-        let mut known: Vec<Vec<u8>> = known.collect();
-        let fit = filters_that_fit(known.iter().map(Vec::as_slice));
-        known.truncate(fit);
+        let Range { start: mut next, end } = self.heights(range)?;
+        let mut known: Vec<Vec<u8>> = Vec::new();
+        // Page by page: of what does not fit into the answer, little is read.
+        while next < end {
+            let upto = page_end(next).min(end);
+            let filters = found(self.filters.read(next..upto))?;
+            let filters = filters.into_iter().map_while(|filter| match filter {
+                StoredFilter::Filter(bytes) => Some(bytes),
+                StoredFilter::Undecided => None,
+            });
+            known.extend(filters);
+            let fit = filters_that_fit(known.iter().map(Vec::as_slice));
+            known.truncate(fit);
+            next = range.start.plus(u32::try_from(fit).unwrap_or(u32::MAX));
+            if next < upto {
+                break;
+            }
+        }
         (!known.is_empty()).then_some(known)
     }
 }

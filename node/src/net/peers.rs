@@ -297,7 +297,6 @@ pub(crate) struct Question {
     /// The last header that is wanted, or the one that is asked for; none for as many as there are.
     pub(crate) stop: Option<BlockHash>,
     /// Whether other peers may be asked for parts of the answer. Bitcoin's protocol has no way to.
-    #[cfg_attr(not(feature = "libp2p"), allow(dead_code, reason = "only light nodes can"))]
     pub(crate) shared: bool,
     /// Whether it is asked because another peer gave no answer.
     pub(crate) retry: bool,

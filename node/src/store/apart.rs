@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use bitcoin::Txid;
 use bitcoin::hashes::Hash as _;
 
+use super::own::APART_KEY as KEY;
 use super::{Store, StoreError, Table, WriteBatch, checksum};
-
-pub(super) const KEY: &[u8] = b"broadcast_apart";
 
 /// The batch that records them.
 #[must_use]

@@ -319,6 +319,12 @@ impl Held {
     }
 }
 
+/// The first height after the page of a height. Whoever reads whole pages reads none twice.
+#[cfg(feature = "libp2p")]
+pub(crate) fn page_end(height: BlockHeight) -> BlockHeight {
+    heights_of(height.0 / PAGE).end
+}
+
 fn heights_of(page: u32) -> Range<BlockHeight> {
     BlockHeight(page * PAGE)..BlockHeight(page * PAGE).plus(PAGE)
 }

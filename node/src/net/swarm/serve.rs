@@ -43,10 +43,12 @@ use crate::net::wire::DecodeError;
 const QUOTA: Quota = Quota { burst: 2_000_000, per: Duration::from_micros(10) };
 /// A request costs as much as so many headers at least.
 const LEAST_COST: u32 = 250;
-/// The checkpoints of a million blocks.
-const CHECKPOINTS_COST: u32 = 1000;
+/// The checkpoints of a million blocks are few bytes, and each is read from a piece of 16 KB.
+const CHECKPOINTS_COST: u32 = 100_000;
 /// A filter of 20 KB, as mainnet's are.
 const FILTER_COST: u32 = 500;
+/// Filters are read in pages of 16.
+const LEAST_FILTERS_COST: u32 = 2_000;
 /// A full page of filters.
 const FILTERS_COST: u32 = 25_000;
 /// A block of 2 MB.
@@ -108,7 +110,7 @@ impl Asked {
             Request::Filters(FiltersRequest::Checkpoints { .. }) => CHECKPOINTS_COST,
             Request::Filters(FiltersRequest::Headers(range)) => range.count.max(LEAST_COST),
             Request::Filters(FiltersRequest::Filters(range)) => {
-                range.count.saturating_mul(FILTER_COST).min(FILTERS_COST)
+                range.count.saturating_mul(FILTER_COST).clamp(LEAST_FILTERS_COST, FILTERS_COST)
             }
             Request::Block(_) => BLOCK_COST,
             Request::Proof(_) => PROOF_COST,

@@ -98,13 +98,13 @@ impl WalletTask {
                 }
             }
         }
-        for transaction in self
-            .waiting()
-            .into_iter()
-            .filter(|waiting| !apart.is_empty() && apart.contains(&waiting.compute_txid()))
-        {
-            self.networks.announce_apart(transaction);
+        if apart.is_empty() {
+            return Ok(());
         }
+        let waiting = self.waiting().into_iter();
+        waiting
+            .filter(|transaction| apart.contains(&transaction.compute_txid()))
+            .for_each(|transaction| self.networks.announce_apart(transaction));
         Ok(())
     }
 
