@@ -17,7 +17,8 @@ use tower::{Layer, Service, service_fn};
 #[global_allocator]
 static BYTES: Cap<System> = Cap::new(System, usize::MAX);
 
-const REQUESTS: u64 = 10_000;
+const ROUNDS: usize = 10;
+const REQUESTS: u64 = 1_000;
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_answered_at_once_allocates_nothing() {
@@ -27,15 +28,18 @@ async fn a_request_that_is_answered_at_once_allocates_nothing() {
     let layer = outbound.layer(|n: &u64| Some(n % 8), |n: &u64| Some(*n));
     let mut service = layer.layer(network);
     let mut context = Context::from_waker(Waker::noop());
-    let mut before = 0;
-    for n in 0..REQUESTS {
-        if n == REQUESTS / 10 {
-            before = BYTES.total_allocated();
+    let mut round = || {
+        let before = BYTES.total_allocated();
+        for n in 0..REQUESTS {
+            assert!(matches!(service.poll_ready(&mut context), Poll::Ready(Ok(()))));
+            let answer = pin!(service.call(n)).poll(&mut context);
+            assert!(matches!(answer, Poll::Ready(Ok(m)) if m == n + 1));
         }
-        assert!(matches!(service.poll_ready(&mut context), Poll::Ready(Ok(()))));
-        let answer = pin!(service.call(n)).poll(&mut context);
-        assert!(matches!(answer, Poll::Ready(Ok(m)) if m == n + 1));
-    }
-    assert!(before > 0, "it is counted");
-    assert_eq!(BYTES.total_allocated() - before, 0, "bytes");
+        BYTES.total_allocated() - before
+    };
+    assert!(round() > 0, "it is counted: each key's allowance is made at its first request");
+    let bytes = [(); ROUNDS].map(|()| round());
+    // The test harness has a thread of its own, which allocates once while a test begins.
+    let rounds = bytes.iter().filter(|bytes| **bytes > 0).count();
+    assert!(rounds <= 1, "bytes allocated in each round: {bytes:?}");
 }

@@ -52,6 +52,10 @@ fn found<T>(read: Result<T, StoreError>) -> Option<T> {
 }
 
 impl FilterSource for ServedFilters {
+    fn held(&self) -> Vec<Range<BlockHeight>> {
+        self.filters.held()
+    }
+
     fn filter_checkpoints(&self, stop: &BlockHash) -> Option<Vec<FilterHeader>> {
         let last = self.height_of(stop)?.0 / CHECKPOINT_INTERVAL;
         let at = |step| {

@@ -22,7 +22,7 @@ use super::{FilterConfig, MAX_UNREAD};
 use crate::chain::{ChainHandle, ChainStatus};
 use crate::clock::Clock;
 use crate::events::NodeEvent;
-use crate::net::data::{DataPeer, DataPeers, PeerList};
+use crate::net::data::{DataPeer, DataPeers, PeerList, Query};
 use crate::net::suspend::Suspension;
 use crate::net::{Direction, PeerNetwork};
 use crate::store::filter_headers::FilterEntry;
@@ -343,8 +343,15 @@ impl FilterTask {
     fn ask(&mut self, peer: PeerId, id: FilterRequestId, request: &FilterRequest, retry: bool) {
         let entry = self.known.get(&peer);
         let query = self.chain.read(|chain| query(chain, request));
-        // One that is not known any more is answered as all others are: not from within.
         let line = entry.map(|entry| Arc::clone(&entry.line));
+        if let (Some(line), Some(Query::Filters { start, .. })) = (&line, &query)
+            && !line.may_have_filter(*start)
+        {
+            let outcome = Outcome::NotThere;
+            self.asking.spawn(async move { Answered { peer, id, outcome } });
+            return;
+        }
+        // One that is not known any more is answered as all others are: not from within.
         let Some((line, query)) = line.zip(query) else {
             let outcome = Outcome::Unanswered(FilterUnanswered::Refused { retry_after: SOON });
             self.asking.spawn(async move { Answered { peer, id, outcome } });

@@ -115,6 +115,12 @@ pub(crate) trait DataLine: Send + Sync {
     /// Cancel safe: nothing is held for an answer that nobody waits for.
     fn ask(&self, query: Query, retry: bool) -> Answering;
 
+    /// Whether the peer is worth asking for the filter at a height, by what it has said it has. It may
+    /// have more by now of what is above.
+    fn may_have_filter(&self, _height: BlockHeight) -> bool {
+        true
+    }
+
     /// Reports what the peer did wrong; its network's policy decides what follows. It never waits:
     /// where there is no room the report is dropped.
     fn misbehaved(&self, offence: Offence);

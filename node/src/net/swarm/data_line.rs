@@ -7,12 +7,14 @@
 //! are asked at the same time is for those who ask to bound.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, Txid};
+use ironlight_spv::BlockHeight;
 use ironlight_spv::peers::{Offence, PeerId};
 use tokio::sync::{Semaphore, mpsc};
 use tower_service::Service;
@@ -47,7 +49,8 @@ impl LightDataLine {
         line: Line,
         blamed: mpsc::Sender<Blame>,
     ) -> Self {
-        Self { peer, requests, line: QueryLine { line, places: Arc::default() }, blamed }
+        let line = QueryLine { line, places: Arc::default(), held: Arc::default() };
+        Self { peer, requests, line, blamed }
     }
 }
 
@@ -70,6 +73,13 @@ impl DataLine for LightDataLine {
                 error.unanswered()
             })
         })
+    }
+
+    fn may_have_filter(&self, height: BlockHeight) -> bool {
+        let held = self.line.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ranges) = &*held else { return true };
+        let is_above = ranges.last().is_none_or(|last| last.end <= height);
+        is_above || ranges.iter().any(|range| range.contains(&height))
     }
 
     fn misbehaved(&self, offence: Offence) {
@@ -106,6 +116,8 @@ impl Places {
 struct QueryLine {
     line: Line,
     places: Arc<Places>,
+    /// The heights whose filters the peer said last that it has.
+    held: Arc<Mutex<Option<Vec<Range<BlockHeight>>>>>,
 }
 
 impl Service<Query> for QueryLine {
@@ -118,10 +130,14 @@ impl Service<Query> for QueryLine {
     }
 
     fn call(&mut self, query: Query) -> Self::Future {
-        let line = self.line.clone();
+        let (line, held) = (self.line.clone(), Arc::clone(&self.held));
         Box::pin(async move {
             let bytes = line.exchange(protocol(&query), &request(&query)).await?;
-            decode(&query, &bytes)
+            let (said, extensions) = said(&bytes)?;
+            if extensions.held.is_some() {
+                *held.lock().unwrap_or_else(PoisonError::into_inner) = extensions.held;
+            }
+            decode(&query, said)
         })
     }
 }
@@ -160,8 +176,8 @@ fn request(query: &Query) -> Vec<u8> {
     }
 }
 
-fn decode(query: &Query, bytes: &[u8]) -> Result<Reply, LineError> {
-    let mut body = match said(bytes)? {
+fn decode(query: &Query, said: Said<'_>) -> Result<Reply, LineError> {
+    let mut body = match said {
         Said::Body(body) => body,
         Said::NotFound => return Ok(Reply::NotFound),
     };

@@ -1,5 +1,6 @@
 //! Filters, blocks and proofs between swarms on loopback.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ struct Filters {
     chain: Vec<BlockHash>,
     filters: Vec<Vec<u8>>,
     headers: Vec<FilterHeader>,
+    /// The lowest that it says it has.
+    held_from: u32,
 }
 
 impl Filters {
@@ -130,10 +133,10 @@ impl Filters {
             headers.push(FilterHash::hash(filter).filter_header(before));
         }
         let chain = chain.blocks.iter().map(bitcoin::Block::block_hash).collect();
-        Self { chain, filters, headers }
+        Self { chain, filters, headers, held_from: 8 }
     }
 
-    fn part(&self, range: &FilterRange) -> Option<std::ops::Range<usize>> {
+    fn part(&self, range: &FilterRange) -> Option<Range<usize>> {
         let start = usize::try_from(range.start.0).unwrap();
         let end = start + usize::try_from(range.count).unwrap();
         (self.chain.get(end - 1) == Some(&range.stop)).then_some(start..end)
@@ -141,6 +144,10 @@ impl Filters {
 }
 
 impl FilterSource for Filters {
+    fn held(&self) -> Vec<Range<BlockHeight>> {
+        vec![BlockHeight(self.held_from)..BlockHeight(u32::try_from(self.filters.len()).unwrap())]
+    }
+
     fn filter_checkpoints(&self, stop: &BlockHash) -> Option<Vec<FilterHeader>> {
         let height = self.chain.iter().position(|hash| hash == stop)?;
         Some((1..=height / 1000).map(|at| self.headers[at * 1000 + 1]).collect())
@@ -186,11 +193,15 @@ async fn what_a_node_has_another_one_gets_as_it_is() {
 
     let stop = chain.hash(1007);
     let checkpoints = Query::FilterCheckpoints { stop, height: BlockHeight(1007) };
+    assert!(peer.line.may_have_filter(BlockHeight(7)), "it has said nothing yet");
     assert_eq!(ask(&peer, checkpoints).await, Ok(Reply::FilterCheckpoints(vec![headers[1001]])));
     let hashes = Query::FilterHeaders { start: BlockHeight(8), stop, count: 1000 };
     let expected = contents[8..].iter().map(|filter| FilterHash::hash(filter)).collect();
     let expected = Reply::FilterHeaders { previous: headers[8], hashes: expected };
     assert_eq!(ask(&peer, hashes).await, Ok(expected));
+    // The answer says what there is; what is above may have come since.
+    let may_have = [7, 8, 1007, 1008].map(|at| peer.line.may_have_filter(BlockHeight(at)));
+    assert_eq!(may_have, [false, true, true, true]);
     let range = |from: usize, to: usize| Query::Filters {
         start: BlockHeight(u32::try_from(from).unwrap()),
         blocks: (from..to).map(|height| chain.hash(height)).collect(),

@@ -68,12 +68,12 @@ pub(super) enum Said<'a> {
     NotFound,
 }
 
-/// The status of a response.
-pub(super) fn said(bytes: &[u8]) -> Result<Said<'_>, LineError> {
+/// The status of a response, and what it says beside.
+pub(super) fn said(bytes: &[u8]) -> Result<(Said<'_>, Extensions), LineError> {
     let (status, extensions, body) = decode_response(bytes).map_err(LineError::of)?;
     match status {
-        Status::Ok => Ok(Said::Body(body)),
-        Status::NotFound => Ok(Said::NotFound),
+        Status::Ok => Ok((Said::Body(body), extensions)),
+        Status::NotFound => Ok((Said::NotFound, extensions)),
         Status::Busy => Err(LineError::Busy { retry_after: extensions.retry_after }),
         Status::Invalid => Err(LineError::Refused),
     }
@@ -199,8 +199,8 @@ fn decode(
     check: bool,
 ) -> Result<Answer, LineError> {
     let mut body = match said(bytes)? {
-        Said::Body(body) => body,
-        Said::NotFound => return Ok(Answer::NotFound),
+        (Said::Body(body), _) => body,
+        (Said::NotFound, _) => return Ok(Answer::NotFound),
     };
     let page = HeadersPage::decode(&mut body, request.most).map_err(LineError::of)?;
     if check && !has_work(params, &page) {

@@ -275,7 +275,7 @@ impl Service<Asked> for Answers {
             let data = data.ok_or(no_source)?;
             let made = match asked.request {
                 Request::Headers(_) => None,
-                Request::Filters(request) => filters(data, request).await?,
+                Request::Filters(request) => Some(filters(data, request).await?),
                 Request::Block(BlockRequest { hash }) => block(&*data, hash).await?,
                 Request::Proof(request) => proof(&*data, request).await?,
             };
@@ -284,12 +284,16 @@ impl Service<Asked> for Answers {
     }
 }
 
-async fn filters(
-    data: Arc<dyn DataSource>,
-    request: FiltersRequest,
-) -> Result<Option<Response>, NotMade> {
-    let body = spawn_blocking(move || filters_body(data.filters()?, &request));
-    Ok(body.await?.map(|body| ok(&body)))
+/// Whatever it is, it says whose filters there are, so that nobody has to try.
+async fn filters(data: Arc<dyn DataSource>, request: FiltersRequest) -> Result<Response, NotMade> {
+    let made = spawn_blocking(move || {
+        let source = data.filters()?;
+        let extensions = Extensions { held: Some(source.held()), ..Extensions::default() };
+        let body = filters_body(source, &request);
+        let status = if body.is_some() { Status::Ok } else { Status::NotFound };
+        Some(encode_response(status, &extensions, &body.unwrap_or_default()).into())
+    });
+    Ok(made.await?.unwrap_or_else(not_found))
 }
 
 fn filters_body(source: &dyn FilterSource, request: &FiltersRequest) -> Option<Vec<u8>> {

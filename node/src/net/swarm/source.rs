@@ -2,6 +2,7 @@
 //! somebody gossips. The chain's side of it is in the node's bridge.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use std::time::Duration;
 use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::{BlockHash, Txid};
 use ironlight_hardening::cache::CacheStats;
-use ironlight_spv::Header;
 use ironlight_spv::sync::TipVerdict;
+use ironlight_spv::{BlockHeight, Header};
 
 use super::wire::{FilterRange, HeadersRequest};
 
@@ -51,6 +52,9 @@ pub(crate) trait DataSource: Send + Sync + 'static {
 
 /// Filters of the best chain, as they are stored. Each method may block the thread.
 pub(crate) trait FilterSource: Send + Sync + 'static {
+    /// The heights whose filters are there, ascending.
+    fn held(&self) -> Vec<Range<BlockHeight>>;
+
     /// The filter headers at every thousandth height up to a block.
     fn filter_checkpoints(&self, stop: &BlockHash) -> Option<Vec<FilterHeader>>;
 

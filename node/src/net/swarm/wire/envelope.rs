@@ -8,7 +8,10 @@
 //! Types ascend. One that is not known is skipped if it is odd; if it is even, the message cannot
 //! be understood without it (the rule of Lightning's BOLT 1: "it's ok to be odd").
 
+use std::ops::Range;
 use std::time::Duration;
+
+use ironlight_spv::BlockHeight;
 
 use crate::net::wire::{Cursor, DecodeError, Problem};
 
@@ -16,10 +19,13 @@ use crate::net::wire::{Cursor, DecodeError, Problem};
 pub const ENVELOPE_VERSION: u8 = 1;
 /// Bytes of extensions at most.
 pub const MAX_EXTENSIONS: u16 = 1024;
+/// Ranges in [`Extensions::held`] at most: those above are left out.
+pub const MAX_HELD: usize = 64;
 
 const DEADLINE: u16 = 1;
 const TRACE_CONTEXT: u16 = 3;
 const RETRY_AFTER: u16 = 5;
+const HELD: u16 = 7;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +67,7 @@ pub struct TraceContext {
 }
 
 /// What an envelope may say beside its message; all of it may be missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
     /// How long the sender of a request still waits for the response, in whole milliseconds.
     pub deadline: Option<Duration>,
@@ -69,6 +75,8 @@ pub struct Extensions {
     pub trace: Option<TraceContext>,
     /// When to ask again, in whole milliseconds; with [`Status::Busy`].
     pub retry_after: Option<Duration>,
+    /// The heights whose filters the sender has, ascending; with responses of the filters protocol.
+    pub held: Option<Vec<Range<BlockHeight>>>,
 }
 
 impl Extensions {
@@ -83,6 +91,12 @@ impl Extensions {
         }
         if let Some(retry_after) = self.retry_after {
             field(bytes, RETRY_AFTER, &millis(retry_after).to_le_bytes());
+        }
+        if let Some(held) = &self.held {
+            let ranges = held.iter().take(MAX_HELD);
+            let bounds = ranges.flat_map(|range| [range.start, range.end]);
+            let value: Vec<u8> = bounds.flat_map(|height| height.0.to_le_bytes()).collect();
+            field(bytes, HELD, &value);
         }
         let length = u16::try_from(bytes.len() - at - 2).unwrap_or(u16::MAX);
         if let Some(place) = bytes.get_mut(at..at + 2) {
@@ -126,6 +140,7 @@ impl Extensions {
             DEADLINE => self.deadline = Some(duration(value).ok_or(wrong_length)?),
             TRACE_CONTEXT => self.trace = Some(trace(value).ok_or(wrong_length)?),
             RETRY_AFTER => self.retry_after = Some(duration(value).ok_or(wrong_length)?),
+            HELD => self.held = Some(held(value, wrong_length)?),
             _ if kind.is_multiple_of(2) => return Err(Problem::ExtensionRequired { kind }),
             _ => {}
         }
@@ -153,6 +168,20 @@ fn trace(value: &[u8]) -> Option<TraceContext> {
     let (span_id, rest) = rest.split_first_chunk::<8>()?;
     let [flags] = rest else { return None };
     Some(TraceContext { trace_id: *trace_id, span_id: *span_id, flags: *flags })
+}
+
+/// From the first height of each range to the one after its last; ranges ascend and do not touch.
+fn held(value: &[u8], wrong_length: Problem) -> Result<Vec<Range<BlockHeight>>, Problem> {
+    let (heights, []) = value.as_chunks::<4>() else { return Err(wrong_length) };
+    let (pairs, []) = heights.as_chunks::<2>() else { return Err(wrong_length) };
+    if pairs.len() > MAX_HELD {
+        return Err(wrong_length);
+    }
+    let height = |bytes: &[u8; 4]| BlockHeight(u32::from_le_bytes(*bytes));
+    if !heights.is_sorted_by(|one, next| height(one) < height(next)) {
+        return Err(Problem::Order);
+    }
+    Ok(pairs.iter().map(|[from, to]| height(from)..height(to)).collect())
 }
 
 fn version(cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
@@ -221,6 +250,7 @@ mod tests {
             deadline: Some(Duration::from_millis(20_000)),
             trace: Some(TraceContext { trace_id: [7; 16], span_id: [8; 8], flags: 1 }),
             retry_after: Some(Duration::from_millis(250)),
+            held: Some(vec![BlockHeight(3)..BlockHeight(9), BlockHeight(700)..BlockHeight(701)]),
         }
     }
 
@@ -236,11 +266,11 @@ mod tests {
         for extensions in [Extensions::default(), full()] {
             let bytes = encode_request(&extensions, b"body");
             let (found, mut body) = decode_request(&bytes).unwrap();
-            assert_eq!((found, body.take(4).unwrap()), (extensions, &b"body"[..]));
+            assert_eq!((&found, body.take(4).unwrap()), (&extensions, &b"body"[..]));
             for status in Status::ALL {
                 let bytes = encode_response(status, &extensions, b"body");
                 let (got, found, mut body) = decode_response(&bytes).unwrap();
-                assert_eq!((got, found), (status, extensions));
+                assert_eq!((got, &found), (status, &extensions));
                 assert_eq!(body.take(4).unwrap(), b"body");
             }
         }
@@ -249,7 +279,7 @@ mod tests {
     #[test]
     fn an_unknown_extension_is_skipped_if_it_is_odd_and_refused_if_it_is_even() {
         let deadline = 5_u32.to_le_bytes();
-        let bytes = with_extensions(&[(DEADLINE, &deadline), (7, b"?"), (9, b"")]);
+        let bytes = with_extensions(&[(DEADLINE, &deadline), (9, b"?"), (11, b"")]);
         let (found, mut body) = decode_request(&bytes).unwrap();
         assert_eq!(found.deadline, Some(Duration::from_millis(5)));
         assert_eq!(body.take(4).unwrap(), b"body");
@@ -266,12 +296,30 @@ mod tests {
         let short = with_extensions(&[(DEADLINE, b"abc")]);
         let problem = Problem::ExtensionLength { kind: DEADLINE, length: 3 };
         assert_eq!(decode_request(&short).unwrap_err().problem, problem);
-        let mut beyond = with_extensions(&[(7, b"value")]);
+        let mut beyond = with_extensions(&[(9, b"value")]);
         beyond[5] = 9;
-        let problem = Problem::ExtensionLength { kind: 7, length: 9 };
+        let problem = Problem::ExtensionLength { kind: 9, length: 9 };
         assert_eq!(decode_request(&beyond).unwrap_err().problem, problem);
-        let large = with_extensions(&[(7, &[0; MAX_EXTENSIONS as usize])]);
+        let large = with_extensions(&[(9, &[0; MAX_EXTENSIONS as usize])]);
         assert!(matches!(decode_request(&large).unwrap_err().problem, Problem::TooMany { .. }));
+    }
+
+    #[test]
+    fn ranges_that_are_none_are_refused() {
+        let read = |heights: &[u32]| {
+            let value: Vec<u8> = heights.iter().flat_map(|height| height.to_le_bytes()).collect();
+            let decoded =
+                decode_request(&with_extensions(&[(HELD, &value)])).map(|found| found.0.held);
+            decoded.map_err(|error| error.problem)
+        };
+        assert_eq!(read(&[]), Ok(Some(Vec::new())));
+        for heights in [[5, 5, 7, 8], [5, 4, 7, 8], [1, 4, 4, 8], [1, 4, 3, 8]] {
+            assert_eq!(read(&heights), Err(Problem::Order), "{heights:?}");
+        }
+        for count in [1, 3, 2 * 64 + 2] {
+            let heights: Vec<u32> = (0..count).collect();
+            assert!(matches!(read(&heights), Err(Problem::ExtensionLength { .. })), "{count}");
+        }
     }
 
     #[test]

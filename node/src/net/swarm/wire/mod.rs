@@ -17,7 +17,7 @@ mod proofs;
 pub use blocks::{BlockRequest, MAX_BLOCK, block_head, decode_block};
 
 pub use envelope::{
-    ENVELOPE_VERSION, Extensions, MAX_EXTENSIONS, Status, TraceContext, decode_request,
+    ENVELOPE_VERSION, Extensions, MAX_EXTENSIONS, MAX_HELD, Status, TraceContext, decode_request,
     decode_response, encode_request, encode_response,
 };
 pub use filters::{
