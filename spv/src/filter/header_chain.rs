@@ -252,6 +252,13 @@ impl FilterHeaderChain {
         }
     }
 
+    /// Whether the header at a height commits to the filter with this hash; false where the chain has no
+    /// header there, or none before it.
+    pub(crate) fn commits_to(&self, height: BlockHeight, hash: &FilterHash) -> bool {
+        let headers = self.before(height).zip(self.get(height));
+        headers.is_some_and(|(before, header)| link(hash, &before) == header)
+    }
+
     /// Headers from the first height up to, and without, the last, to serve or to store them.
     pub fn headers(&self, heights: Range<BlockHeight>) -> impl Iterator<Item = FilterHeader> {
         (heights.start.0..heights.end.0).map_while(|height| self.get(BlockHeight(height)))

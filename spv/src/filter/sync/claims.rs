@@ -190,8 +190,13 @@ impl FilterSync {
             let Some(next) = self.filters.get(BlockHeight(place.next)) else {
                 return self.extend(chain, id, place, hashes.get(offset..)?, now);
             };
-            let same =
-                if ours == place.header { theirs == next } else { link(hash, &ours) == next };
+            // Who took another side in an undecided block below has another header here whatever its
+            // filter is, so the filter is compared. Else its header, which is made anyway, says the same.
+            let same = if ours == place.header {
+                theirs == next
+            } else {
+                self.filters.commits_to(BlockHeight(place.next), hash)
+            };
             if !same && !self.is_other_side(chain, place.next, hash) {
                 self.dispute(chain, id, place, *hash, now);
                 return None;

@@ -164,8 +164,7 @@ impl FilterSync {
 
     /// Goes on with a case, and keeps it where it is not settled.
     fn step(&mut self, chain: &HeaderChain, height: u32, mut case: Case, now: Now) {
-        let at = BlockHeight(height);
-        case.judge(height, self.before(height).zip(self.filters.get(at)));
+        case.judge(height, &self.filters);
         self.drop_lies(height, &mut case, now);
         if case.theirs.is_empty() {
             return self.settle(height, Settlement::Ours);
