@@ -122,7 +122,7 @@ impl Filter {
     /// The double SHA-256 of the bytes (BIP157). [`FilterHash::filter_header`] chains it.
     #[must_use]
     pub fn hash(&self) -> FilterHash {
-        FilterHash::from_byte_array(Sha256::digest(Sha256::digest(&self.bytes)).into())
+        hash_of(&self.bytes)
     }
 
     /// Reads every element.
@@ -161,6 +161,12 @@ impl fmt::Debug for Filter {
             .field("hash", &self.hash())
             .finish_non_exhaustive()
     }
+}
+
+/// The hash of a filter as it is sent, whether or not it is one: see [`Filter::hash`].
+pub(super) fn hash_of(filter: &[u8]) -> FilterHash {
+    // `sha2` finds the processor's instructions without `std`, too, where `bitcoin` does not.
+    FilterHash::from_byte_array(Sha256::digest(Sha256::digest(filter)).into())
 }
 
 /// The number of elements, if a block can have so many.

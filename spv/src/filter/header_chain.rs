@@ -82,11 +82,6 @@ pub(crate) fn link(hash: &FilterHash, previous: &FilterHeader) -> FilterHeader {
     hash.filter_header(previous)
 }
 
-/// The hash of a filter as it is sent.
-pub(crate) fn hash_of(filter: &[u8]) -> FilterHash {
-    FilterHash::hash(filter)
-}
-
 /// Hashes of blocks of the best chain, lowest first, at one hash a block; ends where the chain does.
 pub(crate) fn block_hashes(chain: &HeaderChain, heights: Range<u32>) -> Vec<BlockHash> {
     let mut hashes = Vec::with_capacity(heights.len());

@@ -30,6 +30,7 @@ mod values;
 pub use bitcoin::bip158::{FilterHash, FilterHeader};
 pub use build::output_elements;
 pub use error::FilterError;
+use gcs::hash_of;
 pub use gcs::{Filter, FilterKey};
 pub use header_chain::{FilterHeaderChain, VerifiedFilterHeaders};
 pub use header_values::{FilterAnchor, FilterHeaderError, FilterTip};
