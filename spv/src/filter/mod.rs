@@ -20,6 +20,7 @@ mod gcs;
 pub mod header_chain;
 mod header_values;
 mod index;
+mod kept_hashes;
 mod matching;
 mod script_set;
 pub mod sync;

@@ -13,7 +13,7 @@ use super::delivery::{count, size_of};
 use super::machine::FilterSync;
 use super::peer::Peer;
 use crate::chain::HeaderChain;
-use crate::filter::header_chain::block_hashes;
+use crate::filter::kept_hashes::block_hashes;
 use crate::filter::{Filter, FilterError, FilterKey, hash_of};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
