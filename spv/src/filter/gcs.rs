@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::values::{REMAINDER_BITS, Values, write_values};
 use super::{FilterError, FilterHash};
+use crate::compact_size::push_compact_size;
 use crate::lanes::siphash;
 
 /// One in so many other scripts matches by accident: the parameter M.
@@ -146,7 +147,7 @@ impl Filter {
     /// The filter whose values these are, which do not fall: as many as `elements` says.
     pub(super) fn encode(key: FilterKey, elements: u32, values: &[u64]) -> Self {
         let mut bytes = Vec::with_capacity(MAX_COUNT_SIZE + most_bytes(elements));
-        encode_count(elements, &mut bytes);
+        push_compact_size(&mut bytes, elements.into());
         let head = bytes.len();
         Self { key, elements, head, bytes: write_values(values, bytes) }
     }
@@ -215,18 +216,4 @@ fn decode_count(bytes: &[u8]) -> Result<(u64, usize), FilterError> {
         return Err(FilterError::CountNotCanonical { count });
     }
     Ok((count, size))
-}
-
-fn encode_count(elements: u32, bytes: &mut Vec<u8>) {
-    if let Ok(small) = u8::try_from(elements)
-        && small < 0xfd
-    {
-        bytes.push(small);
-    } else if let Ok(middle) = u16::try_from(elements) {
-        bytes.push(0xfd);
-        bytes.extend_from_slice(&middle.to_le_bytes());
-    } else {
-        bytes.push(0xfe);
-        bytes.extend_from_slice(&elements.to_le_bytes());
-    }
 }
