@@ -11,7 +11,7 @@ use super::answer::Useful;
 use super::ask::{InFlight, Purpose};
 use super::delivery::{count, size_of};
 use super::machine::FilterSync;
-use super::peer::Peer;
+use super::peer::{Peer, Stand};
 use crate::chain::HeaderChain;
 use crate::filter::kept_hashes::block_hashes;
 use crate::filter::{Filter, FilterError, FilterKey, hash_of};
@@ -107,11 +107,11 @@ impl FilterSync {
         let fitting = u32::try_from(fitting).unwrap_or(u32::MAX).min(self.filters_at_most());
         let Some(peer) = self.peers.get(&id) else { return gap.start..gap.start + 1 };
         let place = match peer.stand {
-            super::peer::Stand::Holds(place) => place.next,
-            super::peer::Stand::Unheard
-            | super::peer::Stand::Differs { .. }
-            | super::peer::Stand::Disputes { .. }
-            | super::peer::Stand::Refused => gap.start + 1,
+            Stand::Holds(place) => place.next,
+            // None of these is asked for filters.
+            Stand::Unheard | Stand::Differs { .. } | Stand::Disputes { .. } | Stand::Refused => {
+                gap.start + 1
+            }
         };
         let end = gap.start.saturating_add(fitting.min(peer.span).max(1));
         gap.start..end.min(gap.end).min(place)

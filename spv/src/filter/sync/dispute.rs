@@ -222,8 +222,7 @@ impl FilterSync {
                 }
             }
         }
-        let standing: Vec<_> = case.theirs.iter().filter(|side| side.stands()).collect();
-        if standing.is_empty() {
+        if !case.theirs.iter().any(Side::stands) {
             return self.settle(height, Settlement::Ours);
         }
         match (case.ours.stands(), drops) {
@@ -271,12 +270,14 @@ impl FilterSync {
         offence: Option<FilterOffence>,
         now: Now,
     ) {
-        let linked = self.filters.is_linked(height) && !self.undecided.contains(&height);
+        // A header that was only stored may itself be what is wrong, and at an undecided block those who
+        // hold our chain may have the other filter: neither proves that they claim the false one.
+        let claimed = self.filters.is_linked(height) && !self.undecided.contains(&height);
         let holders = self.holders(height);
         self.roll_back(chain, height, Revision::Evidence);
         for id in holders {
             match &offence {
-                Some(offence) if linked => self.blame(id, offence.clone(), now),
+                Some(offence) if claimed => self.blame(id, offence.clone(), now),
                 Some(_) => {}
                 None => self.lapse(id, now),
             }
