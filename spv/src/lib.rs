@@ -28,6 +28,7 @@ extern crate std;
 
 pub mod chain;
 mod client;
+mod compact_size;
 pub mod compress;
 pub mod filter;
 #[cfg(feature = "generate")]

@@ -28,6 +28,7 @@ use bitcoin::{Block, BlockHash, OutPoint, Script, ScriptBuf, Transaction, TxIn, 
 
 use super::{Filter, FilterError, FilterHash, FilterKey, MatchScratch, ScriptSet, output_elements};
 use crate::header::Header;
+use crate::proof::merkle_root;
 
 /// The scripts that a block's filter has to have, as far as the block itself says.
 #[derive(Clone, Debug)]
@@ -52,9 +53,10 @@ pub enum EvidenceError {
     },
     /// Its transactions are not those of its header.
     WrongMerkleRoot,
-    /// A transaction of 64 bytes may be an inner node of the Merkle tree (CVE-2017-12842).
-    InnerNode {
-        /// The transaction.
+    /// Its first transaction is not a coinbase: the list may be one of inner nodes of the Merkle tree
+    /// (CVE-2017-12842).
+    NoCoinbase {
+        /// What is there instead.
         txid: Txid,
     },
 }
@@ -64,8 +66,8 @@ impl fmt::Display for EvidenceError {
         match self {
             Self::OtherBlock { got } => write!(f, "it is the block {got}"),
             Self::WrongMerkleRoot => f.write_str("its transactions are not those of its header"),
-            Self::InnerNode { txid } => {
-                write!(f, "transaction {txid} has 64 bytes: it may be an inner node")
+            Self::NoCoinbase { txid } => {
+                write!(f, "its first transaction {txid} is not a coinbase")
             }
         }
     }
@@ -131,21 +133,28 @@ impl BlockEvidence {
         if got != header.hash() {
             return Err(EvidenceError::OtherBlock { got });
         }
-        let inner_node = block.txdata.iter().find(|transaction| transaction.base_size() == 64);
-        if let Some(transaction) = inner_node {
-            return Err(EvidenceError::InnerNode { txid: transaction.compute_txid() });
-        }
-        if !block.check_merkle_root() {
+        let txids = txids(block);
+        if merkle_root(&txids) != Some(header.merkle_root()) {
             return Err(EvidenceError::WrongMerkleRoot);
         }
-        Ok(Self::unchecked(got, block, spent))
+        refuse_inner_nodes(block, &txids)?;
+        Ok(Self::of_transactions(got, block, &txids, spent))
     }
 
     /// As [`new`](Self::new), of a block that was not compared with its header: proof of nothing.
     pub(crate) fn unchecked(block_hash: BlockHash, block: &Block, spent: &[Transaction]) -> Self {
+        Self::of_transactions(block_hash, block, &txids(block), spent)
+    }
+
+    fn of_transactions(
+        block_hash: BlockHash,
+        block: &Block,
+        txids: &[Txid],
+        spent: &[Transaction],
+    ) -> Self {
         let mut proved: BTreeSet<_> = output_elements(block).map(Script::to_owned).collect();
         let (mut guessed, mut hidden) = (BTreeSet::new(), false);
-        let known = SpentScripts::new(block, spent);
+        let known = SpentScripts::new(block, txids, spent);
         let witnesses = has_proved_witnesses(block);
         for input in block.txdata.iter().skip(1).flat_map(|transaction| &transaction.input) {
             match known
@@ -210,19 +219,44 @@ impl BlockEvidence {
     }
 }
 
+fn txids(block: &Block) -> Vec<Txid> {
+    block.txdata.iter().map(Transaction::compute_txid).collect()
+}
+
+/// Excludes that transactions which make the right Merkle root are not the block's (CVE-2017-12842).
+/// Both are the leaves of one tree, so they can only differ where the one list lies deeper in it than
+/// the other: leaves of the upper list are then inner nodes above the lower one, each at once a
+/// transaction of 64 bytes and the hashes of what is below it.
+///
+/// Such an upper list begins with a coinbase, since the block's own does and the given one has to.
+/// Where a coinbase has 64 bytes, its version is followed by the one byte of its number of inputs and
+/// by an outpoint of 32 zero bytes and `ffffffff`. So of the two hashes in the first transaction, 28
+/// bytes of the left one and 9 of the right one are fixed: somebody has to find a transaction, or an
+/// inner node, whose hash has 224 bits that are given, in 2^224 attempts.
+///
+/// A transaction of 64 bytes anywhere else proves nothing against a block: a valid one may hold it.
+fn refuse_inner_nodes(block: &Block, txids: &[Txid]) -> Result<(), EvidenceError> {
+    match block.txdata.first().zip(txids.first()) {
+        Some((first, txid)) if !first.is_coinbase() => {
+            Err(EvidenceError::NoCoinbase { txid: *txid })
+        }
+        // Of no transaction there is no Merkle root that could be right.
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Outputs of transactions by their place, of those transactions that the block's inputs name.
 struct SpentScripts<'a> {
     transactions: BTreeMap<Txid, &'a Transaction>,
 }
 
 impl<'a> SpentScripts<'a> {
-    fn new(block: &'a Block, spent: &'a [Transaction]) -> Self {
+    fn new(block: &'a Block, txids: &[Txid], spent: &'a [Transaction]) -> Self {
         let inputs = block.txdata.iter().skip(1).flat_map(|transaction| &transaction.input);
         let named: BTreeSet<_> = inputs.map(|input| input.previous_output.txid).collect();
-        let transactions = block.txdata.iter().chain(spent);
-        let transactions = transactions
-            .map(|transaction| (transaction.compute_txid(), transaction))
-            .filter(|(txid, _)| named.contains(txid));
+        let within = txids.iter().copied().zip(&block.txdata);
+        let before = spent.iter().map(|transaction| (transaction.compute_txid(), transaction));
+        let transactions = within.chain(before).filter(|(txid, _)| named.contains(txid));
         Self { transactions: transactions.collect() }
     }
 

@@ -213,12 +213,38 @@ fn a_block_that_is_not_its_headers_is_no_evidence() {
 }
 
 #[test]
-fn a_transaction_that_may_be_an_inner_node_makes_a_block_no_evidence() {
+fn a_block_with_a_transaction_of_64_bytes_is_judged() {
     let mut small = paying(spending(outpoint(1), ScriptBuf::new(), &[]), &[ScriptBuf::new()]);
     small.output[0].script_pubkey = ScriptBuf::from_bytes(alloc::vec![0x51; 4]);
     assert_eq!(small.base_size(), 64);
-    let txid = small.compute_txid();
-    let block = block([small].into());
+    let (block, script) = (block([small.clone()].into()), &small.output[0].script_pubkey);
+    let (evidence, spent) = (evidence(&block, &[]), self::script(9));
+    let truth = filter(&block, &[&spent]);
+    assert_eq!(evidence.judge(&truth), FilterVerdict::Unrefuted { suspect: false });
+    let lie = false_filter(&block, script, &[&spent]);
+    assert_eq!(evidence.judge(&lie), FilterVerdict::Omits { script: script.clone() });
+}
+
+#[test]
+fn inner_nodes_in_the_place_of_transactions_are_no_evidence() {
+    // The root over two txids, which are made up, is the txid of the 64 bytes that they are together.
+    let mut node = paying(spending(outpoint(1), ScriptBuf::new(), &[]), &[ScriptBuf::new()]);
+    node.output[0].script_pubkey = ScriptBuf::from_bytes(alloc::vec![0x51; 4]);
+    let bytes = bitcoin::consensus::serialize(&node);
+    let children = bytes.as_chunks::<32>().0.iter().map(|hash| Txid::from_byte_array(*hash));
+    let txid = node.compute_txid();
+    let root = merkle_root(&children.collect::<Vec<_>>()).unwrap();
+    assert_eq!(root.to_byte_array(), txid.to_byte_array(), "the root over the two hashes in it");
+    let mut block = block(Vec::new());
+    (block.txdata, block.header.merkle_root) = ([node].into(), root);
     let error = BlockEvidence::new(&Header::from(block.header), &block, &[]).unwrap_err();
-    assert_eq!(error, EvidenceError::InnerNode { txid });
+    assert_eq!(error, EvidenceError::NoCoinbase { txid });
+}
+
+#[test]
+fn a_block_without_transactions_is_no_evidence() {
+    let mut block = block(Vec::new());
+    block.txdata.clear();
+    let error = BlockEvidence::new(&Header::from(block.header), &block, &[]).unwrap_err();
+    assert_eq!(error, EvidenceError::WrongMerkleRoot);
 }

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::values::{REMAINDER_BITS, Values, write_values};
 use super::{FilterError, FilterHash};
+use crate::compact_size::push_compact_size;
 use crate::lanes::siphash;
 
 /// One in so many other scripts matches by accident: the parameter M.
@@ -122,7 +123,7 @@ impl Filter {
     /// The double SHA-256 of the bytes (BIP157). [`FilterHash::filter_header`] chains it.
     #[must_use]
     pub fn hash(&self) -> FilterHash {
-        FilterHash::from_byte_array(Sha256::digest(Sha256::digest(&self.bytes)).into())
+        hash_of(&self.bytes)
     }
 
     /// Reads every element.
@@ -146,7 +147,7 @@ impl Filter {
     /// The filter whose values these are, which do not fall: as many as `elements` says.
     pub(super) fn encode(key: FilterKey, elements: u32, values: &[u64]) -> Self {
         let mut bytes = Vec::with_capacity(MAX_COUNT_SIZE + most_bytes(elements));
-        encode_count(elements, &mut bytes);
+        push_compact_size(&mut bytes, elements.into());
         let head = bytes.len();
         Self { key, elements, head, bytes: write_values(values, bytes) }
     }
@@ -161,6 +162,12 @@ impl fmt::Debug for Filter {
             .field("hash", &self.hash())
             .finish_non_exhaustive()
     }
+}
+
+/// The hash of a filter as it is sent, whether or not it is one: see [`Filter::hash`].
+pub(super) fn hash_of(filter: &[u8]) -> FilterHash {
+    // `sha2` finds the processor's instructions without `std`, too, where `bitcoin` does not.
+    FilterHash::from_byte_array(Sha256::digest(Sha256::digest(filter)).into())
 }
 
 /// The number of elements, if a block can have so many.
@@ -209,18 +216,4 @@ fn decode_count(bytes: &[u8]) -> Result<(u64, usize), FilterError> {
         return Err(FilterError::CountNotCanonical { count });
     }
     Ok((count, size))
-}
-
-fn encode_count(elements: u32, bytes: &mut Vec<u8>) {
-    if let Ok(small) = u8::try_from(elements)
-        && small < 0xfd
-    {
-        bytes.push(small);
-    } else if let Ok(middle) = u16::try_from(elements) {
-        bytes.push(0xfd);
-        bytes.extend_from_slice(&middle.to_le_bytes());
-    } else {
-        bytes.push(0xfe);
-        bytes.extend_from_slice(&elements.to_le_bytes());
-    }
 }

@@ -7,23 +7,19 @@
 //! chain as of the last [`rollback`](FilterHeaderChain::rollback). What an attacker can grow: nothing
 //! beyond the length of the header chain, 32.5 bytes a block.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
 
+use super::kept_hashes::KeptHashes;
 use super::{FilterAnchor, FilterHash, FilterHeader, FilterHeaderError, FilterTip};
-use crate::chain::{HeaderChain, Position};
+use crate::chain::HeaderChain;
 use crate::header::BlockHeight;
 
 /// Headers in a block of memory.
 const BLOCK: usize = 2048;
-/// Of every so many blocks one hash is kept, to find the fork point of a deep reorg.
-const MARK: u32 = 64;
-/// Of so many last blocks the hashes are kept, to find the fork point of any other exactly.
-const RECENT: usize = 144;
 
 /// Filter headers from genesis or from an anchor on.
 #[derive(Clone, Debug)]
@@ -31,10 +27,7 @@ pub struct FilterHeaderChain {
     first: u32,
     len: usize,
     blocks: Vec<Vec<FilterHeader>>,
-    /// Hashes of the blocks at `first`, and at each 64th from there.
-    marks: Vec<BlockHash>,
-    /// Hashes of the last blocks.
-    recent: VecDeque<BlockHash>,
+    block_hashes: KeptHashes,
     /// So many of the headers came from a store, or from an anchor.
     loaded: usize,
     revision: u64,
@@ -46,8 +39,7 @@ pub struct VerifiedFilterHeaders {
     first: u32,
     headers: Vec<FilterHeader>,
     hashes: Vec<FilterHash>,
-    marks: Vec<BlockHash>,
-    recent: Vec<BlockHash>,
+    block_hashes: KeptHashes,
     revision: u64,
 }
 
@@ -73,34 +65,13 @@ impl VerifiedFilterHeaders {
     /// The block of the last.
     #[must_use]
     pub fn last_block(&self) -> Option<BlockHash> {
-        self.recent.last().copied()
+        self.block_hashes.last()
     }
 }
 
 /// The header of a filter: it commits to the filter and to the header before (BIP157).
 pub(crate) fn link(hash: &FilterHash, previous: &FilterHeader) -> FilterHeader {
     hash.filter_header(previous)
-}
-
-/// The hash of a filter as it is sent.
-pub(crate) fn hash_of(filter: &[u8]) -> FilterHash {
-    FilterHash::hash(filter)
-}
-
-/// Hashes of blocks of the best chain, lowest first, at one hash a block; ends where the chain does.
-pub(crate) fn block_hashes(chain: &HeaderChain, heights: Range<u32>) -> Vec<BlockHash> {
-    let mut hashes = Vec::with_capacity(heights.len());
-    let Some(mut hash) = chain.hash_at(BlockHeight(heights.start)) else { return hashes };
-    if heights.is_empty() {
-        return hashes;
-    }
-    hashes.push(hash);
-    let rest = BlockHeight(heights.start).next()..BlockHeight(heights.end);
-    for body in chain.bodies(rest) {
-        hash = body.with_parent(hash).hash();
-        hashes.push(hash);
-    }
-    hashes
 }
 
 impl Default for FilterHeaderChain {
@@ -121,8 +92,7 @@ impl FilterHeaderChain {
             first,
             len: 0,
             blocks: Vec::new(),
-            marks: Vec::new(),
-            recent: VecDeque::new(),
+            block_hashes: KeptHashes::none(),
             loaded: 0,
             revision: 0,
         }
@@ -150,8 +120,7 @@ impl FilterHeaderChain {
             return Err(FilterHeaderError::NoCheckpoint { height: anchor.height });
         }
         let mut chain = Self::starting_at(anchor.height)?;
-        chain.push(anchor.header, anchor.block_hash);
-        chain.loaded = 1;
+        chain.set_anchor(anchor.header, anchor.block_hash);
         Ok(chain)
     }
 
@@ -176,9 +145,7 @@ impl FilterHeaderChain {
         if chain.hash_at(BlockHeight(last)) != Some(last_block) {
             return Err(FilterHeaderError::NotOnBestChain { height: BlockHeight(last) });
         }
-        let (marks, recent) = hashes_to_keep(chain, first.0, first.0..last + 1);
-        loaded.marks = marks;
-        loaded.recent = recent.into();
+        loaded.block_hashes = KeptHashes::of(chain, first.0, first.0..last + 1);
         Ok(loaded)
     }
 
@@ -220,7 +187,7 @@ impl FilterHeaderChain {
     pub fn tip(&self) -> Option<FilterTip> {
         let height = BlockHeight(self.last()?);
         let header = self.get(height)?;
-        let block_hash = *self.recent.back()?;
+        let block_hash = self.block_hashes.last()?;
         Some(FilterTip { height, block_hash, header })
     }
 
@@ -250,6 +217,13 @@ impl FilterHeaderChain {
             None => Some(FilterHeader::all_zeros()),
             Some(before) => self.get(before),
         }
+    }
+
+    /// Whether the header at a height commits to the filter with this hash; false where the chain has no
+    /// header there, or none before it.
+    pub(crate) fn commits_to(&self, height: BlockHeight, hash: &FilterHash) -> bool {
+        let headers = self.before(height).zip(self.get(height));
+        headers.is_some_and(|(before, header)| link(hash, &before) == header)
     }
 
     /// Headers from the first height up to, and without, the last, to serve or to store them.
@@ -294,9 +268,9 @@ impl FilterHeaderChain {
         if end > tip.0.saturating_add(1) {
             return Err(FilterHeaderError::NotOnBestChain { height: tip.next() });
         }
-        let (marks, recent) = hashes_to_keep(chain, self.first, first..end);
+        let block_hashes = KeptHashes::of(chain, self.first, first..end);
         let (hashes, revision) = (hashes.to_vec(), self.revision);
-        Ok(VerifiedFilterHeaders { first, headers, hashes, marks, recent, revision })
+        Ok(VerifiedFilterHeaders { first, headers, hashes, block_hashes, revision })
     }
 
     /// Takes verified headers in.
@@ -310,9 +284,7 @@ impl FilterHeaderChain {
         for header in verified.headers {
             self.push_header(header);
         }
-        self.marks.extend(verified.marks);
-        self.recent.extend(verified.recent);
-        self.trim_recent();
+        self.block_hashes.append(verified.block_hashes);
         self.revision = self.revision.wrapping_add(1);
         Ok(())
     }
@@ -320,19 +292,11 @@ impl FilterHeaderChain {
     /// The first header of a chain that [starts at](Self::starting_at) a checkpoint.
     pub(crate) fn set_anchor(&mut self, header: FilterHeader, block_hash: BlockHash) {
         if self.is_empty() && self.first > 0 {
-            self.push(header, block_hash);
+            self.push_header(header);
+            self.block_hashes = KeptHashes::of_first(block_hash);
             self.loaded = 1;
+            self.revision = self.revision.wrapping_add(1);
         }
-    }
-
-    fn push(&mut self, header: FilterHeader, block_hash: BlockHash) {
-        if self.end().wrapping_sub(self.first).is_multiple_of(MARK) {
-            self.marks.push(block_hash);
-        }
-        self.push_header(header);
-        self.recent.push_back(block_hash);
-        self.trim_recent();
-        self.revision = self.revision.wrapping_add(1);
     }
 
     fn push_header(&mut self, header: FilterHeader) {
@@ -345,64 +309,29 @@ impl FilterHeaderChain {
         self.len += 1;
     }
 
-    fn trim_recent(&mut self) {
-        let surplus = self.recent.len().saturating_sub(RECENT);
-        self.recent.drain(..surplus);
-    }
-
     /// Keeps the headers up to a height, all of whose blocks are on the best header chain, or none.
     pub fn rollback(&mut self, to: Option<BlockHeight>, chain: &HeaderChain) {
         let kept = to.and_then(|to| to.0.checked_add(1)?.checked_sub(self.first)).unwrap_or(0);
         let kept = usize::try_from(kept).unwrap_or(usize::MAX);
-        let Some(dropped) = self.len.checked_sub(kept).filter(|dropped| *dropped > 0) else {
+        if kept >= self.len {
             return;
-        };
+        }
+        let former = self.first..self.end();
         self.len = kept;
         self.loaded = self.loaded.min(kept);
         self.blocks.truncate(kept.div_ceil(BLOCK));
         if let Some(last) = self.blocks.last_mut() {
             last.truncate(kept - (kept - 1) / BLOCK * BLOCK);
         }
-        self.marks.truncate(kept.div_ceil(64));
-        self.recent.truncate(self.recent.len().saturating_sub(dropped));
+        self.block_hashes.roll_back(chain, former, self.end());
         self.revision = self.revision.wrapping_add(1);
-        if let Some(last) = self.last().filter(|_| self.recent.is_empty()) {
-            let (_, recent) = hashes_to_keep(chain, self.first, self.first..last + 1);
-            self.recent = recent.into();
-        }
     }
 
     /// The highest height whose block is on the best header chain; none where none is.
     #[must_use]
     pub fn fork_point(&self, chain: &HeaderChain) -> Option<BlockHeight> {
-        let recent = self.recent.iter().rev().zip((0..self.end()).rev());
-        let exact = recent.map(|(hash, height)| (height, hash)).find(on_best(chain));
-        let marks = (self.first..self.end()).step_by(64).zip(&self.marks);
-        exact.or_else(|| marks.rev().find(on_best(chain))).map(|(height, _)| BlockHeight(height))
+        self.block_hashes.fork_point(chain, self.first..self.end()).map(BlockHeight)
     }
-}
-
-fn on_best(chain: &HeaderChain) -> impl Fn(&(u32, &BlockHash)) -> bool {
-    move |(height, hash)| {
-        let found = chain.find(hash);
-        found.is_some_and(|(entry, position)| {
-            position == Position::Best && entry.height.0 == *height
-        })
-    }
-}
-
-/// Of blocks of the best chain those hashes that a chain from `first` on keeps: marks, and the last ones.
-fn hashes_to_keep(
-    chain: &HeaderChain,
-    first: u32,
-    heights: Range<u32>,
-) -> (Vec<BlockHash>, Vec<BlockHash>) {
-    let mark = |height: &u32| height.wrapping_sub(first).is_multiple_of(MARK);
-    let marks =
-        heights.clone().filter(mark).filter_map(|height| chain.hash_at(BlockHeight(height)));
-    let recent = u32::try_from(RECENT).unwrap_or(u32::MAX);
-    let from = heights.end.saturating_sub(recent).max(heights.start);
-    (marks.collect(), block_hashes(chain, from..heights.end))
 }
 
 #[cfg(test)]

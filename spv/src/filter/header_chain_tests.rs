@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 
 use super::*;
+use crate::chain::Position;
 use crate::generate::Miner;
 use crate::params::{Network, Params};
 use crate::time::UnixTime;
@@ -107,8 +108,7 @@ fn a_rollback_and_the_same_headers_again_give_the_same_chain() {
         let verified = filters.verify(filters.next_height(), &previous, &rest, &chain).unwrap();
         filters.apply(verified).unwrap();
         assert_eq!((filters.len(), filters.tip()), (5_001, whole.tip()));
-        assert_eq!(filters.marks, whole.marks);
-        assert_eq!(filters.recent, whole.recent);
+        assert_eq!(filters.block_hashes, whole.block_hashes);
     }
     let mut filters = whole;
     filters.rollback(None, &chain);
@@ -126,7 +126,7 @@ fn what_was_stored_is_loaded_where_it_is_still_on_the_best_chain() {
     let loaded = load(&chain).unwrap();
     assert_eq!(loaded.tip(), filters.tip());
     assert_eq!(loaded.loaded_to(), Some(BlockHeight(800)));
-    assert_eq!((&loaded.marks, &loaded.recent), (&filters.marks, &filters.recent));
+    assert_eq!(loaded.block_hashes, filters.block_hashes);
     let other = reorganised(&chain, 500, 600);
     let error = FilterHeaderError::NotOnBestChain { height: BlockHeight(800) };
     assert_eq!(load(&other).unwrap_err(), error);

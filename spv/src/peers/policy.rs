@@ -272,19 +272,19 @@ impl PeerPolicy {
         self.next_eviction = now.elapsed;
         let filters = self.lacks_filters();
         let without = || filters.then(|| self.peer_without_filters()).flatten();
-        let (leaving, peer) = self.slow_peer(now.elapsed).or_else(without)?;
+        let slow = self.slow_peer(now.elapsed);
+        let (leaving, peer) = slow.or_else(without)?;
         self.next_eviction = now.elapsed + EVICTION_PAUSE;
         let others = self.chosen().saturating_sub(1);
         if others < self.config.diversity_floor {
             return None;
         }
-        let is_slow = self.slow_peer(now.elapsed).is_some();
         let links = &self.links;
         let better = |entry: &Entry| {
             let taken = |(addr, link): (&SocketAddr, &Link)| {
                 *addr == entry.addr || (*addr != leaving && link.holds(entry.group))
             };
-            !entry.slow && (is_slow || entry.filters) && !links.iter().any(taken)
+            !entry.slow && (slow.is_some() || entry.filters) && !links.iter().any(taken)
         };
         self.book.choose(&mut self.random, now.elapsed, better).map(|_| peer)
     }

@@ -17,7 +17,8 @@ use super::climb::refuse_transaction;
 use super::error::{DecodeError, ProofError};
 use super::inclusion::Inclusion;
 use super::tree::{MerkleTree, Shape, joined};
-use super::wire::{Input, push_compact_size};
+use super::wire::Input;
+use crate::compact_size::push_compact_size;
 use crate::header::Header;
 use crate::lanes;
 
@@ -128,11 +129,11 @@ impl MerkleBlock {
         let mut bytes = Vec::with_capacity(length);
         bytes.extend_from_slice(self.header.as_bytes());
         bytes.extend_from_slice(&self.count.to_le_bytes());
-        push_compact_size(&mut bytes, self.hashes.len());
+        push_compact_size(&mut bytes, self.hashes.len() as u64);
         for hash in &self.hashes {
             bytes.extend_from_slice(hash.as_byte_array());
         }
-        push_compact_size(&mut bytes, self.flags.len());
+        push_compact_size(&mut bytes, self.flags.len() as u64);
         bytes.extend_from_slice(&self.flags);
         bytes
     }

@@ -51,6 +51,19 @@ pub(super) fn parents_of_leaves<L: Hash<Bytes = [u8; 32]>>(leaves: &[L]) -> Vec<
     parents
 }
 
+/// The level above another one, which stays. It is made at its own size: a copy that is
+/// [raised](raise) would go on to hold the memory of the level below.
+fn parents_of_nodes(nodes: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    let mut parents = alloc::vec![[0; 32]; nodes.len().div_ceil(2)];
+    let (pairs, _) = nodes.as_flattened().as_chunks();
+    let (of_pairs, of_last) = parents.split_at_mut(pairs.len());
+    lanes::sha256d_64(pairs, of_pairs);
+    if let (Some(parent), Some(last)) = (of_last.first_mut(), nodes.last()) {
+        *parent = lanes::sha256d_64_single(&joined(last, last));
+    }
+    parents
+}
+
 /// Replaces a level of the tree by the one above it.
 pub(super) fn raise(level: &mut Vec<[u8; 32]>) {
     if level.len() % 2 == 1
@@ -134,16 +147,14 @@ impl MerkleTree {
     /// [`ProofError::NoTransactions`] or [`ProofError::TooManyTransactions`].
     pub fn new(txids: &[Txid]) -> Result<Self, ProofError> {
         let shape = Shape::of_leaves(txids.len())?;
-        let mut levels = Vec::new();
+        let mut levels = Vec::with_capacity(usize::try_from(shape.height()).unwrap_or_default());
         if shape.height() > 0 {
             levels.push(parents_of_leaves(txids));
         }
         while let Some(last) = levels.last()
             && last.len() > 1
         {
-            let mut level = last.clone();
-            raise(&mut level);
-            levels.push(level);
+            levels.push(parents_of_nodes(last));
         }
         Ok(Self { shape, txids: txids.to_vec(), levels })
     }
@@ -207,6 +218,25 @@ impl MerkleTree {
             Some(above) => {
                 let level = self.levels.get(usize::try_from(above).ok()?)?;
                 level.get(position).copied()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_keeps_its_nodes_and_no_more_memory() {
+        for count in 1..=70_u32 {
+            let txids: Vec<_> = (0..count).map(|n| Txid::hash(&n.to_le_bytes())).collect();
+            let tree = MerkleTree::new(&txids).unwrap();
+            assert_eq!(Some(tree.root()), merkle_root(&txids), "{count}");
+            assert_eq!(tree.levels.capacity(), tree.levels.len(), "{count}");
+            for (level, above) in (1..).zip(&tree.levels) {
+                let nodes = tree.shape.width(level) as usize;
+                assert_eq!((above.len(), above.capacity()), (nodes, nodes), "{count}");
             }
         }
     }

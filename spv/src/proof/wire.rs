@@ -65,22 +65,3 @@ impl<'a> Input<'a> {
         }
     }
 }
-
-/// Writes a length in the fewest bytes.
-pub(super) fn push_compact_size(bytes: &mut Vec<u8>, length: usize) {
-    match (u8::try_from(length), u16::try_from(length), u32::try_from(length)) {
-        (Ok(length @ 0..=0xfc), _, _) => bytes.push(length),
-        (_, Ok(length), _) => {
-            bytes.push(0xfd);
-            bytes.extend_from_slice(&length.to_le_bytes());
-        }
-        (_, _, Ok(length)) => {
-            bytes.push(0xfe);
-            bytes.extend_from_slice(&length.to_le_bytes());
-        }
-        (_, _, Err(_)) => {
-            bytes.push(0xff);
-            bytes.extend_from_slice(&(length as u64).to_le_bytes());
-        }
-    }
-}

@@ -8,8 +8,7 @@ use bitcoin::BlockHash;
 
 use super::action::{FilterOffence, FilterRequestId};
 use crate::filter::evidence::{BlockEvidence, FilterVerdict};
-use crate::filter::header_chain::link;
-use crate::filter::{FilterHash, FilterHeader};
+use crate::filter::{FilterHash, FilterHeaderChain};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 
@@ -107,8 +106,8 @@ impl Case {
         }
     }
 
-    /// Judges what is here; `place` are our filter headers before and at the height.
-    pub(super) fn judge(&mut self, height: u32, place: Option<(FilterHeader, FilterHeader)>) {
+    /// Judges what is here; `filters` are our filter headers.
+    pub(super) fn judge(&mut self, height: u32, filters: &FilterHeaderChain) {
         let Evidence::Block(evidence) = &self.evidence else { return };
         let block_hash = self.block_hash;
         let at = BlockHeight(height);
@@ -118,7 +117,7 @@ impl Case {
                 // Where the filter is known, a claim needs no filter to be judged.
                 let right = match side.hash {
                     Some(hash) => hash == expected,
-                    None => place.is_some_and(|(before, ours)| link(&expected, &before) == ours),
+                    None => filters.commits_to(at, &expected),
                 };
                 if right {
                     side.state = SideState::Stands;

@@ -87,7 +87,7 @@ impl FilterSync {
                 let start = if self.is_ours(&place) { end - 1 } else { place.next };
                 Some(at_most(start, end - 1))
             }
-            Stand::Holds(place) => self.extension(&place, reach).then(|| at_most(end, reach)),
+            Stand::Holds(place) => self.wants_extension(&place, reach).then(|| at_most(end, reach)),
         }
     }
 
@@ -104,7 +104,7 @@ impl FilterSync {
     }
 
     /// Whether a peer whose place is our end is to be asked for what comes next.
-    fn extension(&self, place: &Place, reach: u32) -> bool {
+    fn wants_extension(&self, place: &Place, reach: u32) -> bool {
         if self.plan.is_some() {
             return false;
         }
@@ -145,7 +145,7 @@ impl FilterSync {
         } else if known.next != start && ours != previous {
             // Somewhere below. What it claimed below that may have been taken back meanwhile.
             if known.next < start {
-                self.stands(id, Stand::Differs { low: known, high: place });
+                self.set_stand(id, Stand::Differs { low: known, high: place });
             }
         } else if let Some(place) = self.walk(chain, id, place, hashes, now) {
             if let Some(peer) = self.peers.get_mut(&id) {
@@ -153,18 +153,18 @@ impl FilterSync {
             }
             match high {
                 Some(high) if high.next > place.next => {
-                    self.stands(id, Stand::Differs { low: place, high });
+                    self.set_stand(id, Stand::Differs { low: place, high });
                 }
                 Some(high) if high.next == place.next && high.header != place.header => {
                     self.contradicts(id, place.next, now);
                 }
-                Some(_) | None => self.stands(id, Stand::Holds(place)),
+                Some(_) | None => self.set_stand(id, Stand::Holds(place)),
             }
         }
         Useful::Yes
     }
 
-    fn stands(&mut self, id: PeerId, stand: Stand) {
+    fn set_stand(&mut self, id: PeerId, stand: Stand) {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.stand = stand;
         }
@@ -190,8 +190,13 @@ impl FilterSync {
             let Some(next) = self.filters.get(BlockHeight(place.next)) else {
                 return self.extend(chain, id, place, hashes.get(offset..)?, now);
             };
-            let same =
-                if ours == place.header { theirs == next } else { link(hash, &ours) == next };
+            // Who took another side in an undecided block below has another header here whatever its
+            // filter is, so the filter is compared. Else its header, which is made anyway, says the same.
+            let same = if ours == place.header {
+                theirs == next
+            } else {
+                self.filters.commits_to(BlockHeight(place.next), hash)
+            };
             if !same && !self.is_other_side(chain, place.next, hash) {
                 self.dispute(chain, id, place, *hash, now);
                 return None;
@@ -276,7 +281,9 @@ impl FilterSync {
         };
         let anchor = self.filters.first_height().0;
         let mut above = Vec::new();
-        for (next, header) in (1..).step_by(1000).map(|at: u32| at + 1000).zip(headers) {
+        for (header, number) in headers.iter().zip(1_u32..) {
+            // The first is that of block 1000, which is the one before 1001.
+            let next = number * CHECKPOINT_INTERVAL + 1;
             let place = Place { next, header: *header };
             if next <= low.next.max(anchor) {
                 continue;
@@ -288,7 +295,7 @@ impl FilterSync {
             match self.before(next).or_else(planned) {
                 Some(ours) if ours == *header => low = place,
                 Some(_) => {
-                    self.stands(id, Stand::Differs { low, high: place });
+                    self.set_stand(id, Stand::Differs { low, high: place });
                     return Useful::Yes;
                 }
                 None => above.push(place),
@@ -297,7 +304,7 @@ impl FilterSync {
         if high.is_none() && self.is_far(stop.0) && self.begin_plan(stop, &above) {
             low = above.last().copied().unwrap_or(low);
         }
-        self.stands(id, high.map_or(Stand::Holds(low), |high| Stand::Differs { low, high }));
+        self.set_stand(id, high.map_or(Stand::Holds(low), |high| Stand::Differs { low, high }));
         Useful::Yes
     }
 }

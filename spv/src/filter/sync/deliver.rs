@@ -11,10 +11,10 @@ use super::answer::Useful;
 use super::ask::{InFlight, Purpose};
 use super::delivery::{count, size_of};
 use super::machine::FilterSync;
-use super::peer::Peer;
+use super::peer::{Peer, Stand};
 use crate::chain::HeaderChain;
-use crate::filter::header_chain::{block_hashes, hash_of, link};
-use crate::filter::{Filter, FilterError, FilterKey};
+use crate::filter::kept_hashes::block_hashes;
+use crate::filter::{Filter, FilterError, FilterKey, hash_of};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;
@@ -107,11 +107,11 @@ impl FilterSync {
         let fitting = u32::try_from(fitting).unwrap_or(u32::MAX).min(self.filters_at_most());
         let Some(peer) = self.peers.get(&id) else { return gap.start..gap.start + 1 };
         let place = match peer.stand {
-            super::peer::Stand::Holds(place) => place.next,
-            super::peer::Stand::Unheard
-            | super::peer::Stand::Differs { .. }
-            | super::peer::Stand::Disputes { .. }
-            | super::peer::Stand::Refused => gap.start + 1,
+            Stand::Holds(place) => place.next,
+            // None of these is asked for filters.
+            Stand::Unheard | Stand::Differs { .. } | Stand::Disputes { .. } | Stand::Refused => {
+                gap.start + 1
+            }
         };
         let end = gap.start.saturating_add(fitting.min(peer.span).max(1));
         gap.start..end.min(gap.end).min(place)
@@ -133,15 +133,17 @@ impl FilterSync {
         let (mut height, mut bytes) = (start, 0);
         let all = served.len() == count(&heights);
         let mut wrong = Wrong::Nothing;
-        let Some(mut before) = self.before(start) else { return Useful::Yes };
+        if self.before(start).is_none() {
+            return Useful::Yes;
+        }
         let blocks = block_hashes(chain, heights);
         for (served, block_hash) in served.into_iter().zip(blocks) {
-            let Some(ours) = self.filters.get(BlockHeight(height)) else { break };
-            if served.block_hash != block_hash {
+            let at = BlockHeight(height);
+            if self.filters.get(at).is_none() || served.block_hash != block_hash {
                 break;
             }
-            let theirs = link(&hash_of(&served.filter), &before);
-            if theirs != ours && self.config.defences.check_filters {
+            let is_ours = self.filters.commits_to(at, &hash_of(&served.filter));
+            if !is_ours && self.config.defences.check_filters {
                 wrong = Wrong::Hash(block_hash);
                 break;
             }
@@ -153,7 +155,7 @@ impl FilterSync {
                     break;
                 }
             }
-            (height, before) = (height + 1, ours);
+            height += 1;
         }
         let kept = start.max(self.delivery.cursor.unwrap_or(0))..height;
         self.delivery.covered.insert(kept);

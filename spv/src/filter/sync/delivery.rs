@@ -97,9 +97,15 @@ impl Delivery {
         self.drop_waiting(lower);
     }
 
+    /// A request for these heights is over, or overdue: they may be asked for again, but for those
+    /// whose filters are here already. An earlier request, which was overdue when this one was made,
+    /// may have brought them after all.
     pub(super) fn give_back(&mut self, heights: Range<u32>) {
         self.flying = self.flying.saturating_sub(count(&heights));
-        self.covered.remove(heights);
+        self.covered.remove(heights.clone());
+        for height in self.waiting.range(heights).map(|(height, _)| *height) {
+            self.covered.insert(height..height + 1);
+        }
     }
 
     pub(super) fn send_out(&mut self, heights: Range<u32>) {

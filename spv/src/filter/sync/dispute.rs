@@ -164,8 +164,7 @@ impl FilterSync {
 
     /// Goes on with a case, and keeps it where it is not settled.
     fn step(&mut self, chain: &HeaderChain, height: u32, mut case: Case, now: Now) {
-        let at = BlockHeight(height);
-        case.judge(height, self.before(height).zip(self.filters.get(at)));
+        case.judge(height, &self.filters);
         self.drop_lies(height, &mut case, now);
         if case.theirs.is_empty() {
             return self.settle(height, Settlement::Ours);
@@ -223,8 +222,7 @@ impl FilterSync {
                 }
             }
         }
-        let standing: Vec<_> = case.theirs.iter().filter(|side| side.stands()).collect();
-        if standing.is_empty() {
+        if !case.theirs.iter().any(Side::stands) {
             return self.settle(height, Settlement::Ours);
         }
         match (case.ours.stands(), drops) {
@@ -272,12 +270,14 @@ impl FilterSync {
         offence: Option<FilterOffence>,
         now: Now,
     ) {
-        let linked = self.filters.is_linked(height) && !self.undecided.contains(&height);
+        // A header that was only stored may itself be what is wrong, and at an undecided block those who
+        // hold our chain may have the other filter: neither proves that they claim the false one.
+        let claimed = self.filters.is_linked(height) && !self.undecided.contains(&height);
         let holders = self.holders(height);
         self.roll_back(chain, height, Revision::Evidence);
         for id in holders {
             match &offence {
-                Some(offence) if linked => self.blame(id, offence.clone(), now),
+                Some(offence) if claimed => self.blame(id, offence.clone(), now),
                 Some(_) => {}
                 None => self.lapse(id, now),
             }

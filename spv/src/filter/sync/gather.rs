@@ -12,9 +12,8 @@ use super::ask::{InFlight, Purpose};
 use super::case::{Case, Evidence, Fetch, SideState};
 use super::machine::FilterSync;
 use crate::chain::HeaderChain;
-use crate::filter::FilterHash;
 use crate::filter::evidence::BlockEvidence;
-use crate::filter::header_chain::{hash_of, link};
+use crate::filter::{FilterHash, hash_of};
 use crate::header::BlockHeight;
 use crate::peers::PeerId;
 use crate::time::Now;
@@ -118,10 +117,7 @@ impl FilterSync {
         };
         let right = match hash {
             Some(hash) => got == hash,
-            None => {
-                let place = self.before(height).zip(self.filters.get(BlockHeight(height)));
-                place.is_some_and(|(before, ours)| link(&got, &before) == ours)
-            }
+            None => self.filters.commits_to(BlockHeight(height), &got),
         };
         if !right {
             // What is only stored may be what is wrong.

@@ -20,8 +20,7 @@ use super::dispute::Known;
 use super::peer::{FilterPeerTraits, Peer, Place, Stand};
 use super::plan::Plan;
 use crate::chain::{HeaderChain, Position};
-use crate::filter::header_chain::{FilterHeaderChain, link};
-use crate::filter::{Filter, FilterHash, FilterHeader};
+use crate::filter::{Filter, FilterHash, FilterHeader, FilterHeaderChain};
 use crate::header::BlockHeight;
 use crate::peers::{PeerId, SplitMix64};
 use crate::time::Now;
@@ -231,9 +230,8 @@ impl FilterSync {
         filter: &Filter,
         now: Now,
     ) {
-        let ours = self.before(height.0).zip(self.filters.get(height));
-        let committed = ours.is_some_and(|(before, ours)| link(&filter.hash(), &before) == ours);
-        if let (Err(error), true) = (filter.check(), committed) {
+        let is_ours = self.filters.commits_to(height, &filter.hash());
+        if let (Err(error), true) = (filter.check(), is_ours) {
             self.refute(chain, height.0, error, now);
         }
         self.schedule(chain, now);

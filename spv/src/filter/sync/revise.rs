@@ -57,7 +57,7 @@ impl FilterSync {
 
     /// Takes back all from a height on.
     pub(super) fn roll_back(&mut self, chain: &HeaderChain, next: u32, why: Revision) {
-        let former: Vec<_> = self
+        let agreeing: Vec<_> = self
             .peers
             .iter()
             .filter(|(_, peer)| matches!(peer.stand, Stand::Holds(place) if self.is_ours(&place)))
@@ -70,6 +70,7 @@ impl FilterSync {
             self.filters.rollback(Some(to), chain);
             self.commit(FilterHeaderChange::Rollback { to });
         } else {
+            // Not even the first stays: the chain starts anew at a checkpoint below it, or at genesis.
             let anchor = next.saturating_sub(1) / CHECKPOINT_INTERVAL * CHECKPOINT_INTERVAL;
             self.filters = FilterHeaderChain::starting_at(BlockHeight(anchor)).unwrap_or_default();
             self.foundation = None;
@@ -81,21 +82,21 @@ impl FilterSync {
         self.plan = None;
         self.undecided.split_off(&next);
         self.cases.split_off(&next);
-        let first = self.first_stand();
+        let first_stand = self.first_stand();
         let header = self.before(next).filter(|_| implied);
         for (id, peer) in &mut self.peers {
-            let ours = header.filter(|_| former.contains(id));
+            let ours = header.filter(|_| agreeing.contains(id));
             peer.stand = match (peer.stand, ours) {
                 (Stand::Holds(place), Some(header)) if place.next > next => {
                     Stand::Holds(Place { next, header })
                 }
-                (Stand::Holds(place), _) if place.next > next => first,
-                (Stand::Differs { low, .. }, _) if low.next > next => first,
+                (Stand::Holds(place), _) if place.next > next => first_stand,
+                (Stand::Differs { low, .. }, _) if low.next > next => first_stand,
                 (Stand::Differs { low, high }, _) if high.next > next => Stand::Holds(low),
                 (Stand::Disputes { height, before, .. }, _) if height == next => {
                     Stand::Holds(Place { next, header: before })
                 }
-                (Stand::Disputes { height, .. }, _) if height > next => first,
+                (Stand::Disputes { height, .. }, _) if height > next => first_stand,
                 (stand, _) => stand,
             };
         }

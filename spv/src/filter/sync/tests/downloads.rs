@@ -103,6 +103,31 @@ fn silence_moves_a_request_to_another_peer_and_a_late_answer_still_counts() {
 }
 
 #[test]
+fn what_a_late_answer_brought_is_not_fetched_again_when_its_second_request_fails() {
+    let mut setup = Setup::new(Ledger::new(30, &[]));
+    // Filters wait for their headers to be stored.
+    setup.commits = false;
+    setup.honest(ONE, 0);
+    setup.honest(TWO, 0);
+    let is_filters = |request: &FilterRequest| matches!(request, FilterRequest::Filters { .. });
+    setup.settle_but(0, |_, request| is_filters(request));
+    let (first, id, request) = setup.seen.asked.remove(0);
+    setup.pass_time(20);
+    setup.settle_but(20, |_, request| is_filters(request));
+    let (second, second_id, again) = setup.seen.asked.remove(0);
+    assert!(first != second && request == again, "{again:?}");
+    setup.answer(first, id, &request, 21);
+    setup.collect(21);
+    let chain = &setup.ledger.chain;
+    setup.sync.handle_unanswered(chain, second, second_id, FilterUnanswered::NoAnswer, at(22));
+    setup.collect(22);
+    assert!(setup.seen.asked.is_empty(), "{:?}", setup.seen.asked);
+    setup.sync.handle_committed(&setup.ledger.chain, at(23));
+    setup.collect(23);
+    assert!(setup.seen.delivered.iter().copied().eq(0..=30));
+}
+
+#[test]
 fn an_answer_that_breaks_off_is_used_as_far_as_it_goes() {
     let mut setup = Setup::new(Ledger::new(30, &[]));
     setup.honest(ONE, 0);
