@@ -74,9 +74,8 @@ no-std-target target:
 # Check the library as wallets embed it: each set of features builds, with no more packages than docs/EMBEDDING.md allows
 [script]
 embed:
-    for features in "" redb redb,wallet,bdk; do
-        cargo check -p ironlight --lib --no-default-features --features "$features"
-    done
+    # The other sets are built by `just embed-sizes`.
+    cargo check -p ironlight --lib --no-default-features --features redb,wallet,bdk
     # allow FEATURES MOST_PACKAGES UNWANTED
     allow() {
         packages=$(cargo tree -p ironlight --no-default-features --features "$1" \
@@ -99,9 +98,12 @@ embed:
     allow "redb,wallet,bdk" 86 "axum|clap|libp2p|sled"
     allow "redb,wallet,libp2p" 285 "axum|clap|sled|bdk"
 
-# Print docs/EMBEDDING.md's table: packages of each set of features, and the size of a stripped program with it
+# Print docs/EMBEDDING.md's table for all sets of features, or these: packages, and the size of a stripped program
 [script]
-embed-sizes:
+embed-sizes *sets:
+    sets={{ quote(sets) }}
+    # The most that a program may weigh, in MB.
+    declare -A most=([none]=4 [redb]=5 [redb,wallet]=9 [redb,wallet,libp2p]=22)
     probe=${CARGO_TARGET_DIR:-$PWD/target}/embed-sizes
     mkdir -p "$probe/src"
     cp Cargo.lock "$probe/Cargo.lock"
@@ -148,13 +150,18 @@ embed-sizes:
     RUST
     echo "| features | packages | stripped |"
     echo "|---|---|---|"
-    for features in "" redb redb,wallet redb,wallet,libp2p; do
+    for set in ${sets:-redb,wallet redb none redb,wallet,libp2p}; do
+        features=${set/#none/}
         cargo build --quiet --release --manifest-path "$probe/Cargo.toml" --target-dir "$probe/target" \
             --features "$features"
         packages=$(cargo tree -p ironlight --no-default-features --features "$features" \
             --edges normal,build --prefix none --format '{p}' | awk '{ print $1, $2 }' | sort -u | wc -l)
         bytes=$(stat -c %s "$probe/target/release/embed-sizes")
-        echo "| ${features:-none} | $packages | $(awk -v b="$bytes" 'BEGIN { printf "%.1f MB", b / 1e6 }') |"
+        echo "| $set | $packages | $(awk -v b="$bytes" 'BEGIN { printf "%.1f MB", b / 1e6 }') |"
+        if ((bytes > ${most[$set]} * 1000000)); then
+            echo "error: $set weighs more than ${most[$set]} MB" >&2
+            exit 1
+        fi
     done
 
 # Run the examples of the library, each on a full node of its own
@@ -235,7 +242,7 @@ deny:
 
 # Run the tests on real Bitcoin data (IRONLIGHT_TEST_DATA, else ../shared/data)
 [script]
-data:
+data: test-build
     data=${IRONLIGHT_TEST_DATA:-../shared/data}
     if [[ -z ${IRONLIGHT_TEST_DATA:-} && ! -d $data ]]; then
         echo "not run: needs real Bitcoin data in ../shared/data or IRONLIGHT_TEST_DATA"
@@ -246,13 +253,11 @@ data:
         exit 1
     fi
     export IRONLIGHT_TEST_DATA=$(realpath "$data")
-    # Some of them start the program that users start.
-    cargo build --release --bin ironlight
-    cargo test --release -p ironlight-tests --no-fail-fast --test 'real_*' -- --ignored --show-output
+    cargo test --workspace --no-fail-fast --test 'real_*' -- --ignored --show-output
 
 # Run the journeys against Bitcoin Core (BITCOIND_EXE, else ../shared/tools/bitcoind, else PATH)
 [script]
-core:
+core: test-build
     bitcoind=${BITCOIND_EXE:-}
     if [[ -z $bitcoind && -x ../shared/tools/bitcoind ]]; then
         bitcoind=../shared/tools/bitcoind
@@ -267,9 +272,7 @@ core:
         exit 1
     fi
     export BITCOIND_EXE=$(realpath "$bitcoind")
-    # The journeys start the program that users start.
-    cargo build --release --bin ironlight
-    cargo test --release -p ironlight-tests --no-fail-fast --test 'core_*' -- --ignored --show-output
+    cargo test --workspace --no-fail-fast --test 'core_*' -- --ignored --show-output
 
 # Everything above that a change must pass, in order, with times
 ci:
