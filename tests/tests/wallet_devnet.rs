@@ -99,14 +99,25 @@ async fn a_rescan_from_below_what_a_full_cache_holds_ends() {
     devnet.pay(address(1).script_pubkey(), Amount::from_sat(5_000)).await.unwrap();
     devnet.mine(200).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    // Room for a page or two.
-    let node = watching(&devnet, directory.path(), 1_000, 400).await;
+    // No room for anything but what is to be read.
+    let node = watching(&devnet, directory.path(), 0, 400).await;
     scanned(&node, &devnet).await;
     assert!(node.filters().held()[0].start > BlockHeight(400), "{:?}", node.filters().held());
     assert_eq!(node.wallet().balance(None).confirmed, Amount::ZERO);
     node.wallet().rescan(None, BlockHeight(0)).await.unwrap();
     scanned(&node, &devnet).await;
     assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(5_000));
+    // Then nothing happens any more: the two tasks must not wake each other.
+    let dropped = async {
+        while node.filters().held()[0].start < BlockHeight(496) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, dropped).await.unwrap();
+    let changes = || node.filters().status().borrow().changes;
+    let before = changes();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(changes(), before);
     node.stop().await.unwrap();
 }
 

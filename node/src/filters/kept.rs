@@ -131,7 +131,8 @@ impl Filters {
 
     /// The wallet has looked at everything below this height, or reads no more.
     pub(crate) fn read_to(&self, height: Option<BlockHeight>) {
-        self.0.read_to.send_replace(height);
+        // Who says the same again must not wake the task, which may wake who says it.
+        self.0.read_to.send_if_modified(|old| std::mem::replace(old, height) != height);
     }
 
     pub(super) fn reader(&self) -> watch::Receiver<Option<BlockHeight>> {

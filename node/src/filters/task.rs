@@ -427,10 +427,12 @@ impl FilterTask {
         if self.filters.bytes() > most {
             // A rescan from below must not lose what was just fetched for it.
             let unread = reader.unwrap_or(self.next)..self.next;
-            let prune = move |held: &mut Held, store: &dyn Store, batch: &mut WriteBatch| {
-                held.prune(store, batch, most, &unread)
+            let filters = self.filters.clone();
+            let prune = move || {
+                filters.change(|held, store, batch| held.prune(store, batch, most, &unread))
             };
-            for gone in self.change(prune).await? {
+            for gone in blocking(prune).await? {
+                self.changes = self.changes.saturating_add(1);
                 self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
             }
         }
