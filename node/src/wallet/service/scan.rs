@@ -1,12 +1,12 @@
 //! The next step of following the chain: filters to match, or a block to look into.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcoin::ScriptBuf;
+use bitcoin::{BlockHash, ScriptBuf};
 use ironlight_spv::BlockHeight;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -52,11 +52,13 @@ pub(super) struct Scan {
     blocks: VecDeque<BlockId>,
     /// The last block whose filter was matched.
     matched_to: BlockId,
+    /// Those of the next blocks that are being fetched, or were; given up with the scan.
+    ahead: BTreeMap<BlockHash, AbortOnDropHandle<()>>,
 }
 
 impl Scan {
     pub(super) fn new(range: ScanRange, matched_to: BlockId, blocks: Vec<BlockId>) -> Self {
-        Self { range, blocks: blocks.into(), matched_to }
+        Self { range, blocks: blocks.into(), matched_to, ahead: BTreeMap::new() }
     }
 
     /// The block that was looked into is done.
@@ -110,12 +112,16 @@ impl Scanner {
     }
 
     /// Fetches the next block of a scan, and a few ahead of it.
-    pub(super) fn fetch(&self, scan: &Scan) -> Option<Step> {
+    pub(super) fn fetch(&self, scan: &mut Scan) -> Option<Step> {
         let at = *scan.blocks.front()?;
-        for later in scan.blocks.iter().skip(1).take(AHEAD) {
-            let (blocks, hash) = (self.blocks.clone(), later.hash);
+        let next: Vec<BlockHash> = scan.blocks.iter().take(1 + AHEAD).map(|it| it.hash).collect();
+        scan.ahead.retain(|hash, _| next.contains(hash));
+        for hash in next.into_iter().skip(1) {
+            let blocks = self.blocks.clone();
             // For the cache; whether it came is seen when its turn comes.
-            tokio::spawn(async move { blocks.get(hash, Cause::Own, soon()).await.map(drop) });
+            let fetch = async move { drop(blocks.get(hash, Cause::Own, soon()).await) };
+            let begin = || AbortOnDropHandle::new(tokio::spawn(fetch));
+            scan.ahead.entry(hash).or_insert_with(begin);
         }
         let (blocks, range) = (self.blocks.clone(), scan.range.clone());
         Some(begun(async move {

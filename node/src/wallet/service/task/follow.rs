@@ -129,7 +129,7 @@ impl WalletTask {
     /// Starts the next step, where none is under way.
     pub(super) async fn begin_step(&mut self) -> Result<(), StoreError> {
         while self.step.is_none() && self.again.is_none() {
-            if let Some(scan) = &self.scan {
+            if let Some(scan) = &mut self.scan {
                 if let Some((range, up_to)) = scan.finished() {
                     let planned = self.shared.read(|wallet| wallet.plan_scanned(range, up_to));
                     self.scan = None;
