@@ -15,6 +15,7 @@ use ironlight::devnet::{Devnet, DevnetConfig};
 use ironlight::wallet::watch::{WatchRequest, WatchTarget};
 use ironlight::{BlockHeight, Network, Node};
 
+use ironlight::events::NodeEvent;
 use ironlight::store::{self, Backend, Store, Table, WriteBatch};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -84,6 +85,16 @@ async fn scanned(node: &Node, devnet: &Devnet) {
     tokio::time::timeout(LIMIT, node.wallet().when(there)).await.unwrap().unwrap();
 }
 
+/// Waits until no filter below a height is kept.
+async fn dropped_below(node: &Node, height: u32) {
+    let dropped = async {
+        while node.filters().held()[0].start < BlockHeight(height) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, dropped).await.unwrap();
+}
+
 /// Changes the store of a node that has stopped.
 fn change_store(directory: &Path, change: impl FnOnce(&dyn Store) -> WriteBatch) {
     let dir = directory.join("regtest");
@@ -102,22 +113,24 @@ async fn a_rescan_from_below_what_a_full_cache_holds_ends() {
     // No room for anything but what is to be read.
     let node = watching(&devnet, directory.path(), 0, 400).await;
     scanned(&node, &devnet).await;
-    assert!(node.filters().held()[0].start > BlockHeight(400), "{:?}", node.filters().held());
+    dropped_below(&node, 496).await;
     assert_eq!(node.wallet().balance(None).confirmed, Amount::ZERO);
     node.wallet().rescan(None, BlockHeight(0)).await.unwrap();
     scanned(&node, &devnet).await;
     assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(5_000));
     // Then nothing happens any more: the two tasks must not wake each other.
-    let dropped = async {
-        while node.filters().held()[0].start < BlockHeight(496) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    dropped_below(&node, 496).await;
+    let changes = || node.filters().status().borrow().changes;
+    let quiet = async {
+        loop {
+            let before = changes();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if changes() == before {
+                return;
+            }
         }
     };
-    tokio::time::timeout(LIMIT, dropped).await.unwrap();
-    let changes = || node.filters().status().borrow().changes;
-    let before = changes();
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(changes(), before);
+    tokio::time::timeout(LIMIT, quiet).await.unwrap();
     node.stop().await.unwrap();
 }
 
@@ -151,7 +164,7 @@ async fn a_chain_that_cannot_be_read_takes_nothing_of_the_wallet_with_it() {
     devnet.pay(address(1).script_pubkey(), Amount::from_sat(5_000)).await.unwrap();
     devnet.mine(1).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let node = watching(&devnet, directory.path(), 1_000_000, 0).await;
+    let node = watching(&devnet, directory.path(), 1_000_000, 140).await;
     scanned(&node, &devnet).await;
     node.stop().await.unwrap();
     let damage = |_: &dyn Store| {
@@ -163,7 +176,15 @@ async fn a_chain_that_cannot_be_read_takes_nothing_of_the_wallet_with_it() {
     let builder = Node::builder(Network::Regtest).connect(devnet.address());
     let node = builder.data_dir(directory.path()).build().await.unwrap();
     assert!(node.notes().iter().any(|note| note.contains("taken along")), "{:?}", node.notes());
+    let mut events = node.chain().subscribe_after(0);
     scanned(&node, &devnet).await;
+    // What was known stays, and nothing of it is looked for again.
+    assert!(node.filters().held().is_empty(), "{:?}", node.filters().held());
+    let mut event = events.next().await.unwrap().unwrap().event;
+    while !matches!(event, NodeEvent::Scanned { .. }) {
+        assert!(!matches!(event, NodeEvent::Wallet(_)), "{event:?}");
+        event = events.next().await.unwrap().unwrap().event;
+    }
     assert_eq!(node.wallet().watches().len(), 1);
     assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(5_000));
     node.stop().await.unwrap();

@@ -84,6 +84,9 @@ impl FilterSource for ServedFilters {
         while next < end {
             let upto = page_end(next).min(end);
             let filters = found(self.filters.read(next..upto))?;
+            if filters.is_empty() && self.filters.readable_to(next) > next {
+                self.filters.may_be_lost(next);
+            }
             let filters = filters.into_iter().map_while(|filter| match filter {
                 StoredFilter::Filter(bytes) => Some(bytes),
                 StoredFilter::Undecided => None,

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::chain::Stopped;
 use crate::store::filter_headers::FilterEntry;
-use crate::store::filters::{Held, StoredFilter};
+use crate::store::filters::{Held, StoredFilter, load_void};
 use crate::store::{Store, StoreError, WriteBatch, filter_headers};
 
 #[cfg(feature = "daemon")]
@@ -26,8 +26,14 @@ const COMMANDS: usize = 16;
 /// What the task is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// Filters are wanted from this height on, all of them.
-    WantFrom(BlockHeight),
+    /// Filters are wanted, all of them.
+    Want {
+        /// The lowest height that matters: those up to `next` were looked at. Should they turn out
+        /// wrong, that has to be known.
+        lowest: BlockHeight,
+        /// The first that is wanted.
+        next: BlockHeight,
+    },
     /// What is stored of this height cannot be read.
     Lost(BlockHeight),
 }
@@ -85,9 +91,10 @@ impl Filters {
         store: Arc<dyn Store>,
     ) -> Result<(Self, mpsc::Receiver<Command>), StoreError> {
         let held = RwLock::new(Held::load(store.as_ref())?);
+        let void = load_void(store.as_ref())?.map(|from| from..BlockHeight(u32::MAX));
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (read_to, status) = (watch::Sender::new(None), watch::Sender::default());
-        let shared = Shared { store, held, void: Mutex::default(), read_to, status, commands };
+        let shared = Shared { store, held, void: Mutex::new(void), read_to, status, commands };
         Ok((Self(Arc::new(shared)), commands_in))
     }
 
@@ -118,15 +125,22 @@ impl Filters {
         self.0.status.subscribe()
     }
 
-    /// Filters are wanted from this height on. Cancel safe; it does nothing where the task has ended.
-    pub(crate) async fn want_from(&self, height: BlockHeight) {
-        let _ = self.0.commands.send(Command::WantFrom(height)).await;
+    /// Filters are wanted from `next` on; those from `lowest` up to it were looked at. Cancel safe; it
+    /// does nothing where the task has ended.
+    pub(crate) async fn want(&self, lowest: BlockHeight, next: BlockHeight) {
+        let _ = self.0.commands.send(Command::Want { lowest: lowest.min(next), next }).await;
     }
 
     /// What is stored of this height cannot be read, and is to be forgotten. Cancel safe; it does nothing
     /// where the task has ended.
     pub(crate) async fn lost(&self, height: BlockHeight) {
         let _ = self.0.commands.send(Command::Lost(height)).await;
+    }
+
+    /// The same for who cannot wait: told again at the next attempt where there is no room.
+    #[cfg(feature = "libp2p")]
+    pub(crate) fn may_be_lost(&self, height: BlockHeight) {
+        let _ = self.0.commands.try_send(Command::Lost(height));
     }
 
     /// The wallet has looked at everything below this height, or reads no more.
@@ -140,11 +154,19 @@ impl Filters {
     }
 
     /// Heights that were readable and turned out wrong, or are undecided now; asked once, they are
-    /// the caller's to look at again.
+    /// the caller's to look at again, and to record so ([`forget_void`](crate::store::filters::forget_void)).
     pub(crate) fn take_void(&self) -> Option<Range<BlockHeight>> {
         self.0.void.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// The first of these heights, with one more.
+    pub(super) fn void_from(&self, height: BlockHeight) -> BlockHeight {
+        let void = self.0.void.lock().unwrap_or_else(PoisonError::into_inner);
+        void.as_ref().map_or(height, |void| void.start.min(height))
+    }
+
+    /// Call it once the first of them is recorded
+    /// ([`record_void`](crate::store::filters::record_void)).
     pub(super) fn add_void(&self, heights: Range<BlockHeight>) {
         let mut void = self.0.void.lock().unwrap_or_else(PoisonError::into_inner);
         *void = Some(match void.take() {
@@ -218,10 +240,6 @@ impl Filters {
         heights: Range<BlockHeight>,
     ) -> Result<Vec<FilterEntry>, StoreError> {
         filter_headers::read(self.0.store.as_ref(), heights)
-    }
-
-    pub(super) fn store(&self) -> &Arc<dyn Store> {
-        &self.0.store
     }
 
     /// Changes what is held and the store, as one commit. It blocks.

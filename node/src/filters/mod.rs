@@ -10,7 +10,7 @@
 //! - What turns out wrong, or leaves the best chain, is forgotten before anything else is told.
 //!
 //! What an attacker can grow: nothing beyond the bounds of the machine. Stored filters have at most
-//! [`FilterConfig::cache_bytes`] (plus those that the wallet has not looked at yet, at most
+//! [`FilterConfig::cache_bytes`] (plus those that the wallet has not looked at yet, some more than
 //! [`MAX_UNREAD`]); filter headers 32 bytes a block.
 
 mod ask;
@@ -27,7 +27,8 @@ pub(crate) use kept::{CheckedFilters, FilterFault};
 pub use kept::{Filters, FiltersStatus};
 pub(crate) use task::{FilterTask, FilterTaskConfig};
 
-/// Filters that are fetched ahead of the wallet at most, however many bytes may be kept.
+/// Filters that the wallet has not looked at, above which no more are fetched than are on their way, however
+/// many bytes may be kept.
 pub const MAX_UNREAD: u32 = 4000;
 
 /// What of filters is fetched and kept.

@@ -14,7 +14,7 @@ use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Now};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::ask::{Answered, Asking, Outcome, query};
 use super::kept::{Command, Filters, FiltersStatus};
@@ -26,7 +26,7 @@ use crate::net::data::{DataPeer, DataPeers, PeerList, Query};
 use crate::net::suspend::Suspension;
 use crate::net::{Direction, PeerNetwork};
 use crate::store::filter_headers::FilterEntry;
-use crate::store::filters::{Held, StoredFilter};
+use crate::store::filters::{Held, StoredFilter, record_void};
 use crate::store::{Store, StoreError, WriteBatch, filter_headers};
 use crate::tasks::{blocking, sleep_until};
 
@@ -146,7 +146,8 @@ impl FilterTask {
         }
         self.with(FilterSync::handle_tip);
         if let Some(from) = self.config.from {
-            self.want(self.worth_keeping(from));
+            let from = self.worth_keeping(from);
+            self.want(from, from);
         }
     }
 
@@ -185,7 +186,7 @@ impl FilterTask {
                 Ok(()) = self.tip.changed() => self.follow(),
                 Ok(()) = self.read_to.changed() => {}
                 Some(command) = self.commands.recv() => match command {
-                    Command::WantFrom(height) => self.want(height),
+                    Command::Want { lowest, next } => self.want(lowest, next),
                     Command::Lost(height) => self.forget_page_of(height).await?,
                 },
                 () = turned(&self.suspension, silent) => {}
@@ -260,21 +261,29 @@ impl FilterTask {
         }
     }
 
-    fn want(&mut self, height: BlockHeight) {
-        self.wanted_from = Some(self.wanted_from.map_or(height, |lowest| lowest.min(height)));
-        self.next = height;
+    fn want(&mut self, lowest: BlockHeight, next: BlockHeight) {
+        self.wanted_from = Some(self.wanted_from.map_or(next, |before| before.min(next)));
+        self.next = next;
         // Those that were fetched since the start are not fetched again.
         for range in self.filters.held() {
             self.with(|sync, chain, now| sync.add_cached(chain, range, now));
         }
-        self.with(|sync, chain, now| sync.want_from(chain, height, now));
+        self.with(|sync, chain, now| sync.resume_at(chain, lowest, next, now));
     }
 
     /// Unless whoever says so has read while it was changed.
     async fn forget_page_of(&mut self, height: BlockHeight) -> Result<(), StoreError> {
         let filters = self.filters.clone();
-        let found = blocking(move || filters.read(height..height.next())).await?;
+        let heights = height..height.next();
+        let reading = move || -> Result<_, StoreError> {
+            Ok((filters.read(heights.clone())?, filters.entries(heights)?))
+        };
+        let (found, header) = blocking(reading).await?;
         if !found.is_empty() || self.filters.readable_to(height) == height {
+            return Ok(());
+        }
+        if header.is_empty() {
+            error!(height = height.0, "a stored filter header cannot be read: restart to mend it");
             return Ok(());
         }
         warn!(height = height.0, "stored filters cannot be read: they are fetched again");
@@ -314,12 +323,17 @@ impl FilterTask {
                 self.write().await?;
                 self.next = heights.end;
             }
-            FilterAction::Undecided { height, .. } => {
-                let passed = height < self.next;
+            FilterAction::Undecided { height, late, .. } => {
                 self.deliver(height, StoredFilter::Undecided).await?;
-                if passed {
+                if late {
                     // Whoever looks again must find it.
                     self.write().await?;
+                    let from = self.filters.void_from(height);
+                    let record = move |_: &mut Held, _: &dyn Store, batch: &mut WriteBatch| {
+                        record_void(batch, from);
+                        Ok(())
+                    };
+                    self.change(record).await?;
                     self.filters.add_void(height..height.next());
                 }
             }
@@ -344,7 +358,9 @@ impl FilterTask {
         let entry = self.known.get(&peer);
         let query = self.chain.read(|chain| query(chain, request));
         let line = entry.map(|entry| Arc::clone(&entry.line));
-        if let (Some(line), Some(Query::Filters { start, .. })) = (&line, &query)
+        // A single one may be a question of evidence, which is worth asking.
+        if let (Some(line), Some(Query::Filters { start, blocks })) = (&line, &query)
+            && blocks.len() > 1
             && !line.may_have_filter(*start)
         {
             let outcome = Outcome::NotThere;
@@ -393,7 +409,13 @@ impl FilterTask {
         }
         let (from, filters) = (self.unwritten_from, std::mem::take(&mut self.unwritten));
         self.unwritten_bytes = 0;
-        self.change(move |held, store, batch| held.put(store, batch, from, &filters)).await
+        let put = move |held: &mut Held, store: &dyn Store, batch: &mut WriteBatch| {
+            held.put(store, batch, from, &filters)
+        };
+        for gone in self.change(put).await? {
+            self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
+        }
+        Ok(())
     }
 
     /// Changes what is held, off the async threads.
@@ -409,12 +431,13 @@ impl FilterTask {
     }
 
     async fn commit(&mut self, change: FilterHeaderChange) -> Result<(), StoreError> {
-        let (chain, store) = (self.chain.clone(), Arc::clone(self.filters.store()));
-        self.changes = self.changes.saturating_add(1);
-        blocking(move || {
-            let mut batch = WriteBatch::new();
-            chain.read(|chain| write_headers(store.as_ref(), &mut batch, chain, change))?;
-            store.commit(batch)
+        let chain = self.chain.clone();
+        self.change(move |held, store, batch| {
+            // No filter may be readable whose header is gone.
+            if let FilterHeaderChange::Rollback { to } = &change {
+                held.truncate(store, batch, to.next())?;
+            }
+            chain.read(|chain| write_headers(store, batch, chain, change))
         })
         .await
     }
@@ -462,13 +485,18 @@ impl FilterTask {
                 let from = *from;
                 info!(from = from.0, ?why, "filters are fetched again");
                 self.next = self.next.min(from);
-                self.change(move |held, store, batch| held.truncate(store, batch, from)).await?;
-                match why {
-                    // The wallet sees that by itself.
-                    Revision::Reorg => {}
-                    Revision::Evidence | Revision::Damage => {
-                        self.filters.add_void(from..BlockHeight(u32::MAX));
+                // The wallet sees a reorg by itself.
+                let is_void = *why != Revision::Reorg;
+                let void_from = self.filters.void_from(from);
+                let truncate = move |held: &mut Held, store: &dyn Store, batch: &mut WriteBatch| {
+                    if is_void {
+                        record_void(batch, void_from);
                     }
+                    held.truncate(store, batch, from)
+                };
+                self.change(truncate).await?;
+                if is_void {
+                    self.filters.add_void(from..BlockHeight(u32::MAX));
                 }
             }
             FilterEvent::Disputed { peer, height } => {

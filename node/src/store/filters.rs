@@ -14,6 +14,8 @@ use ironlight_spv::BlockHeight;
 
 use super::{Store, StoreError, Table, WriteBatch, checksum};
 
+/// From where on filters turned out wrong that somebody has looked at and not looked at again.
+const VOID_KEY: &[u8] = b"filters_void";
 /// Heights in a page. On mainnet a page is some 320 KB, and each new block rewrites one.
 const PAGE: u32 = 16;
 /// Which heights are held.
@@ -87,7 +89,8 @@ impl Held {
         before.map_or(height, |(_, to)| BlockHeight(*to).max(height))
     }
 
-    /// Adds to a batch what keeps the filters of heights that follow each other.
+    /// Adds to a batch what keeps the filters of heights that follow each other. Gives the heights of
+    /// pages that go because there would be too many ranges.
     ///
     /// # Errors
     /// [`StoreError`] where the store fails; then nothing is changed.
@@ -97,7 +100,7 @@ impl Held {
         batch: &mut WriteBatch,
         first: BlockHeight,
         filters: &[StoredFilter],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Range<BlockHeight>>, StoreError> {
         let mut held = self.clone();
         let mut height = first.0;
         let mut rest = filters;
@@ -115,12 +118,17 @@ impl Held {
             rest = after;
         }
         held.add(first.0, height);
+        let mut gone = Vec::new();
         while held.ranges.len() > MAX_RANGES {
-            held.drop_lowest(store, batch)?;
+            let is_new = |page: &u32| (first.0 / PAGE..=height / PAGE).contains(page);
+            let lowest = held.ranges.keys().map(|from| from / PAGE).find(|page| !is_new(page));
+            let Some(page) = lowest else { break };
+            held.drop_page(store, batch, page)?;
+            gone.push(heights_of(page));
         }
         held.record(batch);
         *self = held;
-        Ok(())
+        Ok(gone)
     }
 
     /// Adds to a batch what forgets all from a height on.
@@ -163,13 +171,16 @@ impl Held {
         most: u64,
         keep: &Range<BlockHeight>,
     ) -> Result<Vec<Range<BlockHeight>>, StoreError> {
-        let (mut held, mut gone) = (self.clone(), Vec::new());
+        let (mut held, mut gone) = (self.clone(), Vec::<Range<BlockHeight>>::new());
         for page in held.pages_from(0) {
             let heights = heights_of(page);
             let is_kept = heights.start < keep.end && keep.start < heights.end;
             if held.bytes > most && !is_kept {
                 held.drop_page(store, batch, page)?;
-                gone.push(heights);
+                match gone.last_mut() {
+                    Some(last) if last.end == heights.start => last.end = heights.end,
+                    _ => gone.push(heights),
+                }
             }
         }
         if !gone.is_empty() {
@@ -244,13 +255,6 @@ impl Held {
         Ok(content)
     }
 
-    /// Forgets the lowest page.
-    fn drop_lowest(&mut self, store: &dyn Store, batch: &mut WriteBatch) -> Result<(), StoreError> {
-        let Some((lowest, _)) = self.ranges.first_key_value() else { return Ok(()) };
-        let page = lowest / PAGE;
-        self.drop_page(store, batch, page)
-    }
-
     fn drop_page(
         &mut self,
         store: &dyn Store,
@@ -317,6 +321,28 @@ impl Held {
         let sound = ranges.len() <= MAX_RANGES && ranges.iter().all(|(from, to)| from < to);
         sound.then(|| Self { ranges, bytes: u64::from_le_bytes(*bytes) })
     }
+}
+
+/// Adds to a batch that filters from a height on turned out wrong.
+pub fn record_void(batch: &mut WriteBatch, from: BlockHeight) {
+    let value = checksum::seal(Table::Meta, VOID_KEY, &from.0.to_le_bytes());
+    batch.put(Table::Meta, VOID_KEY, value);
+}
+
+/// Adds to a batch that they were looked at again.
+pub fn forget_void(batch: &mut WriteBatch) {
+    batch.delete(Table::Meta, VOID_KEY);
+}
+
+/// The height that was recorded; the lowest there is where the record is damaged.
+///
+/// # Errors
+/// [`StoreError`] where the store itself fails.
+pub fn load_void(store: &dyn Store) -> Result<Option<BlockHeight>, StoreError> {
+    let Some(stored) = store.get(Table::Meta, VOID_KEY)? else { return Ok(None) };
+    let payload = checksum::open(Table::Meta, VOID_KEY, &stored).ok();
+    let from = payload.and_then(|payload| payload.try_into().ok()).map(u32::from_le_bytes);
+    Ok(Some(BlockHeight(from.unwrap_or(0))))
 }
 
 /// The first height after the page of a height. Whoever reads whole pages reads none twice.

@@ -326,7 +326,7 @@ mod tests {
         let stored = stored(&[], &[]);
         let mut batch = WriteBatch::new();
         batch.delete(Table::Filters, 1_u32.to_be_bytes().to_vec());
-        stored.0.store().commit(batch).unwrap();
+        stored.0.0.store.commit(batch).unwrap();
         let checked = check(&stored, TIP + 1);
         assert_eq!((checked.missing, checked.wrong), (0, 16));
         assert_eq!(checked.faults.first(), Some(&(BlockHeight(16), FilterFault::Unreadable)));

@@ -11,12 +11,14 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, Txid};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::peers::{Offence, PeerId};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
@@ -29,6 +31,11 @@ use super::wire::{
 };
 use crate::net::data::{Answering, CHECKPOINT_INTERVAL, DataLine, Query, Reply};
 use crate::net::requests::{Asked, NoAnswer, PeerRequests};
+
+type HeldRanges = Vec<Range<BlockHeight>>;
+
+/// What a peer has said it has may be otherwise after this.
+const STALE: Duration = Duration::from_secs(30);
 
 /// A report on a peer, by the number that it has in the list of those that can be asked.
 pub(super) type Blame = (PeerId, Offence);
@@ -77,7 +84,10 @@ impl DataLine for LightDataLine {
 
     fn may_have_filter(&self, height: BlockHeight) -> bool {
         let held = self.line.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(ranges) = &*held else { return true };
+        let Some((said, ranges)) = &*held else { return true };
+        if said.elapsed() > STALE {
+            return true;
+        }
         let is_above = ranges.last().is_none_or(|last| last.end <= height);
         is_above || ranges.iter().any(|range| range.contains(&height))
     }
@@ -116,8 +126,8 @@ impl Places {
 struct QueryLine {
     line: Line,
     places: Arc<Places>,
-    /// The heights whose filters the peer said last that it has.
-    held: Arc<Mutex<Option<Vec<Range<BlockHeight>>>>>,
+    /// The heights whose filters the peer said last that it has, and when.
+    held: Arc<Mutex<Option<(Instant, HeldRanges)>>>,
 }
 
 impl Service<Query> for QueryLine {
@@ -134,8 +144,9 @@ impl Service<Query> for QueryLine {
         Box::pin(async move {
             let bytes = line.exchange(protocol(&query), &request(&query)).await?;
             let (said, extensions) = said(&bytes)?;
-            if extensions.held.is_some() {
-                *held.lock().unwrap_or_else(PoisonError::into_inner) = extensions.held;
+            if let Some(ranges) = extensions.held {
+                let now = Some((Instant::now(), ranges));
+                *held.lock().unwrap_or_else(PoisonError::into_inner) = now;
             }
             decode(&query, said)
         })

@@ -59,6 +59,8 @@ pub enum FilterAction {
         height: BlockHeight,
         /// The block.
         block_hash: BlockHash,
+        /// Whether a filter was delivered for it before.
+        late: bool,
     },
     /// A provable fault. The machine does not ask this peer any more.
     Misbehaved {

@@ -228,7 +228,7 @@ impl FilterSync {
             let height = BlockHeight(next);
             if self.undecided.contains(&next) {
                 let Some(block_hash) = chain.hash_at(height) else { break };
-                self.act(FilterAction::Undecided { height, block_hash });
+                self.act(FilterAction::Undecided { height, block_hash, late: false });
                 next += 1;
             } else if let Some(cached) = self.delivery.cached.end_of(next) {
                 let undecided = self.undecided.range(next..).next().copied();
@@ -244,6 +244,7 @@ impl FilterSync {
         }
         if next > start {
             self.delivery.cursor = Some(next);
+            self.delivery.handed_out = self.delivery.handed_out.max(next);
             self.delivery.covered.remove(start..next);
             if self.delivery.waiting.range(..next).next().is_some() {
                 // Filters of blocks that became undecided meanwhile.
@@ -256,25 +257,26 @@ impl FilterSync {
 
     /// Nobody can say which filter is right: the block is looked through instead.
     pub(super) fn mark_undecided(&mut self, height: u32, block_hash: BlockHash) {
-        let passed = self.delivery.cursor.is_some_and(|cursor| height < cursor);
-        if self.undecided.insert(height) && passed && height >= self.delivery.floor {
+        let passed = height < self.delivery.handed_out && height >= self.delivery.floor;
+        if self.undecided.insert(height) && passed {
             let height = BlockHeight(height);
-            self.act(FilterAction::Undecided { height, block_hash });
+            self.act(FilterAction::Undecided { height, block_hash, late: true });
         }
     }
 
-    /// What was delivered from a height on is void.
+    /// What was delivered from a height on is void, even where a rescan is below it now.
     pub(super) fn rewind(&mut self, next: u32, why: Revision) {
         self.delivery.forget_from(next);
-        let Some(cursor) = self.delivery.cursor.filter(|cursor| *cursor > next) else { return };
         if !self.config.defences.revise && why == Revision::Evidence {
             return;
         }
-        let from = next.max(self.delivery.floor.min(cursor));
-        self.delivery.cursor = Some(from);
-        self.delivery.consumed = self.delivery.consumed.min(from);
-        if from < cursor {
-            self.tell(FilterEvent::Revised { from: BlockHeight(from), why });
+        let from = next.max(self.delivery.floor);
+        if from >= self.delivery.handed_out {
+            return;
         }
+        self.delivery.handed_out = from;
+        self.delivery.cursor = self.delivery.cursor.map(|cursor| cursor.min(from));
+        self.delivery.consumed = self.delivery.consumed.min(from);
+        self.tell(FilterEvent::Revised { from: BlockHeight(from), why });
     }
 }

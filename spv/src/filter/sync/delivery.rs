@@ -20,6 +20,9 @@ pub(super) struct Delivery {
     pub(super) floor: u32,
     /// The next to be handed out.
     pub(super) cursor: Option<u32>,
+    /// The first height above all that were ever handed out and are not void: a rescan moves the cursor
+    /// below it.
+    pub(super) handed_out: u32,
     /// All below it was consumed.
     pub(super) consumed: u32,
     /// What the driver has itself.
@@ -39,6 +42,7 @@ impl Default for Delivery {
         Self {
             floor: u32::MAX,
             cursor: None,
+            handed_out: 0,
             consumed: 0,
             cached: Spans::default(),
             covered: Spans::default(),
@@ -72,6 +76,7 @@ impl Delivery {
     pub(super) fn want(&mut self, floor: u32, next: u32) {
         self.floor = self.floor.min(floor);
         self.cursor = Some(next);
+        self.handed_out = self.handed_out.max(next);
         self.consumed = next;
         let later = self.waiting.split_off(&next);
         self.drop_waiting(later);

@@ -116,8 +116,8 @@ impl<'a> FilterNode<'a> {
                 FilterAction::Cached { heights } => {
                     self.look_again(heights.start.0..heights.end.0, now)
                 }
-                FilterAction::Undecided { height, block_hash } => {
-                    if height.0 >= self.next {
+                FilterAction::Undecided { height, block_hash, late } => {
+                    if !late {
                         self.pass(height.0, 1);
                     }
                     self.whole += 1;

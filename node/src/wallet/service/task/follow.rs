@@ -11,7 +11,9 @@ use tracing::{debug, info, warn};
 
 use super::{AGAIN, WalletTask};
 use crate::blocks::VerifiedBlock;
-use crate::store::StoreError;
+use crate::chain::{Phase, commit_blocking};
+use crate::store::filters::forget_void;
+use crate::store::{StoreError, WriteBatch};
 use crate::tasks::blocking;
 use crate::wallet::broadcast::{Broadcasts, ConnectedBlock};
 use crate::wallet::service::scan::{Found, Scan};
@@ -48,16 +50,25 @@ impl WalletTask {
         self.start_over();
         let tip = self.shared.read(Wallet::tip);
         let Some(from) = tip.filter(|tip| tip.height >= void.start).and(Some(void.start)) else {
-            return Ok(());
+            let mut batch = WriteBatch::new();
+            forget_void(&mut batch);
+            return commit_blocking(&self.shared.store, batch).await;
         };
         info!(from = from.0, "filters were wrong: looking at blocks again");
-        let planned = self.shared.read(|wallet| wallet.plan_recheck(from));
+        let mut planned = self.shared.read(|wallet| wallet.plan_recheck(from));
+        forget_void(&mut planned.batch);
         self.make(planned).await
     }
 
     /// Takes off blocks that have left the best chain.
     pub(super) async fn follow_reorg(&mut self) -> Result<(), StoreError> {
         let chain = self.scanner.chain.clone();
+        let status = chain.status();
+        let is_above = |tip: BlockId| tip.height > status.tip.height;
+        if status.phase != Phase::Synced && self.shared.read(Wallet::tip).is_some_and(is_above) {
+            // Headers are fetched, anew after damage: which branch the wallet is on is not known yet.
+            return Ok(());
+        }
         let fork = chain.read(|chain| {
             self.shared.read(|wallet| wallet.fork_point(|height| chain.hash_at(height)))
         });
@@ -140,8 +151,7 @@ impl WalletTask {
                 return Ok(());
             }
             self.begin_at_tip().await?;
-            let best = self.scanner.chain.tip().height;
-            let Some(range) = self.shared.read(|wallet| wallet.next_range(best)) else {
+            let Some(range) = self.next_range() else {
                 self.scanner.filters.read_to(None);
                 return Ok(());
             };
@@ -151,6 +161,21 @@ impl WalletTask {
             return self.match_filters(range).await;
         }
         Ok(())
+    }
+
+    /// What is looked at next. Filters come in order: while those of the tip are not there, those of a
+    /// birthday are on the way to it.
+    fn next_range(&self) -> Option<ScanRange> {
+        let best = self.scanner.chain.tip().height;
+        self.shared.read(|wallet| {
+            let range = wallet.next_range(best)?;
+            let is_there = self.scanner.filters.readable_to(range.from) > range.from;
+            if range.kind != ScanKind::Tip || is_there {
+                return Some(range);
+            }
+            let job = wallet.next_range(wallet.tip()?.height);
+            Some(job.filter(|job| job.kind == ScanKind::CatchUp).unwrap_or(range))
+        })
     }
 
     /// Blocks that are older than everything watched are not looked at. Whether there were any.
@@ -185,7 +210,9 @@ impl WalletTask {
                 && status.next.is_none_or(|next| next <= range.from);
             if !coming && range.kind != ScanKind::LookBack {
                 self.wanted = Some(range.from);
-                filters.want_from(range.from).await;
+                let birthdays = |wallet: &Wallet| wallet.watches().map(|it| it.birthday).min();
+                let lowest = self.shared.read(birthdays).unwrap_or(range.from);
+                filters.want(lowest, range.from).await;
             }
             return Ok(());
         }

@@ -153,6 +153,37 @@ fn a_stored_anchor_that_all_peers_contradict_is_replaced() {
 }
 
 #[test]
+fn what_was_handed_out_is_taken_back_while_a_rescan_is_below_it() {
+    let mut setup = Setup::new(Ledger::new(300, &[150]));
+    let lie = setup.ledger.omitting(150);
+    setup.connect(ONE, lie, 0);
+    setup.settle(0);
+    assert_eq!(setup.seen.delivered.last(), Some(&300));
+    // A rescan that nobody reads stays at its beginning.
+    setup.consumes = false;
+    setup.sync.want_from(&setup.ledger.chain, BlockHeight(0), at(1));
+    setup.honest(TWO, 2);
+    setup.settle(2);
+    let revised = FilterEvent::Revised { from: BlockHeight(150), why: Revision::Evidence };
+    assert!(setup.seen.events.contains(&revised), "{:?}", setup.seen.events);
+    assert_eq!(setup.blamed(), [ONE]);
+}
+
+#[test]
+fn what_was_looked_at_before_a_restart_is_taken_back() {
+    let ledger = Ledger::new(300, &[150]);
+    let lie = ledger.omitting(150);
+    let filters = stored(&ledger, &lie, 301);
+    let mut setup = Setup::wanting(301, ledger, filters, FilterSyncConfig::default());
+    setup.sync.resume_at(&setup.ledger.chain, BlockHeight(10), BlockHeight(301), at(0));
+    setup.honest(ONE, 0);
+    setup.settle(0);
+    let is_revised = |event: &FilterEvent| matches!(event, FilterEvent::Revised { from, .. } if *from <= BlockHeight(150));
+    assert!(setup.seen.events.iter().any(is_revised), "{:?}", setup.seen.events);
+    assert!(setup.seen.delivered.contains(&150), "{:?}", setup.seen.delivered);
+}
+
+#[test]
 fn a_rescan_from_below_the_anchor_moves_it_and_revises_nothing() {
     let ledger = Ledger::new(3_300, &[]);
     let filters = FilterHeaderChain::starting_at(BlockHeight(2_000)).unwrap();
