@@ -88,7 +88,7 @@ async fn scanned(node: &Node, devnet: &Devnet) {
 /// Waits until no filter below a height is kept.
 async fn dropped_below(node: &Node, height: u32) {
     let dropped = async {
-        while node.filters().held()[0].start < BlockHeight(height) {
+        while node.filters().held().first().is_some_and(|it| it.start < BlockHeight(height)) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
