@@ -38,7 +38,6 @@ fmt-check:
 # Lint every target, warnings denied
 clippy:
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p ironlight --features daemon,bdk --lib --examples -- -D warnings
 
 # Build the documentation, warnings denied
 docs:
@@ -166,11 +165,10 @@ embed-sizes *sets:
 
 # Run the examples of the library, each on a full node of its own
 [script]
-examples:
-    cargo build -p ironlight --features daemon,bdk --examples
+examples: test-build
     for example in wallet watcher merchant bdk; do
         echo "==> $example"
-        cargo run --quiet -p ironlight --features daemon,bdk --example $example
+        "${CARGO_TARGET_DIR:-target}/debug/examples/$example"
     done
 
 # Package ironlight-hardening, build it from the package, and check each feature alone and all together
