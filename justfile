@@ -73,8 +73,9 @@ no-std-target target:
 # Check the library as wallets embed it: each set of features builds, with no more packages than docs/EMBEDDING.md allows
 [script]
 embed:
-    # The other sets are built by `just embed-sizes`.
-    cargo check -p ironlight --lib --no-default-features --features redb,wallet,bdk
+    for features in "" redb redb,wallet,bdk; do
+        cargo check -p ironlight --lib --no-default-features --features "$features"
+    done
     # allow FEATURES MOST_PACKAGES UNWANTED
     allow() {
         packages=$(cargo tree -p ironlight --no-default-features --features "$1" \

@@ -41,19 +41,13 @@ async fn a_payment_is_found_by_filters_and_followed_through_a_reorg() {
 
     let txid = devnet.pay(address(1).script_pubkey(), Amount::from_sat(12_345)).await.unwrap();
     devnet.mine(1).await.unwrap();
-    let at = |height| {
-        move |status: &ironlight::wallet::service::ScanStatus| {
-            status.synced && status.tip.is_some_and(|tip| tip.height == BlockHeight(height))
-        }
-    };
-    tokio::time::timeout(LIMIT, node.wallet().when(at(121))).await.unwrap().unwrap();
+    scanned(&node, &devnet).await;
     assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(12_345));
     let proof = node.wallet().prove(txid, None).await.unwrap();
     assert_eq!((proof.height, proof.confirmations), (BlockHeight(121), 1));
 
     devnet.reorg(3).await.unwrap();
-    let height = devnet.tip().height.0;
-    tokio::time::timeout(LIMIT, node.wallet().when(at(height))).await.unwrap().unwrap();
+    scanned(&node, &devnet).await;
     // The branch mines the payment again.
     assert_eq!(node.wallet().balance(None).confirmed, Amount::from_sat(12_345));
     let proof = node.wallet().prove(txid, None).await.unwrap();

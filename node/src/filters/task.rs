@@ -1,6 +1,7 @@
 //! The task that drives filter sync.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,9 +142,6 @@ impl FilterTask {
     }
 
     fn begin(&mut self) {
-        for range in self.filters.held() {
-            self.with(|sync, chain, now| sync.add_cached(chain, range, now));
-        }
         self.with(FilterSync::handle_tip);
         if let Some(from) = self.config.from {
             let from = self.worth_keeping(from);
@@ -264,7 +262,7 @@ impl FilterTask {
     fn want(&mut self, lowest: BlockHeight, next: BlockHeight) {
         self.wanted_from = Some(self.wanted_from.map_or(next, |before| before.min(next)));
         self.next = next;
-        // Those that were fetched since the start are not fetched again.
+        // What is here is not fetched again, whether it was here at the start or was fetched since.
         for range in self.filters.held() {
             self.with(|sync, chain, now| sync.add_cached(chain, range, now));
         }
@@ -291,8 +289,14 @@ impl FilterTask {
             held.forget_page_of(store, batch, height)
         };
         let gone = self.change(forget).await?;
-        self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
+        self.forgotten([gone]);
         Ok(())
+    }
+
+    fn forgotten(&mut self, gone: impl IntoIterator<Item = Range<BlockHeight>>) {
+        for gone in gone {
+            self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
+        }
     }
 
     /// Does all that the machine wants done.
@@ -412,9 +416,8 @@ impl FilterTask {
         let put = move |held: &mut Held, store: &dyn Store, batch: &mut WriteBatch| {
             held.put(store, batch, from, &filters)
         };
-        for gone in self.change(put).await? {
-            self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
-        }
+        let gone = self.change(put).await?;
+        self.forgotten(gone);
         Ok(())
     }
 
@@ -454,10 +457,9 @@ impl FilterTask {
             let prune = move || {
                 filters.change(|held, store, batch| held.prune(store, batch, most, &unread))
             };
-            for gone in blocking(prune).await? {
-                self.changes = self.changes.saturating_add(1);
-                self.with(|sync, chain, now| sync.remove_cached(chain, gone, now));
-            }
+            let gone = blocking(prune).await?;
+            self.changes = self.changes.saturating_add(u64::from(!gone.is_empty()));
+            self.forgotten(gone);
         }
         if self.is_ahead(reader) {
             return Ok(false);

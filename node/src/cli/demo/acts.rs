@@ -21,13 +21,12 @@ pub(super) async fn reorg(stage: &mut Stage) -> Result<(), Failure> {
     let old = stage.devnet.tip();
     stage.story.title(format!("A reorg: the full node's last {REORG} blocks are replaced."));
     let branch = stage.devnet.reorg(REORG).await?;
-    let tip = stage.devnet.tip();
-    if tip.hash == old.hash {
+    if stage.devnet.tip().hash == old.hash {
         return Err(format!("the reorg left the full node on {}", old.hash).into());
     }
     let (off, on, fork) = (branch.disconnected.len(), branch.mined.len(), branch.fork_height);
     stage.story.tell("devnet", format!("{off} blocks off, {on} on, above height {fork}"));
-    stage.story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
+    let tip = stage.tell_tip();
     stage.fleet.reach(tip, Tell::SinceNow).await
 }
 
@@ -40,8 +39,7 @@ pub(super) async fn restart(stage: &mut Stage) -> Result<(), Failure> {
         .title(format!("{name} stops, misses {MISSED} blocks, and starts on what it stored."));
     stop(stage, last).await?;
     stage.devnet.mine(MISSED).await?;
-    let tip = stage.devnet.tip();
-    stage.story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
+    let tip = stage.tell_tip();
     stage.fleet.reach(tip, Tell::SinceNow).await?;
     start_again(stage, last).await?;
     stage.fleet.reach_of(vec![last], tip, Tell::SinceStart).await

@@ -35,9 +35,9 @@ pub(super) async fn payment(stage: &mut Stage) -> Result<(), Failure> {
     watch(stage, &name, &directory, &script).await?;
 
     let (txid, began) = (stage.devnet.pay(script, AMOUNT).await?, Instant::now());
-    let tip = stage.devnet.mine(1).await?;
+    stage.devnet.mine(1).await?;
     stage.story.tell("devnet", format!("pays {AMOUNT} in {txid}"));
-    stage.story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
+    stage.tell_tip();
     let seen = confirmed(&directory, txid, |_| true).await?;
     let took = time(began.elapsed());
     stage.story.tell(
@@ -49,8 +49,7 @@ pub(super) async fn payment(stage: &mut Stage) -> Result<(), Failure> {
     let branch = stage.devnet.reorg(REORG).await?;
     let (off, on, fork) = (branch.disconnected.len(), branch.mined.len(), branch.fork_height);
     stage.story.tell("devnet", format!("reorg: {off} blocks off, {on} on, above height {fork}"));
-    let tip = stage.devnet.tip();
-    stage.story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
+    stage.tell_tip();
     let moved = confirmed(&directory, txid, |entry| entry.block != seen.block).await?;
     stage.story.tell(
         &name,

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
+use ironlight_spv::chain::ChainTip;
+
 use super::DemoArgs;
 use super::fleet::Fleet;
 use super::light_node::LightNode;
@@ -106,6 +108,11 @@ impl Stage {
             format!("process {id}, networks {networks}; connects to {}", known.join(", ")),
         );
         Ok(())
+    }
+
+    /// Tells the full node's tip, and gives it.
+    pub(super) fn tell_tip(&self) -> ChainTip {
+        tell_tip(&self.devnet, self.story)
     }
 
     /// The last node of the line, which no other depends on.
@@ -224,10 +231,16 @@ async fn mine(blocks: u32, story: Story) -> Result<Devnet, Failure> {
         left = left.saturating_sub(some);
     }
     drop(progress);
-    let (took, tip, address) = (time(began.elapsed()), devnet.tip(), devnet.address());
+    let (took, address) = (time(began.elapsed()), devnet.address());
     story.tell("devnet", format!("{blocks} blocks mined in {took}; listens on {address}"));
-    story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
+    tell_tip(&devnet, story);
     Ok(devnet)
+}
+
+fn tell_tip(devnet: &Devnet, story: Story) -> ChainTip {
+    let tip = devnet.tip();
+    story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
+    tip
 }
 
 /// The nodes' control sockets must fit.

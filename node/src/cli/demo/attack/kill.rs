@@ -24,8 +24,7 @@ pub(in crate::cli::demo) async fn kill(stage: &mut Stage) -> Result<(), Failure>
     mined?;
     let published = killed?;
     stage.story.tell(&name, format!("killed; it had published height {published} by then"));
-    let tip = stage.devnet.tip();
-    stage.story.tell("devnet", format!("tip {} at height {}", tip.hash, tip.height));
+    let tip = stage.tell_tip();
     // Whom it comes back to has everything: then what it is behind is its own to make up.
     stage.fleet.reach(tip, Tell::Nothing).await?;
     let stored = acts::start_again(stage, index).await?;

@@ -168,13 +168,12 @@ impl WalletTask {
     fn next_range(&self) -> Option<ScanRange> {
         let best = self.scanner.chain.tip().height;
         self.shared.read(|wallet| {
-            let range = wallet.next_range(best)?;
-            let is_there = self.scanner.filters.readable_to(range.from) > range.from;
-            if range.kind != ScanKind::Tip || is_there {
-                return Some(range);
-            }
-            let job = wallet.next_range(wallet.tip()?.height);
-            Some(job.filter(|job| job.kind == ScanKind::CatchUp).unwrap_or(range))
+            let tip = wallet.tip()?.height;
+            let next = tip.next();
+            let waits = best > tip && self.scanner.filters.readable_to(next) == next;
+            let job = if waits { wallet.next_range(tip) } else { None };
+            let job = job.filter(|job| job.kind == ScanKind::CatchUp);
+            job.or_else(|| wallet.next_range(best))
         })
     }
 
