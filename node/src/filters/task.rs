@@ -510,6 +510,9 @@ impl FilterTask {
             FilterEvent::Stalled { peer } => {
                 debug!(peer = peer.0, "no filters in time; asking another");
             }
+            FilterEvent::Lapsed { peer } => {
+                warn!(peer = peer.0, "a peer took back what it said of filters; asked again later");
+            }
             _ => debug!(?event, "an event that this node does not know"),
         }
         Ok(())

@@ -289,6 +289,12 @@ pub enum FilterEvent {
         /// Who.
         peer: PeerId,
     },
+    /// A peer did not stand by what it claimed, which need not be its fault. Its claims are dropped, and
+    /// it is asked again later.
+    Lapsed {
+        /// Who.
+        peer: PeerId,
+    },
 }
 
 /// Why filters are delivered again.

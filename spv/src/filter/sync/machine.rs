@@ -116,10 +116,12 @@ impl FilterSync {
         if self.peers.len() < self.config.max_peers {
             let (stand, span) = (self.first_stand(), self.config.first_filters);
             let lot = self.random.next_u64();
-            // Its height may be that of another branch, shortly after a reorg.
-            let has = self.fork.map_or(traits.height.0, |fork| fork.min(traits.height.0));
-            let traits = FilterPeerTraits { height: BlockHeight(has), ..traits };
-            self.peers.entry(peer).or_insert_with(|| Peer::new(traits, stand, span, lot));
+            let mut new = Peer::new(traits, stand, span, lot);
+            if let Some(fork) = self.fork {
+                // Its height may be that of another branch, shortly after a reorg.
+                new.leave_branch(fork);
+            }
+            self.peers.entry(peer).or_insert(new);
         }
         self.schedule(chain, now);
     }
@@ -152,21 +154,15 @@ impl FilterSync {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.told = Some(block);
         }
-        self.note_told(chain);
         self.schedule(chain, now);
     }
 
-    /// The best header chain has changed, or is handed over for the first time.
+    /// The best header chain has changed, or is handed over for the first time. A change that shows
+    /// in the chain of another call is followed there already: peers are judged by that chain alone.
     pub fn handle_tip(&mut self, chain: &HeaderChain, now: Now) {
-        let best = chain.tip();
-        if self.tip.is_none_or(|tip| tip.hash != best.hash) {
-            let fork = self.tip.and_then(|tip| self.fork_below(chain, &tip));
-            self.note_fork(fork);
-            self.tip = Some(Tip { height: best.height.0, hash: best.hash, since: now.elapsed });
-            self.is_settled = false;
-            self.follow_reorg(chain);
+        if self.tip.is_none() {
+            self.follow_tip(chain, now);
         }
-        self.note_told(chain);
         self.schedule(chain, now);
     }
 
@@ -179,6 +175,7 @@ impl FilterSync {
         answer: FilterAnswer,
         now: Now,
     ) {
+        self.catch_up(chain, now);
         if let Some(asked) = self.take_request(peer, id) {
             self.take_answer(chain, &asked, answer, now);
         }
@@ -215,7 +212,7 @@ impl FilterSync {
     /// The driver is done with all that was delivered up to a height.
     pub fn handle_consumed(&mut self, chain: &HeaderChain, height: BlockHeight, now: Now) {
         self.delivery.consumed(height.0);
-        if self.deliver(chain) {
+        if !self.is_behind(chain) && self.deliver(chain) {
             self.drive_filters(chain, now);
             self.note_synced();
         }
@@ -230,6 +227,7 @@ impl FilterSync {
         filter: &Filter,
         now: Now,
     ) {
+        self.catch_up(chain, now);
         let is_ours = self.filters.commits_to(height, &filter.hash());
         if let (Err(error), true) = (filter.check(), is_ours) {
             self.refute(chain, height.0, error, now);
@@ -261,16 +259,20 @@ impl FilterSync {
         now: Now,
     ) {
         self.delivery.want(from.0, next.0);
+        self.catch_up(chain, now);
         self.lower_anchor(chain, from.0);
         self.synced = None;
         self.schedule(chain, now);
     }
 
     /// The driver has these filters, verified against the headers that are stored: they are not
-    /// fetched. A rollback takes those above it out again.
+    /// fetched. A rollback takes those above it out again; no change of the chain is followed here,
+    /// since the driver has not heard of it.
     pub fn add_cached(&mut self, chain: &HeaderChain, heights: Range<BlockHeight>, now: Now) {
         self.delivery.cached.insert(heights.start.0..heights.end.0);
-        self.schedule(chain, now);
+        if !self.is_behind(chain) {
+            self.schedule(chain, now);
+        }
     }
 
     /// The driver has lost cached filters: they are fetched where they are wanted.
@@ -338,12 +340,30 @@ impl FilterSync {
         Some(if self.is_settled { tip.height } else { tip.height.min(peer.has) })
     }
 
-    /// Sees which of the blocks that peers told of are on the best chain. While the driver has not
-    /// told of that chain's tip yet, they wait: what a reorg takes back must not include them.
-    fn note_told(&mut self, chain: &HeaderChain) {
-        if self.tip.is_none_or(|tip| tip.hash != chain.tip().hash) {
-            return;
+    /// Whether the chain has another tip than the one that was followed last.
+    fn is_behind(&self, chain: &HeaderChain) -> bool {
+        self.tip.is_some_and(|tip| tip.hash != chain.tip().hash)
+    }
+
+    /// Sees to it that what is known is about the chain that is at hand: a driver hears of a new tip
+    /// later than its chain has it.
+    pub(super) fn catch_up(&mut self, chain: &HeaderChain, now: Now) {
+        if self.is_behind(chain) {
+            self.follow_tip(chain, now);
         }
+    }
+
+    fn follow_tip(&mut self, chain: &HeaderChain, now: Now) {
+        let fork = self.tip.and_then(|tip| self.fork_below(chain, &tip));
+        self.note_fork(fork);
+        let best = chain.tip();
+        self.tip = Some(Tip { height: best.height.0, hash: best.hash, since: now.elapsed });
+        self.is_settled = false;
+        self.follow_reorg(chain);
+    }
+
+    /// Sees which of the blocks that peers told of are on the best chain; the others wait.
+    pub(super) fn note_told(&mut self, chain: &HeaderChain) {
         for peer in self.peers.values_mut() {
             let Some(told) = peer.told else { continue };
             match chain.find(&told) {
@@ -372,6 +392,7 @@ impl FilterSync {
         if let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.is_refused()) {
             peer.stand = first;
             peer.lapses = peer.lapses.saturating_add(1);
+            self.tell(FilterEvent::Lapsed { peer: id });
         }
         self.back_off(id, now);
     }

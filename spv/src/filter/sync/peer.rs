@@ -109,6 +109,14 @@ impl Peer {
         }
     }
 
+    /// Blocks above a fork that it had may be those of the branch that was left; one that may be asked
+    /// about any is.
+    pub(super) fn leave_branch(&mut self, fork: u32) {
+        if self.has != u32::MAX {
+            self.has = self.has.min(fork);
+        }
+    }
+
     pub(super) fn is_refused(&self) -> bool {
         self.stand == Stand::Refused
     }

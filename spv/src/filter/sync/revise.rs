@@ -45,13 +45,12 @@ impl FilterSync {
         }
     }
 
-    /// Which blocks of a new branch peers have, they will say, but for those that may be asked about
-    /// any.
+    /// Which blocks of a new branch peers have, they will say.
     pub(super) fn note_fork(&mut self, fork: Option<u32>) {
         let Some(fork) = fork else { return };
         self.fork = Some(self.fork.map_or(fork, |earlier| earlier.min(fork)));
-        for peer in self.peers.values_mut().filter(|peer| peer.has != u32::MAX) {
-            peer.has = peer.has.min(fork);
+        for peer in self.peers.values_mut() {
+            peer.leave_branch(fork);
         }
     }
 

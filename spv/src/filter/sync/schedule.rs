@@ -10,7 +10,9 @@ use crate::time::Now;
 
 impl FilterSync {
     pub(super) fn schedule(&mut self, chain: &HeaderChain, now: Now) {
+        self.catch_up(chain, now);
         let Some(tip) = self.tip else { return };
+        self.note_told(chain);
         self.is_settled = now.elapsed.saturating_sub(tip.since) >= self.config.settle_after;
         if self.is_settled {
             self.fork = None;

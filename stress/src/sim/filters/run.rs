@@ -106,6 +106,8 @@ enum Event {
     News(usize),
     /// A peer has a new tip, and tells it.
     PeerHas(PeerId, usize),
+    /// The machine is told of the tip, which its chain has had for a while.
+    Tip,
     Told(PeerId, BlockHash),
     Asked(FilterQuestion),
     Answered(FilterQuestion, FilterAnswer),
@@ -311,7 +313,7 @@ impl<'a> Run<'a> {
         let now = self.now();
         match event {
             Event::Connect(id) => self.connect(id, now),
-            Event::News(number) => self.tell_news(number, now),
+            Event::News(number) => self.tell_news(number),
             Event::PeerHas(id, number) => {
                 let Some(peer) = self.peers.get_mut(&id) else { return };
                 peer.has = peer.has.max(number);
@@ -320,6 +322,7 @@ impl<'a> Run<'a> {
                     self.push(delay, Event::Told(id, entry.hash));
                 }
             }
+            Event::Tip => self.node.sync.handle_tip(&self.node.chain, now),
             Event::Told(id, hash) => {
                 if self.is_connected(id) {
                     self.node.sync.handle_peer_block(&self.node.chain, id, hash, now);
@@ -355,10 +358,11 @@ impl<'a> Run<'a> {
         self.node.sync.handle_connected(&self.node.chain, id, traits, now);
     }
 
-    fn tell_news(&mut self, number: usize, now: Now) {
+    fn tell_news(&mut self, number: usize) {
         let Some(tip) = self.world.news.get(number).copied() else { return };
         apply(&mut self.node.chain, &self.world.ledger, tip);
-        self.node.sync.handle_tip(&self.node.chain, now);
+        let delay = self.draw(Duration::from_secs(4));
+        self.push(delay, Event::Tip);
         let ids: Vec<_> = self.peers.keys().copied().collect();
         for id in ids {
             let delay = self.draw(Duration::from_secs(8));

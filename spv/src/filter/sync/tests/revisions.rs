@@ -44,6 +44,38 @@ fn a_block_told_of_before_its_reorg_is_heard_of_counts_after_it() {
 }
 
 #[test]
+fn filters_of_a_branch_that_the_driver_has_not_heard_of_are_no_lies() {
+    let config = FilterSyncConfig { first_filters: 10, max_filters: 10, ..Default::default() };
+    let mut setup = Setup::with(Ledger::new(60, &[]), FilterHeaderChain::new(), config);
+    setup.honest(ONE, 0);
+    setup.settle_but(0, |_, request| matches!(request, FilterRequest::Filters { .. }));
+    assert!(!setup.seen.asked.is_empty() && setup.seen.delivered.is_empty());
+    setup.ledger.fork(58, 5);
+    setup.stories.insert(ONE, setup.ledger.truth.clone());
+    // What is asked from here on is asked of the new branch, by the chain that is at hand.
+    setup.settle(0);
+    assert_eq!(setup.seen.faults, []);
+    assert_eq!(setup.sync.status().headers.unwrap().0, 57, "the old branch is left");
+    setup.sync.handle_tip(&setup.ledger.chain, at(1));
+    setup.sync.handle_peer_block(&setup.ledger.chain, ONE, setup.ledger.hash(62), at(1));
+    setup.settle(1);
+    assert!(setup.seen.delivered.iter().copied().eq(0..=62), "{:?}", setup.seen.delivered);
+    assert!(setup.is_synced());
+}
+
+#[test]
+fn one_that_may_be_asked_about_any_block_and_comes_after_a_reorg_is_asked() {
+    let mut setup = Setup::new(Ledger::new(30, &[]));
+    setup.ledger.fork(28, 5);
+    setup.sync.handle_tip(&setup.ledger.chain, at(100));
+    let traits = FilterPeerTraits { height: BlockHeight(u32::MAX), called: false, relays: true };
+    setup.stories.insert(ONE, setup.ledger.truth.clone());
+    setup.sync.handle_connected(&setup.ledger.chain, ONE, traits, at(101));
+    setup.settle(101);
+    assert_eq!(setup.seen.delivered.last(), Some(&32), "without being told");
+}
+
+#[test]
 fn one_that_may_be_asked_about_any_block_is_asked_after_a_reorg_too() {
     let mut setup = Setup::new(Ledger::new(30, &[]));
     let traits = FilterPeerTraits { height: BlockHeight(u32::MAX), called: false, relays: true };
