@@ -17,7 +17,7 @@
 //!
 //! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
 //! `libp2p` the network of light nodes; `audit` a log of what matters later, beside a store on disk;
-//! `wallet` watched scripts, accounts, broadcast and fees; `bdk` a `bdk_wallet` wallet on this node;
+//! `snapshot` files of all headers; `wallet` watched scripts, accounts, broadcast and fees; `bdk` a `bdk_wallet` wallet on this node;
 //! `daemon` what the program `ironlight` needs, control socket and command line.
 
 #![cfg_attr(
@@ -54,6 +54,8 @@ mod proven;
 #[cfg(any(feature = "audit", feature = "libp2p"))]
 mod secret_file;
 mod services;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 pub mod store;
 mod tasks;
 #[cfg(feature = "wallet")]

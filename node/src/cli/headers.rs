@@ -12,6 +12,7 @@ use ironlight_spv::{
 };
 
 use super::config::{ChainSettings, NetworkArgs, parse_chain_work};
+use super::new_file::write_new;
 use super::progress::Progress;
 use super::{Failure, short_work};
 use crate::store::{self, Opened, headers};
@@ -256,7 +257,7 @@ fn judge(
     }
 }
 
-fn open(chain: &ChainSettings) -> Result<Opened, Failure> {
+pub(super) fn open(chain: &ChainSettings) -> Result<Opened, Failure> {
     let opened = store::open(store::Options {
         dir: chain.location.network_dir()?,
         backend: chain.backend()?,
@@ -321,23 +322,28 @@ fn agrees(args: &FileArgs, chain: &HeaderChain) -> Result<(), FileError> {
     if other { Err(FileError::OtherStart { stored: stored.height.0 }) } else { Ok(()) }
 }
 
-fn export(args: ExportArgs) -> Result<(), Failure> {
-    let ExportArgs { file: path, chain: settings } = args;
-    let settings = settings.resolve()?;
-    let params = settings.params()?;
+/// The stored chain, which has to be whole.
+pub(super) fn stored(settings: &ChainSettings, params: &Params) -> Result<HeaderChain, Failure> {
     let directory = settings.location.network_dir()?;
     let nothing = || FileError::NothingStored { path: directory.clone() };
     if !store::exists(&directory) {
         return Err(nothing().into());
     }
-    let opened = open(&settings)?;
-    let loaded = headers::read(opened.store.as_ref(), &params)?.ok_or_else(nothing)?;
+    let opened = open(settings)?;
+    let loaded = headers::read(opened.store.as_ref(), params)?.ok_or_else(nothing)?;
     if let Some(cut) = loaded.cut {
         let next = "start the node, which fetches the rest again, then export";
         return Err(format!("{cut}: {next}").into());
     }
-    let chain = loaded.chain;
-    let written = write_file(&path, &chain);
+    Ok(loaded.chain)
+}
+
+fn export(args: ExportArgs) -> Result<(), Failure> {
+    let ExportArgs { file: path, chain: settings } = args;
+    let settings = settings.resolve()?;
+    let params = settings.params()?;
+    let chain = stored(&settings, &params)?;
+    let written = write_new(&path, |file| write_headers(file, &chain));
     let count = written.map_err(|source| FileError::Unreadable { path: path.clone(), source })?;
     say!("wrote {count} headers to {}", path.display());
     say!("first  {} at height {}", chain.start().header.hash(), chain.start_height());
@@ -350,25 +356,7 @@ fn export(args: ExportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes to a file beside it first, so that a full disk leaves no half of it behind.
-fn write_file(path: &Path, chain: &HeaderChain) -> std::io::Result<u64> {
-    if path.exists() {
-        return Err(std::io::ErrorKind::AlreadyExists.into());
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let written = write_headers(&partial, chain);
-    let renamed = written.and_then(|count| std::fs::rename(&partial, path).map(|()| count));
-    if renamed.is_err() {
-        // The error that counts is the first one.
-        let _ = std::fs::remove_file(&partial);
-    }
-    renamed
-}
-
-fn write_headers(path: &Path, chain: &HeaderChain) -> std::io::Result<u64> {
-    let mut file = BufWriter::new(File::create(path)?);
+fn write_headers(file: &mut BufWriter<File>, chain: &HeaderChain) -> std::io::Result<u64> {
     let mut parent = chain.start().header.prev_hash();
     let mut count = 0;
     let heights = chain.start_height()..chain.tip().height.next();
@@ -380,6 +368,5 @@ fn write_headers(path: &Path, chain: &HeaderChain) -> std::io::Result<u64> {
         count += 1;
         progress.add(1);
     }
-    file.into_inner()?.sync_all()?;
     Ok(count)
 }

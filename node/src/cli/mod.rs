@@ -27,6 +27,7 @@ mod headers;
 mod history;
 mod light;
 mod logs;
+mod new_file;
 mod progress;
 mod proof;
 mod query;
@@ -35,6 +36,7 @@ mod run;
 mod scan;
 mod scratch;
 mod selftest;
+mod snapshot;
 mod store;
 mod table;
 mod tx;
@@ -109,6 +111,9 @@ enum Command {
     /// Verify, import or export files of headers.
     #[command(subcommand)]
     Headers(headers::HeadersCommand),
+    /// Bring all headers into one compact file, and take them from one.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Look at a data directory while no node runs on it.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -145,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Flags(command) => flags::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Headers(command) => headers::run(command),
+        Command::Snapshot(command) => snapshot::run(command),
         Command::Store(command) => store::run(command),
         Command::Devnet(args) => devnet::run(args),
         Command::Selftest(args) => selftest::run(&args),

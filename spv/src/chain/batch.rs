@@ -13,6 +13,7 @@ use bitcoin::{BlockHash, Work};
 
 use super::context::Context;
 use super::error::Violation;
+use crate::compress::{CodecError, decode_hashed};
 use crate::header::{BlockHeight, Header};
 use crate::lanes;
 use crate::params::Params;
@@ -155,6 +156,19 @@ impl LinkedBatch {
     pub fn new(params: &Params, headers: Vec<Header>) -> Self {
         let mut hashes = alloc::vec![[0; 32]; headers.len()];
         lanes::sha256d_80(&headers, &mut hashes);
+        Self::of_hashed(params, headers, hashes)
+    }
+
+    /// The same, from a compact segment of at most so many headers: decoding it hashes them anyway.
+    ///
+    /// # Errors
+    /// [`CodecError`], where the bytes are no segment.
+    pub fn decode(params: &Params, segment: &[u8], limit: usize) -> Result<Self, CodecError> {
+        let (headers, hashes) = decode_hashed(segment, limit)?;
+        Ok(Self::of_hashed(params, headers, hashes))
+    }
+
+    fn of_hashed(params: &Params, headers: Vec<Header>, hashes: Vec<[u8; 32]>) -> Self {
         let mut pow = PowCheck::new(params.pow_limit);
         let mut passed = 0;
         let mut failure = None;

@@ -28,9 +28,11 @@ use crate::time::UnixTime;
 /// The first byte of an encoded segment.
 pub const CODEC_VERSION: u8 = 1;
 
-const VERSION_FOLLOWS: u8 = 1;
-const BITS_FOLLOW: u8 = 2;
-const TIME_ABSOLUTE: u8 = 4;
+pub(super) const VERSION_FOLLOWS: u8 = 1;
+pub(super) const BITS_FOLLOW: u8 = 2;
+pub(super) const TIME_ABSOLUTE: u8 = 4;
+/// Version, count, first parent, first bits.
+pub(super) const HEAD: usize = 1 + 4 + 32 + 4;
 /// Flags, short time, Merkle root, nonce.
 const SMALLEST_HEADER: usize = 1 + 2 + 32 + 4;
 
@@ -132,7 +134,7 @@ pub fn encode(first_parent: BlockHash, bodies: impl Iterator<Item = HeaderBody>)
     let mut bodies = bodies.peekable();
     let mut before = State::default();
     before.bits = bodies.peek().map_or(before.bits, |first| first.bits);
-    let mut bytes = Vec::with_capacity(41 + bodies.size_hint().0 * 43);
+    let mut bytes = Vec::with_capacity(HEAD + bodies.size_hint().0 * 43);
     bytes.push(CODEC_VERSION);
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(first_parent.as_byte_array());
@@ -154,6 +156,14 @@ pub fn encode(first_parent: BlockHash, bodies: impl Iterator<Item = HeaderBody>)
 /// # Errors
 /// [`CodecError`], naming the place.
 pub fn decode(bytes: &[u8], limit: usize) -> Result<Vec<Header>, CodecError> {
+    decode_hashed(bytes, limit).map(|(headers, _)| headers)
+}
+
+/// As [`decode`], with the hashes, which have to be made on the way: each is the next one's parent.
+pub(crate) fn decode_hashed(
+    bytes: &[u8],
+    limit: usize,
+) -> Result<(Vec<Header>, Vec<[u8; 32]>), CodecError> {
     let mut input = Input { bytes, at: 0 };
     let [version] = input.take()?;
     if version != CODEC_VERSION {
@@ -169,14 +179,15 @@ pub fn decode(bytes: &[u8], limit: usize) -> Result<Vec<Header>, CodecError> {
     if count > limit || count > input.left() / SMALLEST_HEADER {
         return Err(CodecError::TooMany { count: claimed });
     }
-    let mut headers = Vec::with_capacity(count);
+    let (mut headers, mut hashes) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for index in 0..count {
         let header = before.decode(&mut input, index)?.with_parent(parent);
         parent = header.hash();
         headers.push(header);
+        hashes.push(parent.to_byte_array());
     }
     match input.left() {
-        0 => Ok(headers),
+        0 => Ok((headers, hashes)),
         count => Err(CodecError::TrailingBytes { count }),
     }
 }

@@ -1,6 +1,10 @@
 //! State compression: small, self-contained forms of what was verified.
 
 mod codec;
+mod columns;
 pub mod log;
+pub mod snapshot;
 
+pub(crate) use codec::decode_hashed;
 pub use codec::{CODEC_VERSION, CodecError, HeaderBody, decode, encode};
+pub use columns::{Columns, ColumnsError};

@@ -36,6 +36,7 @@ mod shani;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use portable::hash_short;
 pub use report::{Report, Standing, Way, report};
 
 #[cfg(not(all(feature = "std", target_arch = "x86_64")))]

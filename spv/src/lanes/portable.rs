@@ -23,6 +23,19 @@ pub(super) fn hash_node(input: &[u8; 64]) -> [u8; 32] {
     hash_padded(&message)
 }
 
+/// SHA-256 of a short message, in blocks of `BYTES` together, a multiple of 64: `N + 9` at least.
+pub(crate) fn hash_short<const N: usize, const BYTES: usize>(input: &[u8; N]) -> [u8; 32] {
+    const { assert!(BYTES.is_multiple_of(64) && N + 9 <= BYTES && N < 8_000, "it has room") };
+    let mut message = [0_u8; BYTES];
+    message[..N].copy_from_slice(input);
+    message[N] = 0x80;
+    #[allow(clippy::cast_possible_truncation, reason = "checked above")]
+    message[BYTES - 2..].copy_from_slice(&((N * 8) as u16).to_be_bytes());
+    let mut state = INITIAL;
+    compress256(&mut state, message.as_chunks().0);
+    bytes_of(state)
+}
+
 fn hash_padded(message: &[u8; 128]) -> [u8; 32] {
     let mut state = INITIAL;
     compress256(&mut state, message.as_chunks().0);

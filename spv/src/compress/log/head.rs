@@ -7,6 +7,7 @@ use bitcoin::hex::{DisplayHex as _, FromHex as _};
 use sha2::{Digest as _, Sha256};
 
 use super::error::NotALogRoot;
+use crate::lanes::hash_short;
 
 /// Leaves and nodes differ in their first byte, so that no node passes for a leaf.
 const LEAF: u8 = 0;
@@ -53,15 +54,22 @@ pub struct LogHead {
     pub root: LogRoot,
 }
 
-/// The hash of a leaf. Generic over the bytes, as the RFC's test vectors have other leaves.
+/// The hash of a leaf. Of any bytes, as the RFC's test vectors have other leaves than block hashes.
 pub(super) fn hash_leaf(leaf: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update([LEAF]).chain_update(leaf).finalize().into()
+    match <&[u8; 32]>::try_from(leaf) {
+        Ok(block) => {
+            let mut leaf = [LEAF; 33];
+            leaf[1..].copy_from_slice(block);
+            hash_short::<33, 64>(&leaf)
+        }
+        Err(_) => Sha256::new().chain_update([LEAF]).chain_update(leaf).finalize().into(),
+    }
 }
 
-/// The hash of a node. In one piece, which is faster than in three.
+/// The hash of a node.
 pub(super) fn hash_node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     let mut node = [NODE; 65];
     node[1..33].copy_from_slice(left);
     node[33..].copy_from_slice(right);
-    Sha256::digest(node).into()
+    hash_short::<65, 128>(&node)
 }

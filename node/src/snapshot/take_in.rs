@@ -1,0 +1,173 @@
+//! From a snapshot into a chain, by all rules.
+
+use std::error::Error;
+use std::io::{ErrorKind, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use ironlight_spv::compress::CodecError;
+use ironlight_spv::compress::log::{Frontier, LogHead};
+use ironlight_spv::compress::snapshot::{SnapshotHead, TRAILER_SIZE};
+use ironlight_spv::{
+    BlockHash, BlockHeight, ChainTip, HeaderChain, LinkedBatch, Params, TipChange, UnixTime,
+    VerifiedBatch,
+};
+
+use super::error::SnapshotFileError;
+use super::read::{Frame, SnapshotReader};
+
+/// Periods that are hashed before it is their turn, at most: half a megabyte each.
+const AHEAD: usize = 4;
+
+/// What was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenIn {
+    /// What the snapshot said of itself, which turned out right.
+    pub head: SnapshotHead,
+    /// Number of headers and root over their hashes.
+    pub root: LogHead,
+    /// Bytes of the compact segments.
+    pub plain: u64,
+    /// Headers that the chain did not have.
+    pub new: u64,
+}
+
+/// Has a chain take the headers of a snapshot: what it has of them already it passes over, so that whatever
+/// was interrupted goes on. Each period is verified whole, given to `commit`, and applied then. Another
+/// thread reads and hashes ahead. `progress` is told how many more are done.
+///
+/// # Errors
+/// [`SnapshotFileError`]. The chain keeps the periods before the one that is wrong; where the end is wrong
+/// it has all headers, each of which stands by itself.
+pub fn take_in<R: Read + Send, E: Into<Box<dyn Error + Send + Sync>>>(
+    reader: SnapshotReader<R>,
+    chain: &mut HeaderChain,
+    now: UnixTime,
+    mut commit: impl FnMut(&HeaderChain, &VerifiedBatch) -> Result<(), E>,
+    mut progress: impl FnMut(u32),
+) -> Result<TakenIn, SnapshotFileError> {
+    let (head, params) = (*reader.head(), chain.params().clone());
+    if tip_of(chain, &head.start.hash) != Some(head.start) {
+        return Err(SnapshotFileError::NotOnChain { start: head.start });
+    }
+    let (sender, receiver) = sync_channel(AHEAD);
+    thread::scope(|scope| {
+        scope.spawn(move || read_ahead(reader, &params, &sender));
+        let mut taking = Taking { chain, now, log: Frontier::new(), last: None, plain: 0, new: 0 };
+        let trailer = loop {
+            match next(&receiver)? {
+                Ahead::Period { first, bytes, batch } => {
+                    let headers = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+                    let verified = taking.verify(first, bytes, batch)?;
+                    commit(taking.chain, &verified)
+                        .map_err(|error| SnapshotFileError::Commit(error.into()))?;
+                    taking.chain.apply(verified)?;
+                    progress(headers);
+                }
+                Ahead::End(trailer) => break trailer,
+            }
+        };
+        taking.finish(head, &trailer)
+    })
+}
+
+/// What the other thread has read.
+enum Ahead {
+    Period { first: BlockHeight, bytes: u64, batch: LinkedBatch },
+    End([u8; TRAILER_SIZE]),
+}
+
+/// Reads and hashes until the end, the first error, or nobody wants more.
+fn read_ahead<R: Read>(
+    mut reader: SnapshotReader<R>,
+    params: &Params,
+    sender: &SyncSender<Result<Ahead, SnapshotFileError>>,
+) {
+    loop {
+        let read = match reader.frame() {
+            Ok(Some(frame)) => link(&frame, params),
+            Ok(None) => {
+                // Whoever does not want it has met an error of its own.
+                let _ = sender.send(reader.trailer().map(Ahead::End));
+                return;
+            }
+            Err(error) => Err(error),
+        };
+        let failed = read.is_err();
+        if sender.send(read).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn link(frame: &Frame, params: &Params) -> Result<Ahead, SnapshotFileError> {
+    let Frame { first, headers, ref segment } = *frame;
+    let limit = usize::try_from(headers).unwrap_or(usize::MAX);
+    let batch = LinkedBatch::decode(params, segment, limit)
+        .map_err(|source: CodecError| SnapshotFileError::Segment { first, source })?;
+    Ok(Ahead::Period { first, bytes: segment.len() as u64, batch })
+}
+
+fn next(receiver: &Receiver<Result<Ahead, SnapshotFileError>>) -> Result<Ahead, SnapshotFileError> {
+    // The other thread sends an end or an error before it ends, unless it panics, which the scope
+    // passes on.
+    receiver.recv().unwrap_or_else(|_| Err(SnapshotFileError::Io(ErrorKind::BrokenPipe.into())))
+}
+
+/// A header that a chain has, on whatever branch.
+fn tip_of(chain: &HeaderChain, hash: &BlockHash) -> Option<ChainTip> {
+    let (entry, _position) = chain.find(hash)?;
+    Some(ChainTip { height: entry.height, hash: entry.hash, work: entry.work })
+}
+
+/// What the headers come to, on their way into the chain.
+struct Taking<'a> {
+    chain: &'a mut HeaderChain,
+    now: UnixTime,
+    log: Frontier,
+    last: Option<BlockHash>,
+    plain: u64,
+    new: u64,
+}
+
+impl Taking<'_> {
+    /// A period is verified whole or not at all.
+    fn verify(
+        &mut self,
+        first: BlockHeight,
+        bytes: u64,
+        batch: LinkedBatch,
+    ) -> Result<VerifiedBatch, SnapshotFileError> {
+        self.plain += bytes;
+        for hash in (0..batch.len()).filter_map(|index| batch.hash(index)) {
+            // There are no more than heights, and there is room for each height.
+            let _full = self.log.append(&hash);
+            self.last = Some(hash);
+        }
+        let verified = self.chain.verify_linked(batch, self.now).map_err(|mut error| {
+            error.prefix = None;
+            let height = first.plus(u32::try_from(error.index).unwrap_or(u32::MAX));
+            SnapshotFileError::Header { height, first, error: Box::new(error) }
+        })?;
+        let connected = match verified.change() {
+            TipChange::Unchanged => 0,
+            TipChange::Extended { connected } | TipChange::Reorg { connected, .. } => {
+                connected.len()
+            }
+        };
+        self.new += (connected + verified.side_branch().len()) as u64;
+        Ok(verified)
+    }
+
+    /// Compares all with what the snapshot says of itself.
+    fn finish(
+        self,
+        head: SnapshotHead,
+        trailer: &[u8; TRAILER_SIZE],
+    ) -> Result<TakenIn, SnapshotFileError> {
+        let root = self.log.head();
+        let got = self.last.and_then(|last| tip_of(self.chain, &last)).unwrap_or(head.start);
+        head.check_end(got, root.root.0, trailer)?;
+        Ok(TakenIn { head, root, plain: self.plain, new: self.new })
+    }
+}
