@@ -17,8 +17,8 @@
 //!
 //! Features: `sled` and `redb` add stores on disk (without either, the chain lives in memory);
 //! `libp2p` the network of light nodes; `audit` a log of what matters later, beside a store on disk;
-//! `snapshot` files of all headers; `wallet` watched scripts, accounts, broadcast and fees; `bdk` a `bdk_wallet` wallet on this node;
-//! `daemon` what the program `ironlight` needs, control socket and command line.
+//! `snapshot` files of all headers; `wallet` watched scripts, accounts, broadcast and fees; `bdk` a
+//! `bdk_wallet` wallet on this node; `daemon` what the program `ironlight` needs, control socket and command line.
 
 #![cfg_attr(
     not(all(feature = "libp2p", feature = "wallet", feature = "audit")),

@@ -129,6 +129,80 @@ fn what_is_imported_is_exported_again_byte_for_byte() {
 }
 
 #[test]
+fn a_snapshot_is_made_shown_verified_and_imported_and_damage_stores_nothing_of_its_period() {
+    let directory = Directory::new();
+    let file = directory.file("headers.bin", &regtest_chain(1, 5000));
+    let (from, to) = (directory.path("from"), directory.path("to"));
+    let (made, again) = (directory.path("made.snapshot"), directory.path("again.snapshot"));
+    let regtest = ["--network", "regtest"];
+    let run = |arguments: &[&str]| ironlight(&[arguments, &regtest[..]].concat());
+    let done = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        stdout(&output)
+    };
+    done(&["headers", "import", &file, "--data-dir", &from]);
+    let created = done(&["snapshot", "create", &made, "--data-dir", &from]);
+    let root = created.lines().find(|line| line.starts_with("root")).unwrap().to_owned();
+    assert!(done(&["snapshot", "inspect", &made]).contains(&root));
+    assert!(done(&["snapshot", "verify", &made]).contains(&root));
+    let exists = failure(&run(&["snapshot", "create", &made, "--data-dir", &from]));
+    assert!(exists.contains("exists"), "{exists}");
+
+    let mut bytes = std::fs::read(&made).unwrap();
+    let second = bytes.len() / 2;
+    bytes[second] ^= 1;
+    let damaged = directory.path("damaged.snapshot");
+    std::fs::write(&damaged, &bytes).unwrap();
+    for command in ["inspect", "verify"] {
+        let line = failure(&run(&["snapshot", command, &damaged]));
+        assert!(line.contains("heights 2016 to 4031"), "{line}");
+    }
+    let output = run(&["snapshot", "import", &damaged, "--data-dir", &to]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("heights 2016 to 4031"), "{output:?}");
+    // The period before it is kept, and the whole file goes on from there.
+    let imported = done(&["snapshot", "import", &made, "--data-dir", &to]);
+    assert!(imported.contains("2985 headers; stored up to height 5000"), "{imported}");
+    done(&["snapshot", "create", &again, "--data-dir", &to]);
+    assert_eq!(std::fs::read(&again).unwrap(), std::fs::read(&made).unwrap());
+
+    let line = failure(&ironlight(&["snapshot", "verify", &made, "--network", "signet"]));
+    assert!(line.contains("of another network"), "{line}");
+    let line = failure(&run(&["snapshot", "verify", &file]));
+    assert!(line.contains("no header snapshot"), "{line}");
+}
+
+#[test]
+fn a_snapshot_that_begins_later_needs_the_word_of_who_trusts_it() {
+    let directory = Directory::new();
+    let chain = regtest_chain(1, 3000);
+    let file = directory.file("headers.bin", &chain[1000..]);
+    let start = ["--start-height", "1000", "--start-work", "7d2"];
+    let regtest = ["--network", "regtest"];
+    let (data, made) = (directory.path("data"), directory.path("made.snapshot"));
+    let import =
+        [&["headers", "import", &file, "--data-dir", &data][..], &start, &regtest].concat();
+    assert!(ironlight(&import).status.success());
+    let run = |arguments: &[&str]| ironlight(&[arguments, &regtest[..]].concat());
+    assert!(run(&["snapshot", "create", &made, "--data-dir", &data]).status.success());
+    let line = failure(&run(&["snapshot", "verify", &made]));
+    assert!(line.contains("--trust-start"), "{line}");
+    let other = chain[999].hash().to_string();
+    let line = failure(&run(&["snapshot", "verify", &made, "--trust-start", &other]));
+    assert!(line.contains("--trust-start"), "{line}");
+    let hash = chain[1000].hash().to_string();
+    let output = run(&["snapshot", "verify", &made, "--trust-start", &hash]);
+    assert!(stdout(&output).contains("basis"), "{output:?}");
+    let other = directory.path("other");
+    let line = failure(&run(&["snapshot", "import", &made, "--data-dir", &other]));
+    assert!(line.contains("--trust-start"), "{line}");
+    assert!(!Path::new(&other).join("regtest").exists(), "nothing is made for it");
+    let import = ["snapshot", "import", &made, "--data-dir", &other, "--trust-start", &hash];
+    assert!(stdout(&run(&import)).contains("stored up to height 3000"));
+}
+
+#[test]
 fn a_losing_branch_is_a_fork_and_the_tip_stays() {
     let directory = Directory::new();
     let chain = regtest_chain(1, 100);

@@ -106,6 +106,7 @@ mod tests {
 
     use bitcoin::CompactTarget;
     use bitcoin::params::Params as PeerParams;
+    use ironlight::snapshot::{self, SnapshotReader};
     use ironlight_spv::chain::Position;
     use ironlight_spv::compress::{decode, encode};
     use ironlight_spv::generate::Miner;
@@ -299,6 +300,49 @@ mod tests {
         assert_eq!(fork_point.hash, stale.prev_hash());
         assert_eq!(disconnected.headers(), [stale]);
         assert_eq!(chain.tip().hash.to_string(), LATE.last);
+    }
+
+    #[test]
+    #[ignore = "needs the test data folder (IRONLIGHT_TEST_DATA)"]
+    fn snapshots_of_real_headers_make_the_round_trip_in_44_bytes_a_header_and_42_packed() {
+        for source in ALL {
+            let chain = source.whole();
+            let mut bytes = Vec::new();
+            let written = snapshot::write(&chain, &mut bytes, |_| {}).unwrap();
+            let mut copy = source.chain(source.headers()[0]).expect("right");
+            let reader = SnapshotReader::open(&bytes[..], chain.params()).unwrap();
+            let kept = |_: &HeaderChain, _: &_| Ok::<_, std::io::Error>(());
+            let taken = snapshot::take_in(reader, &mut copy, NOW, kept, |_| {}).unwrap();
+            assert_eq!((copy.tip(), taken.root), (chain.tip(), written.root));
+            let all = chain.start_height()..chain.tip().height.next();
+            assert!(copy.bodies(all.clone()).eq(chain.bodies(all)));
+            #[allow(clippy::cast_precision_loss, reason = "sizes for people to read")]
+            let each = |bytes: u64| bytes as f64 / source.count as f64;
+            let (plain, packed) = (each(written.plain), each(written.bytes));
+            println!("{}: {plain:.2} bytes a header, {packed:.2} packed", source.name);
+            assert!(plain <= 44.0 && packed <= 42.0);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs the test data folder (IRONLIGHT_TEST_DATA)"]
+    fn each_byte_of_a_real_snapshot_counts() {
+        let chain = SIGNET.whole();
+        let mut bytes = Vec::new();
+        snapshot::write(&chain, &mut bytes, |_| {}).unwrap();
+        let outcome = |bytes: &[u8]| -> Result<(), snapshot::SnapshotFileError> {
+            let mut reader = SnapshotReader::open(bytes, chain.params())?;
+            while reader.frame()?.is_some() {}
+            reader.trailer().map(drop)
+        };
+        outcome(&bytes).unwrap();
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1 << (at % 8);
+            let place = outcome(&bytes).expect_err("a flipped bit").to_string();
+            let names = ["head", "snapshot", "heights 0 to 2015", "height 0", "trailer"];
+            assert!(names.iter().any(|name| place.contains(name)), "{at}: {place}");
+            bytes[at] ^= 1 << (at % 8);
+        }
     }
 
     #[test]

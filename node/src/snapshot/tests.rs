@@ -271,7 +271,9 @@ fn a_frame_is_bounded_before_it_is_read_and_unpacked() {
     );
     let columns = Columns::split(&segment).unwrap();
     let packed = zstd::bulk::compress(&vec![0; 1 << 20], 3).unwrap();
-    let sizes = [packed.len() as u32, columns.small.len() as u32].map(u32::to_le_bytes).concat();
+    let sizes = [packed.len(), columns.small.len()]
+        .map(|size| u32::try_from(size).unwrap().to_le_bytes())
+        .concat();
     let sum = frame_checksum(BlockHeight(0), [&sizes, &packed, &columns.large]);
     let bomb = [&bytes[..frame], &sizes, &packed, &columns.large, &sum].concat();
     let (_, outcome) = taken(&bomb);

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use ironlight_spv::chain::{HeaderChain, HeaderError, TipChange, Violation};
 use ironlight_spv::compress::{self, HeaderBody};
-use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderRun, Params, UnixTime};
+use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderRun, LinkedBatch, Params, UnixTime};
 
 use super::checksum::{self, Damage};
 use super::{Store, StoreError, Table, WriteBatch, start_record};
@@ -249,10 +249,10 @@ fn height_of(key: &[u8]) -> Option<BlockHeight> {
 }
 
 fn append(chain: &mut HeaderChain, key: &[u8], stored: &[u8]) -> Result<(), Refusal> {
-    let headers = decode(chain, key, stored).map_err(Refusal::Damaged)?;
+    let linked = decode(chain, key, stored).map_err(Refusal::Damaged)?;
     // The rule against headers from the future was applied when they came in; a clock that was
     // set back since must not cost the chain.
-    let batch = chain.verify(&headers, UnixTime::MAX).map_err(|error| {
+    let batch = chain.verify_linked(linked, UnixTime::MAX).map_err(|error| {
         contradiction(&error).map_or_else(|| Refusal::Damaged(error.to_string()), Refusal::Other)
     })?;
     match chain.apply(batch) {
@@ -265,7 +265,7 @@ fn append(chain: &mut HeaderChain, key: &[u8], stored: &[u8]) -> Result<(), Refu
 }
 
 /// The headers of a value that is whole and in its place.
-fn decode(chain: &HeaderChain, key: &[u8], stored: &[u8]) -> Result<Vec<Header>, String> {
+fn decode(chain: &HeaderChain, key: &[u8], stored: &[u8]) -> Result<LinkedBatch, String> {
     let expected = chain.tip().height.next();
     let height = height_of(key).ok_or("its key is no height")?;
     if height != expected {
@@ -274,7 +274,7 @@ fn decode(chain: &HeaderChain, key: &[u8], stored: &[u8]) -> Result<Vec<Header>,
     let payload =
         checksum::open(Table::Headers, key, stored).map_err(|damage: Damage| damage.to_string())?;
     let limit = usize::try_from(SEALED).unwrap_or(usize::MAX);
-    compress::decode(payload, limit).map_err(|error| error.to_string())
+    LinkedBatch::decode(chain.params(), payload, limit).map_err(|error| error.to_string())
 }
 
 /// Whether a trusted start is what the store begins with.
