@@ -1,0 +1,224 @@
+//! The two append-only arenas under a tree: nodes of 40 bytes, and values.
+//!
+//! Invariant: what was appended never changes but for a node's hash, once, when its seal hashes
+//! it; a node refers to nodes before it only. So forgetting what came after a mark is cutting off.
+//! Both grow by chunks of fixed size: no copy when they grow, and no more than one chunk unused.
+//! What an attacker can grow: nodes up to [`Nodes::LIMIT`], then a seal is refused.
+//!
+//! ```text
+//! node   = hash 32 | leaf: 2^63 + offset of its record; inner: bit << 54 | left << 27 | right
+//! record = head u16: depth << 12 | length of body
+//!          depth 0: body = whole value; else: node u32 of the value before | body = difference
+//! ```
+
+use alloc::vec::Vec;
+
+use super::error::{Damaged, Full};
+use super::value::LARGEST;
+
+/// Refers to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NodeId(pub(super) u32);
+
+/// A node without its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Node {
+    Leaf { record: u64 },
+    Inner { bit: u8, left: NodeId, right: NodeId },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    hash: [u8; 32],
+    node: u64,
+}
+
+const LEAF: u64 = 1 << 63;
+const ID_BITS: u32 = 27;
+
+impl Node {
+    fn pack(self) -> u64 {
+        match self {
+            Self::Leaf { record } => LEAF | record,
+            Self::Inner { bit, left, right } => {
+                u64::from(bit) << (2 * ID_BITS) | u64::from(left.0) << ID_BITS | u64::from(right.0)
+            }
+        }
+    }
+
+    fn unpack(packed: u64) -> Self {
+        if packed & LEAF != 0 {
+            return Self::Leaf { record: packed & !LEAF };
+        }
+        let id = |shift: u32| {
+            let id = packed >> shift & u64::from(Nodes::LIMIT - 1);
+            NodeId(u32::try_from(id).unwrap_or_default())
+        };
+        let bit = u8::try_from(packed >> (2 * ID_BITS)).unwrap_or_default();
+        Self::Inner { bit, left: id(ID_BITS), right: id(0) }
+    }
+}
+
+/// All nodes of all versions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Nodes {
+    chunks: Vec<Vec<Packed>>,
+}
+
+impl Nodes {
+    /// More than this many cannot be referred to.
+    pub(super) const LIMIT: u32 = 1 << ID_BITS;
+    const CHUNK: usize = 1_024;
+
+    pub(super) fn len(&self) -> u32 {
+        let last = self.chunks.last().map_or(0, |last| Self::CHUNK - last.len());
+        u32::try_from(self.chunks.len() * Self::CHUNK - last).unwrap_or(Self::LIMIT)
+    }
+
+    pub(super) fn push(&mut self, node: Node, hash: [u8; 32]) -> Result<NodeId, Full> {
+        let id = self.len();
+        if id >= Self::LIMIT {
+            return Err(Full { nodes: id });
+        }
+        let packed = Packed { hash, node: node.pack() };
+        match self.chunks.last_mut() {
+            Some(last) if last.len() < Self::CHUNK => last.push(packed),
+            Some(_) | None => {
+                let mut chunk = Vec::with_capacity(Self::CHUNK);
+                chunk.push(packed);
+                self.chunks.push(chunk);
+            }
+        }
+        Ok(NodeId(id))
+    }
+
+    fn packed(&self, id: NodeId) -> Result<&Packed, Damaged> {
+        let at = usize::try_from(id.0).unwrap_or(usize::MAX);
+        let chunk = self.chunks.get(at / Self::CHUNK);
+        chunk.and_then(|chunk| chunk.get(at % Self::CHUNK)).ok_or(Damaged { node: id.0 })
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> Result<Node, Damaged> {
+        self.packed(id).map(|packed| Node::unpack(packed.node))
+    }
+
+    pub(super) fn hash(&self, id: NodeId) -> Result<&[u8; 32], Damaged> {
+        self.packed(id).map(|packed| &packed.hash)
+    }
+
+    pub(super) fn set_hash(&mut self, id: NodeId, hash: [u8; 32]) -> Result<(), Damaged> {
+        let at = usize::try_from(id.0).unwrap_or(usize::MAX);
+        let chunk = self.chunks.get_mut(at / Self::CHUNK);
+        let packed = chunk.and_then(|chunk| chunk.get_mut(at % Self::CHUNK));
+        packed.ok_or(Damaged { node: id.0 })?.hash = hash;
+        Ok(())
+    }
+
+    pub(super) fn truncate(&mut self, len: u32) {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.chunks.truncate(len.div_ceil(Self::CHUNK));
+        let before = self.chunks.len().saturating_sub(1) * Self::CHUNK;
+        if let Some(last) = self.chunks.last_mut() {
+            last.truncate(len - before);
+        }
+    }
+
+    pub(super) fn bytes_held(&self) -> usize {
+        self.chunks.len() * Self::CHUNK * size_of::<Packed>()
+            + self.chunks.capacity() * size_of::<Vec<Packed>>()
+    }
+}
+
+/// How a value is written down.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Record<'a> {
+    Whole(&'a [u8]),
+    /// So many differences, this one included, lead back to a whole value.
+    Delta {
+        depth: u8,
+        before: NodeId,
+        body: &'a [u8],
+    },
+}
+
+impl Record<'_> {
+    pub(super) const fn depth(&self) -> u8 {
+        match self {
+            Self::Whole(_) => 0,
+            Self::Delta { depth, .. } => *depth,
+        }
+    }
+}
+
+/// All values of all versions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    chunks: Vec<Vec<u8>>,
+}
+
+impl Values {
+    const CHUNK: usize = 16_384;
+    /// The longest chain of differences: what reading a value costs at most.
+    pub(super) const DEEPEST: u8 = 15;
+
+    /// Where the next record starts at the earliest.
+    pub(super) fn end(&self) -> u64 {
+        let last = self.chunks.last().map_or(0, |last| Self::CHUNK - last.len());
+        u64::try_from(self.chunks.len() * Self::CHUNK - last).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn push(&mut self, record: Record<'_>) -> u64 {
+        const { assert!(6 + LARGEST < Self::CHUNK && LARGEST < 1 << 12) }
+        let (body, before) = match record {
+            Record::Whole(body) => (body, None),
+            Record::Delta { before, body, .. } => (body, Some(before)),
+        };
+        let needed = 2 + before.map_or(0, |_| 4) + body.len();
+        if self.chunks.last().is_none_or(|last| last.len() + needed > Self::CHUNK) {
+            // Records do not cross chunks: what is left stays empty.
+            if let Some(last) = self.chunks.last_mut() {
+                last.resize(Self::CHUNK, 0);
+            }
+            self.chunks.push(Vec::with_capacity(Self::CHUNK));
+        }
+        let at = self.end();
+        if let Some(chunk) = self.chunks.last_mut() {
+            let len = u16::try_from(body.len()).unwrap_or_default();
+            let head = u16::from(record.depth()) << 12 | len;
+            chunk.extend_from_slice(&head.to_le_bytes());
+            if let Some(before) = before {
+                chunk.extend_from_slice(&before.0.to_le_bytes());
+            }
+            chunk.extend_from_slice(body);
+        }
+        at
+    }
+
+    pub(super) fn record(&self, at: u64) -> Option<Record<'_>> {
+        let at = usize::try_from(at).ok()?;
+        let chunk = self.chunks.get(at / Self::CHUNK)?.get(at % Self::CHUNK..)?;
+        let (head, rest) = chunk.split_first_chunk()?;
+        let head = u16::from_le_bytes(*head);
+        let len = usize::from(head & 0xfff);
+        let depth = u8::try_from(head >> 12).ok()?;
+        if depth == 0 {
+            return rest.get(..len).map(Record::Whole);
+        }
+        let (before, rest) = rest.split_first_chunk()?;
+        let before = NodeId(u32::from_le_bytes(*before));
+        rest.get(..len).map(|body| Record::Delta { depth, before, body })
+    }
+
+    pub(super) fn truncate(&mut self, end: u64) {
+        let end = usize::try_from(end).unwrap_or(usize::MAX);
+        self.chunks.truncate(end.div_ceil(Self::CHUNK));
+        let before = self.chunks.len().saturating_sub(1) * Self::CHUNK;
+        if let Some(last) = self.chunks.last_mut() {
+            last.truncate(end - before);
+        }
+    }
+
+    pub(super) fn bytes_held(&self) -> usize {
+        self.chunks.len() * Self::CHUNK + self.chunks.capacity() * size_of::<Vec<u8>>()
+    }
+}
