@@ -10,8 +10,8 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use super::StateCompressor;
 use super::changes::Change;
+use super::compressor::StateCompressor;
 use super::error::{DecodeError, StateError};
 use super::export::{CHECKSUM, HEAD, PIECE, VERSION};
 use super::hash::Salt;
