@@ -123,6 +123,16 @@ impl Nodes {
         }
     }
 
+    /// An arena that seems to have room for so many nodes only.
+    #[cfg(test)]
+    pub(super) fn all_but(room: usize) -> Self {
+        let full = usize::try_from(Self::LIMIT).unwrap() / Self::CHUNK;
+        let mut chunks = alloc::vec![Vec::new(); full];
+        let packed = Packed { hash: [0; 32], node: LEAF };
+        chunks[full - 1] = alloc::vec![packed; Self::CHUNK - room];
+        Self { chunks }
+    }
+
     pub(super) fn bytes_held(&self) -> usize {
         self.chunks.len() * Self::CHUNK * size_of::<Packed>()
             + self.chunks.capacity() * size_of::<Vec<Packed>>()
