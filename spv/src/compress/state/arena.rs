@@ -27,12 +27,6 @@ pub(super) enum Node {
     Inner { bit: u8, left: NodeId, right: NodeId },
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Packed {
-    hash: [u8; 32],
-    node: u64,
-}
-
 const LEAF: u64 = 1 << 63;
 const ID_BITS: u32 = 27;
 
@@ -62,7 +56,15 @@ impl Node {
 /// All nodes of all versions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
-    chunks: Vec<Vec<Packed>>,
+    chunks: Vec<Chunk>,
+}
+
+/// Hashes apart from the rest: a search reads no hashes, and what it does read stays in the
+/// processor's caches.
+#[derive(Clone, Debug, Default)]
+struct Chunk {
+    nodes: Vec<u64>,
+    hashes: Vec<[u8; 32]>,
 }
 
 impl Nodes {
@@ -71,7 +73,7 @@ impl Nodes {
     const CHUNK: usize = 1_024;
 
     pub(super) fn len(&self) -> u32 {
-        let last = self.chunks.last().map_or(0, |last| Self::CHUNK - last.len());
+        let last = self.chunks.last().map_or(0, |last| Self::CHUNK - last.nodes.len());
         u32::try_from(self.chunks.len() * Self::CHUNK - last).unwrap_or(Self::LIMIT)
     }
 
@@ -80,37 +82,40 @@ impl Nodes {
         if id >= Self::LIMIT {
             return Err(Full { nodes: id });
         }
-        let packed = Packed { hash, node: node.pack() };
-        match self.chunks.last_mut() {
-            Some(last) if last.len() < Self::CHUNK => last.push(packed),
-            Some(_) | None => {
-                let mut chunk = Vec::with_capacity(Self::CHUNK);
-                chunk.push(packed);
-                self.chunks.push(chunk);
-            }
+        if self.chunks.last().is_none_or(|last| last.nodes.len() >= Self::CHUNK) {
+            let (nodes, hashes) =
+                (Vec::with_capacity(Self::CHUNK), Vec::with_capacity(Self::CHUNK));
+            self.chunks.push(Chunk { nodes, hashes });
+        }
+        if let Some(last) = self.chunks.last_mut() {
+            last.nodes.push(node.pack());
+            last.hashes.push(hash);
         }
         Ok(NodeId(id))
     }
 
-    fn packed(&self, id: NodeId) -> Result<&Packed, Damaged> {
+    /// The chunk of a node, and its place there.
+    fn place(id: NodeId) -> (usize, usize) {
         let at = usize::try_from(id.0).unwrap_or(usize::MAX);
-        let chunk = self.chunks.get(at / Self::CHUNK);
-        chunk.and_then(|chunk| chunk.get(at % Self::CHUNK)).ok_or(Damaged { node: id.0 })
+        (at / Self::CHUNK, at % Self::CHUNK)
     }
 
     pub(super) fn node(&self, id: NodeId) -> Result<Node, Damaged> {
-        self.packed(id).map(|packed| Node::unpack(packed.node))
+        let (chunk, at) = Self::place(id);
+        let node = self.chunks.get(chunk).and_then(|chunk| chunk.nodes.get(at));
+        node.map(|node| Node::unpack(*node)).ok_or(Damaged { node: id.0 })
     }
 
     pub(super) fn hash(&self, id: NodeId) -> Result<&[u8; 32], Damaged> {
-        self.packed(id).map(|packed| &packed.hash)
+        let (chunk, at) = Self::place(id);
+        let hash = self.chunks.get(chunk).and_then(|chunk| chunk.hashes.get(at));
+        hash.ok_or(Damaged { node: id.0 })
     }
 
     pub(super) fn set_hash(&mut self, id: NodeId, hash: [u8; 32]) -> Result<(), Damaged> {
-        let at = usize::try_from(id.0).unwrap_or(usize::MAX);
-        let chunk = self.chunks.get_mut(at / Self::CHUNK);
-        let packed = chunk.and_then(|chunk| chunk.get_mut(at % Self::CHUNK));
-        packed.ok_or(Damaged { node: id.0 })?.hash = hash;
+        let (chunk, at) = Self::place(id);
+        let place = self.chunks.get_mut(chunk).and_then(|chunk| chunk.hashes.get_mut(at));
+        *place.ok_or(Damaged { node: id.0 })? = hash;
         Ok(())
     }
 
@@ -119,7 +124,8 @@ impl Nodes {
         self.chunks.truncate(len.div_ceil(Self::CHUNK));
         let before = self.chunks.len().saturating_sub(1) * Self::CHUNK;
         if let Some(last) = self.chunks.last_mut() {
-            last.truncate(len - before);
+            last.nodes.truncate(len - before);
+            last.hashes.truncate(len - before);
         }
     }
 
@@ -127,15 +133,15 @@ impl Nodes {
     #[cfg(test)]
     pub(super) fn all_but(room: usize) -> Self {
         let full = usize::try_from(Self::LIMIT).unwrap() / Self::CHUNK;
-        let mut chunks = alloc::vec![Vec::new(); full];
-        let packed = Packed { hash: [0; 32], node: LEAF };
-        chunks[full - 1] = alloc::vec![packed; Self::CHUNK - room];
+        let mut chunks = alloc::vec![Chunk::default(); full];
+        chunks[full - 1].nodes = alloc::vec![LEAF; Self::CHUNK - room];
+        chunks[full - 1].hashes = alloc::vec![[0; 32]; Self::CHUNK - room];
         Self { chunks }
     }
 
     pub(super) fn bytes_held(&self) -> usize {
-        self.chunks.len() * Self::CHUNK * size_of::<Packed>()
-            + self.chunks.capacity() * size_of::<Vec<Packed>>()
+        self.chunks.len() * Self::CHUNK * (size_of::<u64>() + size_of::<[u8; 32]>())
+            + self.chunks.capacity() * size_of::<Chunk>()
     }
 }
 
