@@ -29,7 +29,7 @@ impl Accounts {
         let total = self.all.len();
         while changed.len() < usize::try_from(count).unwrap_or(usize::MAX) {
             let at = usize::try_from(self.random.random()).unwrap_or_default() % total;
-            let tenth = changed.len() % 10 == 0;
+            let tenth = changed.len().is_multiple_of(10);
             if let Some(account) = self.all.get_mut(at).filter(|_| seen.insert(at)) {
                 account.balance = u128::from(self.random.random() >> 4);
                 account.nonce += 1;

@@ -24,7 +24,7 @@ struct Model {
 
 impl Model {
     fn new(seed: u64) -> Self {
-        let salt = (seed % 3 != 0).then_some([7; 32]);
+        let salt = (!seed.is_multiple_of(3)).then_some([7; 32]);
         let states = StateCompressor::new(salt.map_or(Salt::None, Salt::Bytes));
         Self { states, open: Accounts::new(), sealed: Vec::new(), salt }
     }

@@ -40,7 +40,7 @@ fn any_order_and_any_number_of_blocks_gives_one_root() {
         let mut random = Miner::new(seed);
         let mut accounts: Vec<_> =
             (0..200).map(|number| account(&mut random, key(number))).collect();
-        let salt = if seed % 2 == 0 { SALT } else { Salt::None };
+        let salt = if seed.is_multiple_of(2) { SALT } else { Salt::None };
         let mut at_once = StateCompressor::new(salt);
         accounts.iter().for_each(|account| at_once.put(account.clone()));
         let root = at_once.seal(BlockHeight(1)).unwrap().root;

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! node   = hash 32 | leaf: 2^63 + offset of its record; inner: bit << 54 | left << 27 | right
-//! record = head u16: depth << 12 | length of body
-//!          depth 0: body = whole value; else: node u32 of the value before | body = difference
+//! record = head u16: length of body, 2^15 more for a difference | body = whole value
+//!          or, of a difference: head | offset 5 of the whole value | body = difference from it
 //! ```
 
 use alloc::vec::Vec;
@@ -149,22 +149,18 @@ impl Nodes {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Record<'a> {
     Whole(&'a [u8]),
-    /// So many differences, this one included, lead back to a whole value.
+    /// The difference from a whole value. No difference is from another difference, so that
+    /// reading a value takes two records at most, however often it changed.
     Delta {
-        depth: u8,
-        before: NodeId,
+        base: u64,
         body: &'a [u8],
     },
 }
 
-impl Record<'_> {
-    pub(super) const fn depth(&self) -> u8 {
-        match self {
-            Self::Whole(_) => 0,
-            Self::Delta { depth, .. } => *depth,
-        }
-    }
-}
+/// A difference, in the head of a record.
+const DELTA: u16 = 1 << 15;
+/// The bytes of a record's offset.
+const OFFSET: usize = 5;
 
 /// All values of all versions.
 #[derive(Clone, Debug, Default)]
@@ -174,8 +170,6 @@ pub(super) struct Values {
 
 impl Values {
     const CHUNK: usize = 16_384;
-    /// The longest chain of differences: what reading a value costs at most.
-    pub(super) const DEEPEST: u8 = 15;
 
     /// Where the next record starts at the earliest.
     pub(super) fn end(&self) -> u64 {
@@ -184,12 +178,12 @@ impl Values {
     }
 
     pub(super) fn push(&mut self, record: Record<'_>) -> u64 {
-        const { assert!(6 + LARGEST < Self::CHUNK && LARGEST < 1 << 12) }
-        let (body, before) = match record {
+        const { assert!(2 + OFFSET + LARGEST < Self::CHUNK && LARGEST < 1 << 15) }
+        let (body, base) = match record {
             Record::Whole(body) => (body, None),
-            Record::Delta { before, body, .. } => (body, Some(before)),
+            Record::Delta { base, body } => (body, Some(base.to_le_bytes())),
         };
-        let needed = 2 + before.map_or(0, |_| 4) + body.len();
+        let needed = 2 + base.map_or(0, |_| OFFSET) + body.len();
         if self.chunks.last().is_none_or(|last| last.len() + needed > Self::CHUNK) {
             // Records do not cross chunks: what is left stays empty.
             if let Some(last) = self.chunks.last_mut() {
@@ -200,11 +194,10 @@ impl Values {
         let at = self.end();
         if let Some(chunk) = self.chunks.last_mut() {
             let len = u16::try_from(body.len()).unwrap_or_default();
-            let head = u16::from(record.depth()) << 12 | len;
+            let head = len | base.map_or(0, |_| DELTA);
             chunk.extend_from_slice(&head.to_le_bytes());
-            if let Some(before) = before {
-                chunk.extend_from_slice(&before.0.to_le_bytes());
-            }
+            // 2^27 nodes of values of at most 4,000 bytes stay below 2^40.
+            chunk.extend(base.iter().flatten().take(OFFSET));
             chunk.extend_from_slice(body);
         }
         at
@@ -215,14 +208,15 @@ impl Values {
         let chunk = self.chunks.get(at / Self::CHUNK)?.get(at % Self::CHUNK..)?;
         let (head, rest) = chunk.split_first_chunk()?;
         let head = u16::from_le_bytes(*head);
-        let len = usize::from(head & 0xfff);
-        let depth = u8::try_from(head >> 12).ok()?;
-        if depth == 0 {
+        let len = usize::from(head & !DELTA);
+        if head & DELTA == 0 {
             return rest.get(..len).map(Record::Whole);
         }
-        let (before, rest) = rest.split_first_chunk()?;
-        let before = NodeId(u32::from_le_bytes(*before));
-        rest.get(..len).map(|body| Record::Delta { depth, before, body })
+        let (offset, rest) = rest.split_first_chunk::<OFFSET>()?;
+        let mut base = [0; 8];
+        base[..OFFSET].copy_from_slice(offset);
+        let base = u64::from_le_bytes(base);
+        rest.get(..len).map(|body| Record::Delta { base, body })
     }
 
     pub(super) fn truncate(&mut self, end: u64) {

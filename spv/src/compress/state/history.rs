@@ -132,7 +132,7 @@ impl<V: StateValue> StateCompressor<V> {
     /// # Errors
     /// [`StateError::Damaged`], with nothing lost.
     pub fn compact(&mut self) -> Result<(), StateError> {
-        (self.tree, self.snapshots) = prune::compact::<V>(&self.tree, &self.snapshots)?;
+        (self.tree, self.snapshots) = prune::compact(&self.tree, &self.snapshots)?;
         Ok(())
     }
 }

@@ -5,16 +5,16 @@
 //! arenas in the same order, and a node's new place is the number of needed ones before it. Hashes
 //! are copied, not made again. For the time of the copy both are held.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::arena::{Node, NodeId, Nodes, Record, Values};
+use super::arena::{Node, NodeId, Record};
 use super::error::{Damaged, StateError};
 use super::snapshot::Snapshot;
 use super::tree::Tree;
-use super::value::StateValue;
 
 /// The tree with nothing but what these snapshots need, which are moved to it.
-pub(super) fn compact<V: StateValue>(
+pub(super) fn compact(
     tree: &Tree,
     snapshots: &[Snapshot],
 ) -> Result<(Tree, Vec<Snapshot>), StateError> {
@@ -22,12 +22,12 @@ pub(super) fn compact<V: StateValue>(
         return Ok((Tree::new(tree.salt), Vec::new()));
     };
     let needed = Needed::of(tree, oldest)?;
-    let mut copy = Copy { old: tree, new: Tree::new(tree.salt), needed, bytes: Vec::new() };
+    let mut copy = Copy { old: tree, new: Tree::new(tree.salt), needed, bases: BTreeMap::new() };
     let mut moved = Vec::with_capacity(snapshots.len());
     let mut next = 0;
     for snapshot in snapshots {
         for id in (next..snapshot.nodes_end).map(NodeId) {
-            copy.node::<V>(id)?;
+            copy.node(id)?;
         }
         next = snapshot.nodes_end;
         let top = snapshot.top.map(|top| copy.needed.moved(top)).transpose()?;
@@ -93,16 +93,17 @@ struct Copy<'t> {
     old: &'t Tree,
     new: Tree,
     needed: Needed,
-    bytes: Vec<u8>,
+    /// Where whole values came to stand.
+    bases: BTreeMap<u64, u64>,
 }
 
 impl Copy<'_> {
-    fn node<V: StateValue>(&mut self, id: NodeId) -> Result<(), StateError> {
+    fn node(&mut self, id: NodeId) -> Result<(), StateError> {
         if !self.needed.has(id) {
             return Ok(());
         }
         let node = match self.old.nodes.node(id)? {
-            Node::Leaf { .. } => Node::Leaf { record: self.record::<V>(id)? },
+            Node::Leaf { .. } => Node::Leaf { record: self.record(id)? },
             Node::Inner { bit, left, right } => {
                 let (left, right) = (self.needed.moved(left)?, self.needed.moved(right)?);
                 Node::Inner { bit, left, right }
@@ -112,30 +113,15 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// The value before a difference is in the height before, which is kept too unless the leaf is
-    /// of the oldest kept height: then the value is written whole.
-    fn record<V: StateValue>(&mut self, id: NodeId) -> Result<u64, StateError> {
-        let values: &mut Values = &mut self.new.values;
-        match self.old.record(id)? {
-            Record::Whole(body) => Ok(values.push(Record::Whole(body))),
-            Record::Delta { before, body, .. } if id.0 >= self.needed.all_from => {
-                let before = self.needed.moved(before)?;
-                let depth = depth_of(&self.new.nodes, values, before)? + 1;
-                Ok(values.push(Record::Delta { depth, before, body }))
-            }
-            Record::Delta { .. } => {
-                self.bytes.clear();
-                self.old.value::<V>(id)?.encode(&mut self.bytes);
-                Ok(values.push(Record::Whole(&self.bytes)))
-            }
-        }
+    /// A whole value is copied with the first that needs it, be it for a difference only.
+    fn record(&mut self, id: NodeId) -> Result<u64, Damaged> {
+        let written = self.old.written(id)?;
+        let values = &mut self.new.values;
+        let base = *self
+            .bases
+            .entry(written.base)
+            .or_insert_with(|| values.push(Record::Whole(written.whole)));
+        let delta = written.delta.map(|body| values.push(Record::Delta { base, body }));
+        Ok(delta.unwrap_or(base))
     }
-}
-
-fn depth_of(nodes: &Nodes, values: &Values, leaf: NodeId) -> Result<u8, Damaged> {
-    let record = match nodes.node(leaf)? {
-        Node::Leaf { record } => values.record(record),
-        Node::Inner { .. } => None,
-    };
-    record.map(|record| record.depth()).ok_or(Damaged { node: leaf.0 })
 }

@@ -118,5 +118,5 @@ fn a_change_is_kept_in_few_bytes() {
     let account = states.get(&[3; 32], BlockHeight(3)).unwrap().unwrap();
     states.put(Account { nonce: account.nonce + 1, ..account });
     states.seal(BlockHeight(4)).unwrap();
-    assert_eq!(states.tree.values.end() - before, 2 + 4 + 1 + 1);
+    assert_eq!(states.tree.values.end() - before, 2 + 5 + 1 + 1);
 }

@@ -3,7 +3,7 @@
 //! The tree is a binary trie without nodes of one child. Its shape follows from its places alone,
 //! so that equal states have equal roots, whatever their histories. All versions share one pair of
 //! arenas, and a version is the node at its top. What an attacker can grow: a path has at most 256
-//! steps, and a value's history at most 15 differences to be read.
+//! steps, and a value takes two records at most.
 
 use alloc::vec::Vec;
 
@@ -20,9 +20,19 @@ pub(super) struct Tree {
     pub(super) values: Values,
 }
 
+/// A value as it is written down: whole, or a difference from one that is, with the whole one's
+/// place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written<'a> {
+    pub(super) base: u64,
+    pub(super) whole: &'a [u8],
+    pub(super) delta: Option<&'a [u8]>,
+}
+
 /// A step from the top towards a leaf.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
+    pub(super) at: NodeId,
     pub(super) bit: u8,
     pub(super) sibling: NodeId,
 }
@@ -36,47 +46,33 @@ impl Tree {
         top.map_or(Ok(EMPTY_ROOT), |top| self.nodes.hash(top).copied())
     }
 
-    pub(super) fn record(&self, leaf: NodeId) -> Result<Record<'_>, Damaged> {
+    /// The record of a leaf.
+    pub(super) fn written(&self, leaf: NodeId) -> Result<Written<'_>, Damaged> {
         let damaged = Damaged { node: leaf.0 };
-        match self.nodes.node(leaf)? {
-            Node::Leaf { record } => self.values.record(record).ok_or(damaged),
-            Node::Inner { .. } => Err(damaged),
+        let Node::Leaf { record: at } = self.nodes.node(leaf)? else { return Err(damaged) };
+        match self.values.record(at).ok_or(damaged)? {
+            Record::Whole(whole) => Ok(Written { base: at, whole, delta: None }),
+            Record::Delta { base, body } => match self.values.record(base).ok_or(damaged)? {
+                Record::Whole(whole) => Ok(Written { base, whole, delta: Some(body) }),
+                Record::Delta { .. } => Err(damaged),
+            },
         }
     }
 
-    /// The value of a leaf: a whole one, and the differences since.
+    /// The value of a leaf.
     pub(super) fn value<V: StateValue>(&self, leaf: NodeId) -> Result<V, Damaged> {
         let damaged = Damaged { node: leaf.0 };
-        let mut bodies = [&[][..]; Values::DEEPEST as usize];
-        let (mut count, mut at) = (0, leaf);
-        let whole = loop {
-            match self.record(at)? {
-                Record::Whole(body) => break body,
-                Record::Delta { before, body, .. } => {
-                    *bodies.get_mut(count).ok_or(damaged)? = body;
-                    (count, at) = (count + 1, before);
-                }
-            }
-        };
-        let mut value = V::decode(whole).map_err(|_| damaged)?;
-        for body in bodies.iter().take(count).rev() {
-            value = V::decode_delta(&value, body).map_err(|_| damaged)?;
+        let written = self.written(leaf)?;
+        let whole = V::decode(written.whole).map_err(|_| damaged)?;
+        match written.delta {
+            Some(delta) => V::decode_delta(&whole, delta).map_err(|_| damaged),
+            None => Ok(whole),
         }
-        Ok(value)
     }
 
     /// The key of a leaf, without reading what changed.
     pub(super) fn key(&self, leaf: NodeId) -> Result<[u8; 32], Damaged> {
-        let mut at = leaf;
-        for _ in 0..=Values::DEEPEST {
-            match self.record(at)? {
-                Record::Whole(body) => {
-                    return body.first_chunk().copied().ok_or(Damaged { node: leaf.0 });
-                }
-                Record::Delta { before, .. } => at = before,
-            }
-        }
-        Err(Damaged { node: leaf.0 })
+        self.written(leaf)?.whole.first_chunk().copied().ok_or(Damaged { node: leaf.0 })
     }
 
     pub(super) fn place(&self, leaf: NodeId) -> Result<[u8; 32], Damaged> {
@@ -102,7 +98,7 @@ impl Tree {
         let mut at = top;
         while let Node::Inner { bit, left, right } = self.nodes.node(at)? {
             let (next, sibling) = if is_set(place, bit) { (right, left) } else { (left, right) };
-            visit(Step { bit, sibling });
+            visit(Step { at, bit, sibling });
             at = next;
         }
         Ok(at)

@@ -9,11 +9,11 @@
 
 use alloc::vec::Vec;
 
-use super::arena::{Node, NodeId, Record, Values};
+use super::arena::{Node, NodeId, Record};
 use super::changes::Change;
-use super::error::StateError;
+use super::error::{Damaged, StateError};
 use super::hash::{Preimage, digest, first_difference, is_set};
-use super::tree::Tree;
+use super::tree::{Step, Tree};
 use super::value::StateValue;
 use crate::lanes;
 
@@ -42,6 +42,10 @@ struct Part {
 
 impl Part {
     const NOTHING: Self = Self { top: None, level: 0 };
+
+    const fn unchanged(at: NodeId) -> Self {
+        Self { top: Some(at), level: 0 }
+    }
 }
 
 /// Makes the next version. What was appended before an error is to be cut off by the caller.
@@ -55,6 +59,7 @@ pub(super) fn update<V: StateValue>(
         levels: Vec::new(),
         leaves: Vec::with_capacity(HASHED_AT_ONCE),
         messages: Vec::with_capacity(HASHED_AT_ONCE),
+        path: Vec::new(),
         whole: Vec::with_capacity(V::MAX_LEN),
         delta: Vec::with_capacity(V::MAX_LEN),
         updated: Updated { top, inserted: 0, removed: 0, effective: 0 },
@@ -72,6 +77,8 @@ struct Batch<'t> {
     /// New leaves that are not hashed yet, and their messages.
     leaves: Vec<NodeId>,
     messages: Vec<Preimage>,
+    /// What a search saw.
+    path: Vec<Step>,
     whole: Vec<u8>,
     delta: Vec<u8>,
     updated: Updated,
@@ -86,13 +93,18 @@ impl Batch<'_> {
         changes: &[Placed<'_, V>],
     ) -> Result<Part, StateError> {
         let Some(at) = at else { return self.build(changes) };
-        let [(_, first), ..] = changes else { return Ok(Part { top: Some(at), level: 0 }) };
+        match changes {
+            [] => return Ok(Part::unchanged(at)),
+            [(place, change)] => return self.one(at, place, change),
+            [_, _, ..] => {}
+        }
         match self.tree.nodes.node(at)? {
             Node::Leaf { .. } => {
                 let place = self.tree.place(at)?;
                 match first_split(&place, changes) {
                     Some(bit) => self.part(at, &place, bit, changes),
-                    None => self.replace(at, first),
+                    // Never: of two places, one is not that of the leaf.
+                    None => Ok(Part::unchanged(at)),
                 }
             }
             Node::Inner { bit, left, right } => {
@@ -107,7 +119,7 @@ impl Batch<'_> {
                 let new_left = self.update(Some(left), from, to_left)?;
                 let new_right = self.update(Some(right), from, to_right)?;
                 if (new_left.top, new_right.top) == (Some(left), Some(right)) {
-                    return Ok(Part { top: Some(at), level: 0 });
+                    return Ok(Part::unchanged(at));
                 }
                 self.join(bit, new_left, new_right)
             }
@@ -171,34 +183,86 @@ impl Batch<'_> {
         self.leaf(place, record)
     }
 
+    /// One change under a node: the search for its key tells all that there is to know.
+    fn one<V: StateValue>(
+        &mut self,
+        at: NodeId,
+        place: &[u8; 32],
+        change: &Change<V>,
+    ) -> Result<Part, StateError> {
+        let mut path = core::mem::take(&mut self.path);
+        path.clear();
+        let leaf = self.tree.search(at, place, |step| path.push(step))?;
+        let key = self.tree.key(leaf)?;
+        let part = match change {
+            Change::Put(value) if key == *value.key() => self.replace(leaf, place, value)?,
+            Change::Put(value) => {
+                let other = self.tree.salt.place(&key);
+                let bit = first_difference(&other, place).ok_or(Damaged { node: leaf.0 })?;
+                let above = path.partition_point(|step| step.bit < bit);
+                let beside = path.get(above).map_or(leaf, |step| step.at);
+                path.truncate(above);
+                let new = self.insert(place, value)?;
+                self.join_beside(place, bit, new, beside)?
+            }
+            Change::Remove(removed) if key == *removed => {
+                self.updated.removed += 1;
+                self.updated.effective += 1;
+                Part::NOTHING
+            }
+            Change::Remove(_) => Part::unchanged(leaf),
+        };
+        let top = if part.top == Some(leaf) {
+            Part::unchanged(at)
+        } else {
+            path.iter().rev().try_fold(part, |part, step| {
+                self.join_beside(place, step.bit, part, step.sibling)
+            })?
+        };
+        self.path = path;
+        Ok(top)
+    }
+
+    /// Joins what has a place with what is on the other side of a bit.
+    fn join_beside(
+        &mut self,
+        place: &[u8; 32],
+        bit: u8,
+        part: Part,
+        beside: NodeId,
+    ) -> Result<Part, StateError> {
+        let beside = Part::unchanged(beside);
+        if is_set(place, bit) { self.join(bit, beside, part) } else { self.join(bit, part, beside) }
+    }
+
     fn replace<V: StateValue>(
         &mut self,
         at: NodeId,
-        change: &Change<V>,
+        place: &[u8; 32],
+        value: &V,
     ) -> Result<Part, StateError> {
-        let value = match change {
-            Change::Put(value) => value,
-            Change::Remove(_) => {
-                self.updated.removed += 1;
-                self.updated.effective += 1;
-                return Ok(Part::NOTHING);
-            }
+        let damaged = Damaged { node: at.0 };
+        let written = self.tree.written(at)?;
+        let base = V::decode(written.whole).map_err(|_| damaged)?;
+        let unchanged = match written.delta {
+            None => base == *value,
+            Some(delta) => V::decode_delta(&base, delta).map_err(|_| damaged)? == *value,
         };
-        let before: V = self.tree.value(at)?;
-        if before == *value {
-            return Ok(Part { top: Some(at), level: 0 });
+        if unchanged {
+            return Ok(Part::unchanged(at));
         }
+        self.delta.clear();
+        value.encode_delta(&base, &mut self.delta);
+        let base = written.base;
         self.encode_whole(value);
-        let depth = self.tree.record(at)?.depth() + 1;
-        let record = if depth > Values::DEEPEST {
-            self.tree.values.push(Record::Whole(&self.whole))
+        // Where most of a value changed, later differences had better start from here.
+        let record = if self.delta.len() * 2 > self.whole.len() {
+            Record::Whole(&self.whole)
         } else {
-            self.delta.clear();
-            value.encode_delta(&before, &mut self.delta);
-            self.tree.values.push(Record::Delta { depth, before: at, body: &self.delta })
+            Record::Delta { base, body: &self.delta }
         };
-        let place = self.tree.salt.place(value.key());
-        self.leaf(&place, record)
+        let record = self.tree.values.push(record);
+        self.leaf(place, record)
     }
 
     fn encode_whole<V: StateValue>(&mut self, value: &V) {
