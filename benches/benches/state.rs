@@ -9,6 +9,8 @@
 //! new root with everything stored. The builds are timed once, because that of
 //! `sparse-merkle-tree` takes most of a minute.
 //!
+//! The goal for a sealed block is a fifth of the time that `jmt` takes in the same run.
+//!
 //! A block changes balance and nonce of 1,000 accounts, and the storage root of every tenth.
 
 #![allow(clippy::panic, clippy::print_stdout, reason = "figures are what a bench is for")]
@@ -306,7 +308,6 @@ fn seals(trees: Trees, figures: &mut Figures<'_>) {
     let mut next = || *block.borrow_mut() = accounts.change(CHANGED);
     figures.section("1,000 changes sealed");
     figures.bursts("seal: ironlight", 1, |_| seal(&mut ours, &block.borrow()), &mut next);
-    figures.goal(15_600_000.0 / 5.0);
     figures.bursts(
         "seal: jmt, nothing stored",
         1,
