@@ -99,7 +99,7 @@ impl<V: StateValue> StateCompressor<V> {
     /// pruning after each block costs little.
     ///
     /// # Errors
-    /// [`StateError::Damaged`], with nothing lost.
+    /// [`StateError::Damaged`]; the heights that are kept stay as they were.
     pub fn prune_below(&mut self, height: BlockHeight) -> Result<(), StateError> {
         let after = self.snapshots.partition_point(|snapshot| snapshot.height <= height);
         self.forget(after.saturating_sub(1))
@@ -108,7 +108,7 @@ impl<V: StateValue> StateCompressor<V> {
     /// Forgets all but so many of the newest seals; the newest stays in any case.
     ///
     /// # Errors
-    /// [`StateError::Damaged`], with nothing lost.
+    /// [`StateError::Damaged`]; the heights that are kept stay as they were.
     pub fn keep_last(&mut self, count: usize) -> Result<(), StateError> {
         self.forget(self.snapshots.len().saturating_sub(count.max(1)))
     }
@@ -130,7 +130,7 @@ impl<V: StateValue> StateCompressor<V> {
     /// Gives back all memory that no sealed height needs. For a while both are held.
     ///
     /// # Errors
-    /// [`StateError::Damaged`], with nothing lost.
+    /// [`StateError::Damaged`]; the heights that are kept stay as they were.
     pub fn compact(&mut self) -> Result<(), StateError> {
         (self.tree, self.snapshots) = prune::compact(&self.tree, &self.snapshots)?;
         Ok(())
