@@ -4,6 +4,7 @@ mod codec;
 mod columns;
 pub mod log;
 pub mod snapshot;
+pub mod state;
 
 pub(crate) use codec::decode_hashed;
 pub use codec::{CODEC_VERSION, CodecError, HeaderBody, decode, encode};
