@@ -52,6 +52,8 @@ pub fn take_in<R: Read + Send, E: Into<Box<dyn Error + Send + Sync>>>(
     }
     let (sender, receiver) = sync_channel(AHEAD);
     thread::scope(|scope| {
+        // Gone with whatever ends this, so that the other thread does not wait for room.
+        let receiver = receiver;
         scope.spawn(move || read_ahead(reader, &params, &sender));
         let mut taking = Taking { chain, now, log: Frontier::new(), last: None, plain: 0, new: 0 };
         let trailer = loop {

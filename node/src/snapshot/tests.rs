@@ -234,6 +234,22 @@ fn what_was_interrupted_goes_on() {
 }
 
 #[test]
+fn an_early_error_ends_it_however_much_would_follow() {
+    let whole = chain(40 * 2016);
+    let mut bytes = snapshot_of(&whole);
+    bytes[SnapshotHead::SIZE + 50_000] ^= 1;
+    let (_, outcome) = taken(&bytes);
+    assert!(matches!(outcome, Err(SnapshotFileError::Form(SnapshotError::Checksum { .. }))));
+
+    let bytes = snapshot_of(&whole);
+    let mut chain = HeaderChain::new(params());
+    let reader = SnapshotReader::open(Cursor::new(&bytes[..]), &params()).unwrap();
+    let outcome = take_in(reader, &mut chain, NOW, |_: &_, _: &_| Err("no room"), |_| {});
+    assert!(matches!(outcome, Err(SnapshotFileError::Commit(_))), "the reader is ahead, and stops");
+    assert_eq!(chain.tip().height, BlockHeight::GENESIS);
+}
+
+#[test]
 fn another_networks_snapshot_and_other_files_are_refused() {
     let bytes = snapshot_of(&chain(10));
     let signet = Params::new(Network::Signet);
