@@ -167,6 +167,10 @@ fn a_snapshot_is_made_shown_verified_and_imported_and_damage_stores_nothing_of_i
     done(&["snapshot", "create", &again, "--data-dir", &to]);
     assert_eq!(std::fs::read(&again).unwrap(), std::fs::read(&made).unwrap());
 
+    let nosuch = directory.path("nosuch.snapshot");
+    let line =
+        failure(&run(&["snapshot", "import", &nosuch, "--data-dir", &directory.path("none")]));
+    assert!(line.contains("No such file"), "{line}");
     let line = failure(&ironlight(&["snapshot", "verify", &made, "--network", "signet"]));
     assert!(line.contains("of another network"), "{line}");
     let line = failure(&run(&["snapshot", "verify", &file]));
@@ -188,10 +192,12 @@ fn a_snapshot_that_begins_later_needs_the_word_of_who_trusts_it() {
     assert!(run(&["snapshot", "create", &made, "--data-dir", &data]).status.success());
     let line = failure(&run(&["snapshot", "verify", &made]));
     assert!(line.contains("--trust-start"), "{line}");
-    let other = chain[999].hash().to_string();
-    let line = failure(&run(&["snapshot", "verify", &made, "--trust-start", &other]));
-    assert!(line.contains("--trust-start"), "{line}");
-    let hash = chain[1000].hash().to_string();
+    for (height, block) in [(1000, 999), (999, 1000)] {
+        let other = format!("{height}:{}", chain[block].hash());
+        let line = failure(&run(&["snapshot", "verify", &made, "--trust-start", &other]));
+        assert!(line.contains("--trust-start"), "{line}");
+    }
+    let hash = format!("1000:{}", chain[1000].hash());
     let output = run(&["snapshot", "verify", &made, "--trust-start", &hash]);
     assert!(stdout(&output).contains("basis"), "{output:?}");
     let other = directory.path("other");

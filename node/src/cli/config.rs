@@ -326,7 +326,7 @@ pub(super) fn parse_chain_work(text: &str) -> Result<Work, String> {
     parse_work(text).ok_or_else(|| "expected at most 64 hexadecimal digits".to_owned())
 }
 
-fn parse_point(text: &str) -> Result<StartPoint, String> {
+pub(super) fn parse_point(text: &str) -> Result<StartPoint, String> {
     let expected = "expected a height, a colon and a block hash of 64 hexadecimal digits";
     let parsed = text.split_once(':').and_then(|(height, hash)| {
         let height = BlockHeight(height.parse().ok()?);

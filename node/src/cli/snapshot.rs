@@ -10,13 +10,14 @@ use clap::{Args, Subcommand};
 use ironlight_spv::compress::decode;
 use ironlight_spv::compress::log::LogRoot;
 use ironlight_spv::compress::snapshot::{FRAME_HEADERS, SnapshotHead};
-use ironlight_spv::{BlockHash, BlockHeight, HeaderChain, Params, TrustedStart, VerifiedBatch};
+use ironlight_spv::{BlockHeight, HeaderChain, Params, TrustedStart, VerifiedBatch};
 
-use super::config::{ChainSettings, NetworkArgs};
+use super::config::{ChainSettings, NetworkArgs, parse_point};
 use super::headers::{open, stored};
 use super::new_file::write_new;
 use super::progress::Progress;
 use super::{Failure, short_work};
+use crate::node::StartPoint;
 use crate::snapshot::{self, SnapshotFileError, SnapshotReader, TakenIn};
 use crate::store::{self, headers};
 
@@ -58,9 +59,10 @@ pub(super) struct ImportArgs {
 
 #[derive(Debug, Args)]
 struct Trust {
-    /// Of a file that begins later than genesis: the hash of its first header, which is then trusted.
-    #[arg(long, value_name = "HASH")]
-    trust_start: Option<BlockHash>,
+    /// Of a file that begins later than genesis: its first header, which is then trusted. The total work up
+    /// to it is the file's word.
+    #[arg(long, value_name = "HEIGHT:HASH", value_parser = parse_point)]
+    trust_start: Option<StartPoint>,
 }
 
 #[derive(Debug, Args)]
@@ -77,15 +79,6 @@ pub(super) struct StoredArgs {
 struct InFile {
     path: String,
     source: Box<SnapshotFileError>,
-}
-
-/// A file that is being written.
-#[derive(Debug, thiserror::Error)]
-enum Writing {
-    #[error(transparent)]
-    File(#[from] std::io::Error),
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotFileError),
 }
 
 pub(super) fn run(command: SnapshotCommand) -> Result<(), Failure> {
@@ -109,9 +102,8 @@ fn create(args: StoredArgs) -> Result<(), Failure> {
     let mut progress = Progress::new("writing", u64::from(chain.tip().height.0) + 1);
     let written = write_new(&path, |file| {
         snapshot::write(&chain, file, |headers| add(&mut progress, headers))
-            .map_err(Writing::Snapshot)
     });
-    let written = written.map_err(|error| format!("{}: {error}", path.display()))?;
+    let written = written.map_err(in_file(&path))?;
     say!("wrote   {} bytes to {}", written.bytes, path.display());
     show(&written.head, written.root.root, written.plain, written.bytes);
     Ok(())
@@ -164,21 +156,23 @@ fn chain_for(path: &Path, params: Params, trust: &Trust) -> Result<HeaderChain, 
     if start.height == BlockHeight::GENESIS {
         return Ok(HeaderChain::new(params));
     }
-    if trust.trust_start != Some(start.hash) {
-        let next = "if you trust that block, say so with --trust-start and its hash";
-        return Err(format!(
-            "{}: it begins later than genesis, with {start}: {next}",
-            path.display()
-        )
-        .into());
+    let path_of = |what: String| format!("{}: {what}", path.display());
+    let point = StartPoint { height: start.height, hash: start.hash };
+    if trust.trust_start.as_ref() != Some(&point) {
+        let next = "if you trust that block, say so with --trust-start HEIGHT:HASH";
+        let what = format!("it begins later than genesis, with {start}: {next}");
+        return Err(path_of(what).into());
     }
     let frame = reader.frame().map_err(in_file(path))?;
     let segment = frame.map(|frame| frame.segment).unwrap_or_default();
-    let headers = decode(&segment, usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX))?;
+    let headers = decode(&segment, usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX))
+        .map_err(|error| path_of(error.to_string()))?;
     let first = headers.first().copied().filter(|first| first.hash() == start.hash);
-    let first = first.ok_or("its first header is another one than it says")?;
+    let first =
+        first.ok_or_else(|| path_of("its first header is another one than it says".to_owned()))?;
     let start = TrustedStart::bare(start.height, first, start.work);
-    Ok(HeaderChain::from_start(params, TrustedStart { imported: true, ..start })?)
+    let chain = HeaderChain::from_start(params, TrustedStart { imported: true, ..start });
+    Ok(chain.map_err(|error| path_of(error.to_string()))?)
 }
 
 fn verify(args: VerifyArgs) -> Result<(), Failure> {
@@ -195,9 +189,9 @@ fn import(args: ImportArgs) -> Result<(), Failure> {
     let settings = settings.resolve()?;
     let params = settings.params()?;
     // Before a store is made for it.
-    let new = chain_for(&path, params.clone(), &trust);
+    let mut new = chain_for(&path, params.clone(), &trust);
     if !store::exists(&settings.location.network_dir()?) {
-        new.as_ref().map_err(|failure| failure.to_string())?;
+        new = Ok(new?);
     }
     let opened = open(&settings)?;
     let store = opened.store.as_ref();

@@ -67,7 +67,7 @@ pub(crate) struct FilterTask {
     chain: ChainHandle,
     tip: watch::Receiver<ChainStatus>,
     /// The tip that the machine knows.
-    told: BlockHash,
+    told: Option<BlockHash>,
     filters: Filters,
     peers: watch::Receiver<PeerList>,
     /// Those that the machine knows.
@@ -109,7 +109,7 @@ impl FilterTask {
                 seed,
             ),
             tip: chain.subscribe_status(),
-            told: chain.tip().hash,
+            told: None,
             read_to: filters.reader(),
             peers: peers.subscribe(),
             known: PeerList::default(),
@@ -196,6 +196,12 @@ impl FilterTask {
     fn with(&mut self, act: impl FnOnce(&mut FilterSync, &HeaderChain, Now)) {
         let (now, sync) = (self.clock.now(), &mut self.sync);
         self.chain.read(|chain| act(sync, chain, now));
+        // Before anything of another branch is stored, whoever reads must know whose it will be.
+        let tip = self.sync.tip();
+        if tip != self.told {
+            self.told = tip;
+            self.publish();
+        }
     }
 
     fn answered(&mut self, answered: Result<Answered, tokio::task::JoinError>) {
@@ -253,8 +259,7 @@ impl FilterTask {
 
     fn follow(&mut self) {
         let tip = self.tip.borrow_and_update().tip.hash;
-        if tip != self.told {
-            self.told = tip;
+        if Some(tip) != self.told {
             self.with(FilterSync::handle_tip);
         }
     }
@@ -306,8 +311,14 @@ impl FilterTask {
                 self.take(action).await?;
             }
             self.write().await?;
-            if !self.consume().await? {
-                return Ok(());
+            if self.consume().await? {
+                continue;
+            }
+            // What was written or thrown away may have made the machine follow a reorg: nobody may be told of
+            // what it takes back.
+            match self.sync.poll() {
+                Some(action) => self.take(action).await?,
+                None => return Ok(()),
             }
         }
     }
@@ -544,7 +555,7 @@ impl FilterTask {
     fn publish(&self) {
         let status = self.sync.status();
         self.filters.publish(FiltersStatus {
-            tip: Some(self.told),
+            tip: self.told,
             next: status.next,
             headers: status.headers,
             wanted_from: self.wanted_from,

@@ -21,7 +21,7 @@ pub enum SnapshotFileError {
     },
     /// The file or stream itself fails.
     #[error("reading or writing fails")]
-    Io(#[source] io::Error),
+    Io(#[from] io::Error),
     /// It ends too early.
     #[error("{part} is cut short: the file is not whole")]
     Truncated {
@@ -57,6 +57,13 @@ pub enum SnapshotFileError {
         first: BlockHeight,
         /// Why.
         source: CodecError,
+    },
+    /// A frame does not go on where the one before ended, or the first begins with another header than
+    /// the head says.
+    #[error("the frame from height {first} does not follow what is before it")]
+    NotConsecutive {
+        /// The height that its first header should have.
+        first: BlockHeight,
     },
     /// A header breaks a rule. Nothing of its period was taken.
     #[error("height {height}: {error}; nothing from height {first} on was taken")]

@@ -16,7 +16,7 @@ use ironlight_spv::{
 use super::error::SnapshotFileError;
 use super::read::{Frame, SnapshotReader};
 
-/// Periods that are hashed before it is their turn, at most: half a megabyte each.
+/// Periods that wait hashed for their turn, at most: half a megabyte each. Two more are in the hands of the threads.
 const AHEAD: usize = 4;
 
 /// What was taken in.
@@ -28,7 +28,7 @@ pub struct TakenIn {
     pub root: LogHead,
     /// Bytes of the compact segments.
     pub plain: u64,
-    /// Headers that the chain did not have.
+    /// Headers that the chain did not have, on whatever branch.
     pub new: u64,
 }
 
@@ -55,7 +55,9 @@ pub fn take_in<R: Read + Send, E: Into<Box<dyn Error + Send + Sync>>>(
         // Gone with whatever ends this, so that the other thread does not wait for room.
         let receiver = receiver;
         scope.spawn(move || read_ahead(reader, &params, &sender));
-        let mut taking = Taking { chain, now, log: Frontier::new(), last: None, plain: 0, new: 0 };
+        let log = Frontier::new();
+        let mut taking =
+            Taking { chain, now, start: head.start, log, last: None, plain: 0, new: 0 };
         let trailer = loop {
             match next(&receiver)? {
                 Ahead::Period { first, bytes, batch } => {
@@ -126,13 +128,24 @@ fn tip_of(chain: &HeaderChain, hash: &BlockHash) -> Option<ChainTip> {
 struct Taking<'a> {
     chain: &'a mut HeaderChain,
     now: UnixTime,
+    start: ChainTip,
     log: Frontier,
+    /// The last header of the frame before.
     last: Option<BlockHash>,
     plain: u64,
     new: u64,
 }
 
 impl Taking<'_> {
+    /// Whether a frame begins where the one before ended, or the first with the first header: the rules
+    /// alone would take headers again that the chain has, and the root would be another chain's.
+    fn follows(&self, batch: &LinkedBatch) -> bool {
+        match self.last {
+            None => batch.hash(0) == Some(self.start.hash),
+            Some(last) => batch.headers().first().is_some_and(|first| first.prev_hash() == last),
+        }
+    }
+
     /// A period is verified whole or not at all.
     fn verify(
         &mut self,
@@ -140,6 +153,9 @@ impl Taking<'_> {
         bytes: u64,
         batch: LinkedBatch,
     ) -> Result<VerifiedBatch, SnapshotFileError> {
+        if !self.follows(&batch) {
+            return Err(SnapshotFileError::NotConsecutive { first });
+        }
         self.plain += bytes;
         for hash in (0..batch.len()).filter_map(|index| batch.hash(index)) {
             // There are no more than heights, and there is room for each height.

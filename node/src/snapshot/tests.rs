@@ -206,6 +206,27 @@ fn what_a_snapshot_says_of_its_headers_is_compared_with_them() {
 }
 
 #[test]
+fn headers_twice_or_left_out_are_no_chain_whatever_the_root_says_of_them() {
+    let whole = chain(5000);
+    let headers = headers_of(&snapshot_of(&whole));
+    // As many as there are, all of them on the chain, and the last one is the tip.
+    let twice = [&headers[1..=2016], &headers[2016..]].concat();
+    let (kept, outcome) = taken(&forged(&whole, &twice));
+    assert!(
+        matches!(outcome, Err(SnapshotFileError::NotConsecutive { first }) if first.0 == 0),
+        "{outcome:?}"
+    );
+    assert_eq!(kept.tip().height.0, 0);
+    let twice = [&headers[..2016], &headers[2015..4031], &headers[4032..]].concat();
+    let mut has_all = chain(5000);
+    let outcome = take(&forged(&whole, &twice), &mut has_all);
+    assert!(
+        matches!(outcome, Err(SnapshotFileError::NotConsecutive { first }) if first.0 == 2016),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn cut_anywhere_it_is_not_whole_and_nothing_may_follow_it() {
     let bytes = snapshot_of(&chain(2030));
     for cut in (0..bytes.len()).step_by(501).chain(bytes.len() - 60..bytes.len()) {

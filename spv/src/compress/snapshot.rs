@@ -22,6 +22,7 @@
 use core::fmt;
 
 use bitcoin::hashes::Hash as _;
+use bitcoin::hex::DisplayHex as _;
 use bitcoin::{BlockHash, Work};
 use sha2::{Digest as _, Sha256};
 
@@ -125,7 +126,7 @@ impl fmt::Display for SnapshotPart {
         match self {
             Self::Head => f.write_str("the head"),
             Self::Frame(first) => {
-                let last = first.plus(FRAME_HEADERS - 1);
+                let last = first.plus(FRAME_HEADERS - 1 - first.0 % FRAME_HEADERS);
                 write!(f, "the frame of heights {first} to {last}")
             }
             Self::Trailer => f.write_str("the trailer"),
@@ -154,13 +155,15 @@ impl fmt::Display for SnapshotError {
                     "the frame from height {height} claims {bytes} bytes, more than it can have"
                 )
             }
-            Self::OtherTip { claimed, got } => {
-                write!(
-                    f,
-                    "its headers end at {got}, with another tip or work than it says: {claimed}"
-                )
+            Self::OtherTip { claimed, got } => write!(
+                f,
+                "its headers end at {got} with work {:x}, and it says at {claimed} with work {:x}",
+                got.work, claimed.work
+            ),
+            Self::OtherRoot { claimed, got } => {
+                let (claimed, got) = (claimed.as_hex(), got.as_hex());
+                write!(f, "its headers have the root {got}, and it says {claimed}")
             }
-            Self::OtherRoot { .. } => f.write_str("its headers have another root than it says"),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Compressed states: the accounts at many heights, each height with a root that proves its
-//! accounts, in little more memory than one height takes plainly.
+//! accounts, in a few times the memory that one height takes plainly.
 //!
 //! [`StateCompressor`] takes the changes of a block and seals them at its height. All sealed
 //! heights can be asked ([`get`](StateCompressor::get)), prove

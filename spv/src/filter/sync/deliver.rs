@@ -133,7 +133,8 @@ impl FilterSync {
         let (mut height, mut bytes) = (start, 0);
         let all = served.len() == count(&heights);
         let mut wrong = Wrong::Nothing;
-        if self.before(start).is_none() {
+        if self.filters.get(BlockHeight(start)).is_none() {
+            // Taken back since it was asked for: no fault of who answers.
             return Useful::Yes;
         }
         let blocks = block_hashes(chain, heights);
@@ -277,6 +278,7 @@ impl FilterSync {
         self.delivery.handed_out = from;
         self.delivery.cursor = self.delivery.cursor.map(|cursor| cursor.min(from));
         self.delivery.consumed = self.delivery.consumed.min(from);
-        self.tell(FilterEvent::Revised { from: BlockHeight(from), why });
+        // However many events wait: without this one a payment may be lost.
+        self.act(FilterAction::Event(FilterEvent::Revised { from: BlockHeight(from), why }));
     }
 }

@@ -292,6 +292,12 @@ impl FilterSync {
         &self.filters
     }
 
+    /// The tip of the chain that was followed last. None before the first.
+    #[must_use]
+    pub fn tip(&self) -> Option<BlockHash> {
+        self.tip.map(|tip| tip.hash)
+    }
+
     /// What the machine is doing.
     #[must_use]
     pub fn status(&self) -> FilterSyncStatus {
