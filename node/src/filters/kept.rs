@@ -41,7 +41,8 @@ pub(super) enum Command {
 /// How filters stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FiltersStatus {
-    /// The tip whose branch the stored filters are of; none before the first.
+    /// The tip whose branch the stored filters are of; none before the first, and while a change of it is
+    /// being followed.
     pub tip: Option<BlockHash>,
     /// The next height that will be there.
     pub next: Option<BlockHeight>,
@@ -255,6 +256,11 @@ impl Filters {
         }
         *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;
         Ok(done)
+    }
+
+    /// Nobody knows of which branch the stored filters are, until the next status.
+    pub(super) fn hide_tip(&self) {
+        self.0.status.send_if_modified(|status| status.tip.take().is_some());
     }
 
     pub(super) fn publish(&self, status: FiltersStatus) {

@@ -196,11 +196,11 @@ impl FilterTask {
     fn with(&mut self, act: impl FnOnce(&mut FilterSync, &HeaderChain, Now)) {
         let (now, sync) = (self.clock.now(), &mut self.sync);
         self.chain.read(|chain| act(sync, chain, now));
-        // Before anything of another branch is stored, whoever reads must know whose it will be.
         let tip = self.sync.tip();
         if tip != self.told {
             self.told = tip;
-            self.publish();
+            // Until all that follows from it is stored, what is read may be of either branch.
+            self.filters.hide_tip();
         }
     }
 
