@@ -15,7 +15,7 @@ use super::config::{ChainSettings, NetworkArgs, parse_chain_work};
 use super::new_file::write_new;
 use super::progress::Progress;
 use super::{Failure, short_work};
-use crate::store::{self, Opened, headers};
+use crate::store::{self, Opened, Store, StoreError, headers};
 
 /// Headers read and verified at a time.
 const BATCH: usize = 2016;
@@ -269,6 +269,33 @@ pub(super) fn open(chain: &ChainSettings) -> Result<Opened, Failure> {
     Ok(opened)
 }
 
+/// The stored chain, or where there is none one that begins in the store now.
+pub(super) fn load_or_begin(
+    store: &dyn Store,
+    params: &Params,
+    begin: impl FnOnce() -> Result<HeaderChain, Failure>,
+) -> Result<HeaderChain, Failure> {
+    if let Some(loaded) = headers::load(store, params)? {
+        if let Some(cut) = &loaded.cut {
+            note!("{cut}");
+        }
+        return Ok(loaded.chain);
+    }
+    let chain = begin()?;
+    store.commit(headers::begin(&chain))?;
+    Ok(chain)
+}
+
+/// Stores what a batch will do to the best chain.
+pub(super) fn commit(
+    store: &dyn Store,
+    chain: &HeaderChain,
+    batch: &VerifiedBatch,
+) -> Result<(), StoreError> {
+    let writes = headers::batch_for(chain, batch.change());
+    if writes.is_empty() { Ok(()) } else { store.commit(writes) }
+}
+
 fn import(args: ImportArgs) -> Result<(), Failure> {
     let ImportArgs { file: args, chain: settings } = args;
     let settings = settings.resolve()?;
@@ -276,27 +303,12 @@ fn import(args: ImportArgs) -> Result<(), Failure> {
     let mut file = HeaderFile::open(&args.file)?;
     let opened = open(&settings)?;
     let store = opened.store.as_ref();
-    let mut chain = match headers::load(store, &params)? {
-        Some(loaded) => {
-            if let Some(cut) = &loaded.cut {
-                note!("{cut}");
-            }
-            agrees(&args, &loaded.chain)?;
-            loaded.chain
-        }
-        None => {
-            let chain = chain_from(&args, params, file.first()?)?;
-            store.commit(headers::begin(&chain))?;
-            chain
-        }
-    };
+    let begin = || chain_from(&args, params.clone(), file.first()?);
+    let mut chain = load_or_begin(store, &params, begin)?;
+    agrees(&args, &chain)?;
     let before = chain.tip();
     let taken = take_in(&mut file, &mut chain, "importing", |chain, batch| {
-        let writes = headers::batch_for(chain, batch.change());
-        if !writes.is_empty() {
-            store.commit(writes)?;
-        }
-        Ok(())
+        Ok(commit(store, chain, batch)?)
     })?;
     report(&chain, file.count, taken.spent);
     if taken.side > 0 {

@@ -13,13 +13,13 @@ use ironlight_spv::compress::snapshot::{FRAME_HEADERS, SnapshotHead};
 use ironlight_spv::{BlockHeight, HeaderChain, Params, TrustedStart, VerifiedBatch};
 
 use super::config::{ChainSettings, NetworkArgs, parse_point};
-use super::headers::{open, stored};
+use super::headers::{commit, load_or_begin, open, stored};
 use super::new_file::write_new;
 use super::progress::Progress;
 use super::{Failure, short_work};
 use crate::node::StartPoint;
 use crate::snapshot::{self, SnapshotFileError, SnapshotReader, TakenIn};
-use crate::store::{self, headers};
+use crate::store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SnapshotCommand {
@@ -195,23 +195,9 @@ fn import(args: ImportArgs) -> Result<(), Failure> {
     }
     let opened = open(&settings)?;
     let store = opened.store.as_ref();
-    let mut chain = match headers::load(store, &params)? {
-        Some(loaded) => {
-            if let Some(cut) = &loaded.cut {
-                note!("{cut}");
-            }
-            loaded.chain
-        }
-        None => {
-            let chain = new?;
-            store.commit(headers::begin(&chain))?;
-            chain
-        }
-    };
-    let taken = take_in(&path, &mut chain, "importing", |chain, batch| {
-        let writes = headers::batch_for(chain, batch.change());
-        if writes.is_empty() { Ok(()) } else { store.commit(writes) }
-    })?;
+    let mut chain = load_or_begin(store, &params, || new)?;
+    let taken =
+        take_in(&path, &mut chain, "importing", |chain, batch| commit(store, chain, batch))?;
     say!("new     {} headers; stored up to height {}", taken.new, chain.tip().height);
     Ok(())
 }
