@@ -33,6 +33,11 @@ impl Header {
         &self.0
     }
 
+    /// The same header, after another one.
+    pub(crate) fn set_parent(&mut self, parent: &[u8; 32]) {
+        self.0[4..36].copy_from_slice(parent);
+    }
+
     fn field<const N: usize>(&self, at: usize) -> [u8; N] {
         let mut field = [0; N];
         // Every caller names a field inside the 80 bytes, so this slice always exists.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use ironlight_spv::compress::CodecError;
-use ironlight_spv::compress::log::{Frontier, LogHead};
+use ironlight_spv::compress::log::{Frontier, LeafHashes, LogHead};
 use ironlight_spv::compress::snapshot::{SnapshotHead, TRAILER_SIZE};
 use ironlight_spv::{
     BlockHash, BlockHeight, ChainTip, HeaderChain, LinkedBatch, Params, TipChange, UnixTime,
@@ -16,8 +16,10 @@ use ironlight_spv::{
 use super::error::SnapshotFileError;
 use super::read::{Frame, SnapshotReader};
 
-/// Periods that wait hashed for their turn, at most: half a megabyte each. Two more are in the hands of the threads.
+/// Periods that wait hashed for their turn, at most: half a megabyte each. Three more are in the hands of the threads.
 const AHEAD: usize = 4;
+/// Headers that room is made for before the first is read, at most: 11 MB.
+const RESERVED: usize = 1 << 20;
 
 /// What was taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,19 +52,22 @@ pub fn take_in<R: Read + Send, E: Into<Box<dyn Error + Send + Sync>>>(
     if tip_of(chain, &head.start.hash) != Some(head.start) {
         return Err(SnapshotFileError::NotOnChain { start: head.start });
     }
+    // The number is the file's word.
+    chain.reserve(usize::try_from(head.count()).map_or(RESERVED, |count| count.min(RESERVED)));
     let (sender, receiver) = sync_channel(AHEAD);
     thread::scope(|scope| {
         // Gone with whatever ends this, so that the other thread does not wait for room.
         let receiver = receiver;
-        scope.spawn(move || read_ahead(reader, &params, &sender));
+        let ahead = move || read_ahead(reader, &params, &sender);
+        thread::Builder::new().name("snapshot-reader".to_owned()).spawn_scoped(scope, ahead)?;
         let log = Frontier::new();
         let mut taking =
             Taking { chain, now, start: head.start, log, last: None, plain: 0, new: 0 };
         let trailer = loop {
             match next(&receiver)? {
-                Ahead::Period { first, bytes, batch } => {
-                    let headers = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-                    let verified = taking.verify(first, bytes, batch)?;
+                Ahead::Period(period) => {
+                    let headers = u32::try_from(period.batch.len()).unwrap_or(u32::MAX);
+                    let verified = taking.verify(period)?;
                     commit(taking.chain, &verified)
                         .map_err(|error| SnapshotFileError::Commit(error.into()))?;
                     taking.chain.apply(verified)?;
@@ -75,9 +80,18 @@ pub fn take_in<R: Read + Send, E: Into<Box<dyn Error + Send + Sync>>>(
     })
 }
 
+/// A frame, decoded and hashed.
+struct Period {
+    first: BlockHeight,
+    /// Of the segment.
+    bytes: u64,
+    batch: LinkedBatch,
+    leaves: LeafHashes,
+}
+
 /// What the other thread has read.
 enum Ahead {
-    Period { first: BlockHeight, bytes: u64, batch: LinkedBatch },
+    Period(Period),
     End([u8; TRAILER_SIZE]),
 }
 
@@ -88,28 +102,61 @@ fn read_ahead<R: Read>(
     sender: &SyncSender<Result<Ahead, SnapshotFileError>>,
 ) {
     loop {
-        let read = match reader.frame() {
-            Ok(Some(frame)) => link(&frame, params),
-            Ok(None) => {
-                // Whoever does not want it has met an error of its own.
+        let (frames, more) = two_frames(&mut reader);
+        for linked in link(&frames, params) {
+            let failed = linked.is_err();
+            // Whoever does not want it has met an error of its own.
+            if sender.send(linked).is_err() || failed {
+                return;
+            }
+        }
+        match more {
+            Ok(true) => {}
+            Ok(false) => {
                 let _ = sender.send(reader.trailer().map(Ahead::End));
                 return;
             }
-            Err(error) => Err(error),
-        };
-        let failed = read.is_err();
-        if sender.send(read).is_err() || failed {
-            return;
+            Err(error) => {
+                let _ = sender.send(Err(error));
+                return;
+            }
         }
     }
 }
 
-fn link(frame: &Frame, params: &Params) -> Result<Ahead, SnapshotFileError> {
-    let Frame { first, headers, ref segment } = *frame;
-    let limit = usize::try_from(headers).unwrap_or(usize::MAX);
-    let batch = LinkedBatch::decode(params, segment, limit)
-        .map_err(|source: CodecError| SnapshotFileError::Segment { first, source })?;
-    Ok(Ahead::Period { first, bytes: segment.len() as u64, batch })
+/// The next two frames, or as many as there are; and whether there may be more.
+fn two_frames<R: Read>(
+    reader: &mut SnapshotReader<R>,
+) -> (Vec<Frame>, Result<bool, SnapshotFileError>) {
+    let mut frames = Vec::with_capacity(2);
+    while frames.len() < 2 {
+        match reader.frame() {
+            Ok(Some(frame)) => frames.push(frame),
+            Ok(None) => return (frames, Ok(false)),
+            Err(error) => return (frames, Err(error)),
+        }
+    }
+    (frames, Ok(true))
+}
+
+/// Hashes frames, two of them side by side.
+fn link(frames: &[Frame], params: &Params) -> Vec<Result<Ahead, SnapshotFileError>> {
+    let batches = match frames.iter().map(sized).collect::<Vec<_>>()[..] {
+        [one, other] => LinkedBatch::decode_two(params, [one, other]).into(),
+        ref few => few.iter().map(|it| LinkedBatch::decode(params, it.0, it.1)).collect(),
+    };
+    let period = |(frame, batch): (&Frame, Result<LinkedBatch, CodecError>)| {
+        let Frame { first, ref segment, .. } = *frame;
+        let batch = batch.map_err(|source| SnapshotFileError::Segment { first, source })?;
+        let leaves = LeafHashes::of(batch.hashes());
+        Ok(Ahead::Period(Period { first, bytes: segment.len() as u64, batch, leaves }))
+    };
+    frames.iter().zip::<Vec<_>>(batches).map(period).collect()
+}
+
+/// A frame's segment, and how many headers it may have.
+fn sized(frame: &Frame) -> (&[u8], usize) {
+    (&frame.segment, usize::try_from(frame.headers).unwrap_or(usize::MAX))
 }
 
 fn next(receiver: &Receiver<Result<Ahead, SnapshotFileError>>) -> Result<Ahead, SnapshotFileError> {
@@ -149,19 +196,15 @@ impl Taking<'_> {
     /// A period is verified whole or not at all.
     fn verify(
         &mut self,
-        first: BlockHeight,
-        bytes: u64,
-        batch: LinkedBatch,
+        Period { first, bytes, batch, leaves }: Period,
     ) -> Result<VerifiedBatch, SnapshotFileError> {
         if !self.follows(&batch) {
             return Err(SnapshotFileError::NotConsecutive { first });
         }
         self.plain += bytes;
-        for hash in (0..batch.len()).filter_map(|index| batch.hash(index)) {
-            // There are no more than heights, and there is room for each height.
-            let _full = self.log.append(&hash);
-            self.last = Some(hash);
-        }
+        // There are no more than heights, and there is room for each height.
+        let _full = self.log.append_all(leaves);
+        self.last = batch.hashes().next_back().or(self.last);
         let verified = self.chain.verify_linked(batch, self.now).map_err(|mut error| {
             error.prefix = None;
             let height = first.plus(u32::try_from(error.index).unwrap_or(u32::MAX));

@@ -8,6 +8,12 @@ use super::work::WorkSum;
 use crate::header::{Header, IndexedHeader};
 
 impl HeaderChain {
+    /// Makes room for so many headers in all, which spares a long chain's index its growing. It takes about 11
+    /// bytes for each at once, so a stranger's number wants a bound.
+    pub fn reserve(&mut self, headers: usize) {
+        self.spine.reserve(headers);
+    }
+
     /// Takes a verified batch in.
     ///
     /// # Errors
@@ -23,7 +29,9 @@ impl HeaderChain {
         self.revision += 1;
         match &batch.change {
             TipChange::Unchanged => self.apply_side(&batch.side),
-            TipChange::Extended { connected } => self.connect(self.tip.work.total, connected),
+            TipChange::Extended { connected } => {
+                self.spine.extend(connected, self.tip.work.total);
+            }
             TipChange::Reorg { fork_point, disconnected, connected } => {
                 for (_, hash, _) in connected.iter() {
                     self.forks.remove(&hash);
@@ -31,7 +39,7 @@ impl HeaderChain {
                 for (_, hash, _) in disconnected.iter().rev() {
                     self.spine.pop(&hash);
                 }
-                self.connect(fork_point.work, connected);
+                self.spine.extend(connected, fork_point.work);
                 self.keep_on_side(fork_point.work, disconnected);
             }
         }
@@ -41,13 +49,6 @@ impl HeaderChain {
         }
         self.forks.enforce_bound();
         Ok(batch.change)
-    }
-
-    fn connect(&mut self, parent_work: Work, connected: &HeaderRun) {
-        let mut work = WorkSum::from(parent_work);
-        for (_, hash, header) in connected.iter() {
-            self.spine.push(header, hash, work.add(header.compact_target()));
-        }
     }
 
     fn keep_on_side(&mut self, parent_work: Work, run: &HeaderRun) {

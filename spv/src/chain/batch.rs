@@ -13,7 +13,7 @@ use bitcoin::{BlockHash, Work};
 
 use super::context::Context;
 use super::error::Violation;
-use crate::compress::{CodecError, decode_hashed};
+use crate::compress::{CodecError, Hashed, Unlinked};
 use crate::header::{BlockHeight, Header};
 use crate::lanes;
 use crate::params::Params;
@@ -80,6 +80,10 @@ impl HeaderRun {
     #[must_use]
     pub fn headers(&self) -> &[Header] {
         &self.headers
+    }
+
+    pub(super) fn hashes(&self) -> &[[u8; 32]] {
+        &self.hashes
     }
 
     /// The headers with their heights and hashes, oldest first.
@@ -156,7 +160,7 @@ impl LinkedBatch {
     pub fn new(params: &Params, headers: Vec<Header>) -> Self {
         let mut hashes = alloc::vec![[0; 32]; headers.len()];
         lanes::sha256d_80(&headers, &mut hashes);
-        Self::of_hashed(params, headers, hashes)
+        Self::of_hashed(params, Hashed { headers, hashes })
     }
 
     /// The same, from a compact segment of at most so many headers: decoding it hashes them anyway.
@@ -164,11 +168,26 @@ impl LinkedBatch {
     /// # Errors
     /// [`CodecError`], where the bytes are no segment.
     pub fn decode(params: &Params, segment: &[u8], limit: usize) -> Result<Self, CodecError> {
-        let (headers, hashes) = decode_hashed(segment, limit)?;
-        Ok(Self::of_hashed(params, headers, hashes))
+        Ok(Self::of_hashed(params, Unlinked::decode(segment, limit)?.link()))
     }
 
-    fn of_hashed(params: &Params, headers: Vec<Header>, hashes: Vec<[u8; 32]>) -> Self {
+    /// The same for two segments, each with its limit, in little more than the time of one.
+    ///
+    /// # Errors
+    /// [`CodecError`], for each of them by itself.
+    pub fn decode_two(
+        params: &Params,
+        segments: [(&[u8], usize); 2],
+    ) -> [Result<Self, CodecError>; 2] {
+        match segments.map(|(segment, limit)| Unlinked::decode(segment, limit)) {
+            [Ok(one), Ok(other)] => {
+                Unlinked::link_two([one, other]).map(|hashed| Ok(Self::of_hashed(params, hashed)))
+            }
+            apart => apart.map(|decoded| Ok(Self::of_hashed(params, decoded?.link()))),
+        }
+    }
+
+    fn of_hashed(params: &Params, Hashed { headers, hashes }: Hashed) -> Self {
         let mut pow = PowCheck::new(params.pow_limit);
         let mut passed = 0;
         let mut failure = None;
@@ -215,6 +234,11 @@ impl LinkedBatch {
     #[must_use]
     pub const fn failure(&self) -> Option<&Violation> {
         self.failure.as_ref()
+    }
+
+    /// The hashes of all headers, the failing ones included.
+    pub fn hashes(&self) -> impl ExactSizeIterator<Item = BlockHash> + DoubleEndedIterator {
+        self.hashes.iter().copied().map(BlockHash::from_byte_array)
     }
 
     /// The hash of one of the headers.

@@ -10,8 +10,9 @@ use core::ops::Range;
 use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, CompactTarget, Work};
 
+use super::batch::HeaderRun;
 use super::index::HashIndex;
-use super::work::work_of;
+use super::work::{WorkSum, work_of};
 use crate::compress::HeaderBody;
 use crate::header::{BlockHeight, Header, IndexedHeader};
 use crate::time::UnixTime;
@@ -48,7 +49,8 @@ impl Spine {
     /// A chain of one header; `work` includes it.
     pub(super) fn new(start: BlockHeight, header: &Header, work: Work) -> Self {
         let mut spine = Self { start, blocks: Vec::new(), len: 0, index: HashIndex::new() };
-        spine.push(header, header.hash(), work);
+        spine.push(header, work - work_of(header.compact_target()));
+        spine.index.insert(&header.hash(), start.0);
         spine
     }
 
@@ -66,17 +68,31 @@ impl Spine {
         (offset < self.len).then_some(offset)
     }
 
-    /// Adds a header whose parent is the tip; `work` is the total with it.
-    pub(super) fn push(&mut self, header: &Header, hash: BlockHash, work: Work) {
+    /// Makes room in the index for so many headers in all.
+    pub(super) fn reserve(&mut self, headers: usize) {
+        self.index.reserve(headers);
+    }
+
+    /// Adds headers, the first of which has the tip for its parent; `work_before` is the tip's total.
+    pub(super) fn extend(&mut self, run: &HeaderRun, work_before: Work) {
+        let first = self.tip_height().next();
+        let mut work = WorkSum::from(work_before);
+        for header in run.headers() {
+            self.push(header, work.total);
+            work.add(header.compact_target());
+        }
+        self.index.insert_run(run.hashes(), first);
+    }
+
+    /// Adds a header to all but the index.
+    fn push(&mut self, header: &Header, work_before: Work) {
         if self.len.is_multiple_of(BLOCK) {
-            let work_before = work - work_of(header.compact_target());
             self.blocks.push(Block::new(work_before));
         }
         if let Some(block) = self.blocks.last_mut() {
             block.push(header);
         }
         self.len += 1;
-        self.index.insert(&hash, self.tip_height().0);
     }
 
     /// Takes the tip off; `hash` is its hash.

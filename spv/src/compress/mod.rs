@@ -6,6 +6,6 @@ pub mod log;
 pub mod snapshot;
 pub mod state;
 
-pub(crate) use codec::decode_hashed;
 pub use codec::{CODEC_VERSION, CodecError, HeaderBody, decode, encode};
+pub(crate) use codec::{Hashed, Unlinked};
 pub use columns::{Columns, ColumnsError};

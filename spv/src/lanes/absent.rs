@@ -36,4 +36,8 @@ impl Pair {
     pub(super) fn hash_nodes<const N: usize>(self, _: [&[u8; 64]; N]) -> [[u8; 32]; N] {
         match self {}
     }
+
+    pub(super) fn hash_padded<const BYTES: usize>(self, _: [&[u8; BYTES]; 2]) -> [[u8; 32]; 2] {
+        match self {}
+    }
 }

@@ -36,7 +36,7 @@ mod shani;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use portable::hash_short;
+pub(crate) use portable::{hash_short, padded};
 pub use report::{Report, Standing, Way, report};
 
 #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
@@ -105,6 +105,16 @@ pub fn sha256d_64_with(way: Way, nodes: &[[u8; 64]], out: &mut [[u8; 32]]) -> bo
         plan.hash(nodes, |node| node, out);
     }
     forced.is_some()
+}
+
+/// Writes the SHA-256, applied once, of each message to the same place of `out`. The messages carry their padding
+/// (see [`padded`]).
+///
+/// # Panics
+///
+/// If `messages` and `out` differ in length.
+pub(crate) fn sha256_padded<const BYTES: usize>(messages: &[[u8; BYTES]], out: &mut [[u8; 32]]) {
+    report().plan().hash_padded(messages, out);
 }
 
 /// Replaces the first half of `hashes` by the double SHA-256 of each neighbouring pair: one level of a Merkle tree up,
@@ -201,6 +211,25 @@ impl Plan {
                 digest
             }
             None => message.portable(),
+        }
+    }
+
+    /// By two lanes or one: nobody has needed sixteen of these so far.
+    fn hash_padded<const BYTES: usize>(self, messages: &[[u8; BYTES]], out: &mut [[u8; 32]]) {
+        assert_eq!(messages.len(), out.len(), "one place for each digest");
+        let (messages, out) = match self.pair {
+            Some(pair) => {
+                let (couples, rest) = messages.as_chunks::<2>();
+                let (places, places_rest) = out.as_chunks_mut::<2>();
+                for (couple, place) in couples.iter().zip(places) {
+                    *place = pair.hash_padded(couple.each_ref());
+                }
+                (rest, places_rest)
+            }
+            None => (messages, out),
+        };
+        for (message, place) in messages.iter().zip(out) {
+            *place = portable::hash_blocks(message);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which ways of hashing are used, and the self-test that decides it.
 //!
-//! Invariant: no lane hashes for anyone before it has agreed with `sha2` on every header and every Merkle node of the
-//! fixed set. Full groups, padded groups, pairs and a single message all occur in it.
+//! Invariant: no lane hashes for anyone before it has agreed with `sha2` on every header, every Merkle node and every
+//! padded message of the fixed set. Full groups, padded groups, pairs and a single message all occur in it.
 
 #[cfg(feature = "std")]
 use super::portable;
@@ -133,6 +133,7 @@ pub(super) struct Candidate<L> {
     pub(super) lanes: L,
     pub(super) headers: Hasher<Sample>,
     pub(super) nodes: Hasher<[u8; 64]>,
+    pub(super) padded: Hasher<[u8; 128]>,
 }
 
 #[cfg(feature = "std")]
@@ -145,6 +146,7 @@ impl<L> Candidate<L> {
             lanes,
             headers: std::boxed::Box::new(move |i, o| plan.hash(i, Sample::as_ref, o)),
             nodes: std::boxed::Box::new(move |i, o| plan.hash(i, |node| node, o)),
+            padded: std::boxed::Box::new(move |i, o| plan.hash_padded(i, o)),
         }
     }
 }
@@ -162,10 +164,11 @@ impl Report {
     }
 }
 
-/// Gives the lanes back only if they compute what `sha2` does, of headers and of nodes.
+/// Gives the lanes back only if they compute what `sha2` does, of every kind of message.
 #[cfg(feature = "std")]
 pub(super) fn judge<L>(candidate: Option<Candidate<L>>) -> (Option<L>, Standing) {
-    let Some(Candidate { lanes, headers: hash_headers, nodes: hash_nodes }) = candidate else {
+    let Some(Candidate { lanes, headers: hash_headers, nodes: hash_nodes, padded }) = candidate
+    else {
         return (None, Standing::Unavailable);
     };
     let headers = fixed_set();
@@ -178,7 +181,12 @@ pub(super) fn judge<L>(candidate: Option<Candidate<L>>) -> (Option<L>, Standing)
     hash_nodes(&nodes, &mut digests);
     let nodes_agree = nodes.iter().map(portable::hash_node).eq(digests);
 
-    if headers_agree && nodes_agree {
+    let messages = headers.map(|header| portable::padded::<80, 128>(&header.0));
+    let mut digests = [[0; 32]; FIXED_SET_LEN];
+    padded(&messages, &mut digests);
+    let padded_agree = messages.iter().map(portable::hash_blocks).eq(digests);
+
+    if headers_agree && nodes_agree && padded_agree {
         (Some(lanes), Standing::Used)
     } else {
         (None, Standing::Disagrees)

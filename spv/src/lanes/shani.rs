@@ -49,18 +49,34 @@ impl Pair {
         // SAFETY: only `detect` makes a `Pair`, and only where the features are there.
         unsafe { nodes_interleaved(inputs) }
     }
+
+    /// SHA-256, applied once, of two messages of as many blocks, which carry their padding.
+    pub(super) fn hash_padded<const BYTES: usize>(
+        self,
+        inputs: [&[u8; BYTES]; 2],
+    ) -> [[u8; 32]; 2] {
+        // SAFETY: only `detect` makes a `Pair`, and only where the features are there.
+        unsafe { padded_interleaved(inputs) }
+    }
 }
 
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn headers_interleaved<const N: usize>(inputs: [&[u8; 80]; N]) -> [[u8; 32]; N] {
-    let first = compress_first_block(initial(), inputs);
+    let first = compress_block(initial(), inputs);
     hash_digests(compress_second_block(first, load::<4, 80, N>(inputs)))
 }
 
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn nodes_interleaved<const N: usize>(inputs: [&[u8; 64]; N]) -> [[u8; 32]; N] {
-    let first = compress_first_block(initial(), inputs);
+    let first = compress_block(initial(), inputs);
     hash_digests(compress_node_padding(first))
+}
+
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn padded_interleaved<const BYTES: usize>(inputs: [&[u8; BYTES]; 2]) -> [[u8; 32]; 2] {
+    let [first, second] = inputs.map(|input| input.as_chunks::<64>().0);
+    let blocks = first.iter().zip(second);
+    digests(blocks.fold(initial(), |states, (a, b)| compress_block(states, [a, b])))
 }
 
 /// The second hash, of the digests that these states are.
@@ -68,7 +84,14 @@ fn nodes_interleaved<const N: usize>(inputs: [&[u8; 64]; N]) -> [[u8; 32]; N] {
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn hash_digests<const N: usize>(states: States<N>) -> [[u8; 32]; N] {
     let (low, high) = message_order(states);
-    let (low, high) = message_order(compress_digest(low, high));
+    digests(compress_digest(low, high))
+}
+
+/// The digests that these states are, as bytes.
+#[inline]
+#[target_feature(enable = "sha,ssse3,sse4.1")]
+fn digests<const N: usize>(states: States<N>) -> [[u8; 32]; N] {
+    let (low, high) = message_order(states);
     let mut out = [[0; 32]; N];
     for n in 0..N {
         store(&mut out[n], with_bytes_swapped(low[n]), with_bytes_swapped(high[n]));
@@ -98,7 +121,7 @@ macro_rules! known {
 
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1")]
-fn compress_first_block<const LEN: usize, const N: usize>(
+fn compress_block<const LEN: usize, const N: usize>(
     before: States<N>,
     inputs: [&[u8; LEN]; N],
 ) -> States<N> {

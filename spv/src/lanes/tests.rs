@@ -77,6 +77,26 @@ fn every_way_agrees_with_sha2_at_every_length() {
 }
 
 #[test]
+fn padded_messages_are_hashed_as_sha2_does_at_every_length() {
+    for count in 0..=9 {
+        let headers = random_headers(count, 0x5a + count as u64);
+        let long: Vec<_> = headers.iter().map(|header| padded::<80, 128>(&header.0)).collect();
+        let short: Vec<[u8; 33]> =
+            headers.iter().map(|header| header.0[..33].try_into().unwrap()).collect();
+        let padded_short: Vec<_> = short.iter().map(padded::<33, 64>).collect();
+        for plan in [report().plan(), Plan::PORTABLE] {
+            let mut out = vec![[0xaa; 32]; count];
+            plan.hash_padded(&long, &mut out);
+            let right = headers.iter().map(|header| <[u8; 32]>::from(Sha256::digest(header.0)));
+            assert!(right.eq(out.iter().copied()), "{count} by {plan:?}");
+            plan.hash_padded(&padded_short, &mut out);
+            let right = short.iter().map(|short| <[u8; 32]>::from(Sha256::digest(short)));
+            assert!(right.eq(out.iter().copied()), "{count} short ones by {plan:?}");
+        }
+    }
+}
+
+#[test]
 fn every_way_agrees_with_sha2_on_nodes_at_every_length() {
     let near_groups = (5..=16).flat_map(|groups| [16 * groups - 1, 16 * groups, 16 * groups + 1]);
     for len in (0..=70).chain(near_groups) {
@@ -258,11 +278,22 @@ mod self_test {
     }
 
     fn honest<L>(lanes: L) -> Candidate<L> {
-        Candidate { lanes, headers: Box::new(right), nodes: Box::new(right_of_nodes) }
+        let (headers, nodes) = (Box::new(right), Box::new(right_of_nodes));
+        Candidate { lanes, headers, nodes, padded: Box::new(right_of_padded) }
     }
 
     fn lying<L>(lanes: L) -> Candidate<L> {
         Candidate { headers: wrong(right), ..honest(lanes) }
+    }
+
+    fn right_of_padded(messages: &[[u8; 128]], out: &mut [[u8; 32]]) {
+        for (message, place) in messages.iter().zip(out) {
+            *place = Sha256::digest(&message[..80]).into();
+        }
+    }
+
+    fn lying_of_padded<L>(lanes: L) -> Candidate<L> {
+        Candidate { padded: wrong(right_of_padded), ..honest(lanes) }
     }
 
     fn lying_of_nodes<L>(lanes: L) -> Candidate<L> {
@@ -278,6 +309,7 @@ mod self_test {
     fn lying_lanes_are_switched_off() {
         assert_eq!(judge(Some(lying(()))), (None, Standing::Disagrees));
         assert_eq!(judge(Some(lying_of_nodes(()))), (None, Standing::Disagrees));
+        assert_eq!(judge(Some(lying_of_padded(()))), (None, Standing::Disagrees));
     }
 
     #[test]

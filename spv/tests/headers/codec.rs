@@ -5,7 +5,7 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, CompactTarget, TxMerkleNode};
 use ironlight_spv::compress::{CODEC_VERSION, CodecError, HeaderBody, decode, encode};
 use ironlight_spv::generate::Miner;
-use ironlight_spv::{Header, UnixTime};
+use ironlight_spv::{Header, LinkedBatch, UnixTime};
 
 use crate::support::{branch, regtest};
 
@@ -173,6 +173,35 @@ fn random_bytes_never_panic() {
         }
         if let Ok(headers) = decode(&bytes, 5) {
             assert_eq!(compact(&headers), bytes);
+        }
+    }
+}
+
+#[test]
+fn two_segments_decoded_side_by_side_are_what_each_is_alone() {
+    let chain = regtest();
+    let params = chain.params();
+    let segments: Vec<Vec<u8>> = [1, 2, 3, 40, 17, 100]
+        .into_iter()
+        .zip(7..)
+        .map(|(count, seed)| compact(&extreme(seed, count)))
+        .chain([vec![CODEC_VERSION], compact(&extreme(3, 9))[..100].to_vec()])
+        .collect();
+    let alone = |segment: &[u8]| LinkedBatch::decode(params, segment, 50);
+    for one in &segments {
+        for other in &segments {
+            let both = LinkedBatch::decode_two(params, [(one, 50), (other, 50)]);
+            for (batch, segment) in both.into_iter().zip([one, other]) {
+                match (batch, alone(segment)) {
+                    (Ok(batch), Ok(expected)) => {
+                        assert_eq!(batch.headers(), expected.headers());
+                        assert!(batch.hashes().eq(expected.hashes()));
+                        assert_eq!(batch.passed(), expected.passed());
+                    }
+                    (Err(error), Err(expected)) => assert_eq!(error, expected),
+                    (batch, expected) => panic!("{batch:?} instead of {expected:?}"),
+                }
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ mod tests;
 
 pub use consistency::ConsistencyProof;
 pub use error::{LogDecodeError, LogFull, LogProofError, LogProveError, NotALogRoot};
-pub use frontier::Frontier;
+pub use frontier::{Frontier, LeafHashes};
 pub use head::{LogHead, LogRoot};
 pub use inclusion::InclusionProof;
 pub use prove::{consistency_proof, inclusion_proof};

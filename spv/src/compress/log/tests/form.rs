@@ -200,3 +200,31 @@ fn errors_say_what_was_wrong() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn blocks_added_together_are_those_added_one_by_one() {
+    let blocks = blocks(300);
+    let heads = heads(&blocks);
+    for before in [0, 1, 2, 3, 5, 31, 32, 33, 127, 200] {
+        for added in [0, 1, 2, 3, 7, 16, 17, 33, 64, 100] {
+            let mut log = Frontier::new();
+            for part in [&blocks[..before], &blocks[before..before + added]] {
+                log.append_all(LeafHashes::of(part.iter().copied())).unwrap();
+            }
+            assert_eq!(log.head(), heads[before + added], "{added} behind {before}");
+        }
+    }
+}
+
+#[test]
+fn a_log_with_too_little_room_takes_none_of_many_leaves() {
+    let mut bytes = vec![1];
+    bytes.extend((u32::MAX - 1).to_le_bytes());
+    bytes.extend([7; 32 * 31]);
+    let mut log = Frontier::decode(&bytes).unwrap();
+    let before = log.clone();
+    assert_eq!(log.append_all(LeafHashes::of(blocks(2).into_iter())), Err(LogFull));
+    assert_eq!(log, before);
+    log.append_all(LeafHashes::of(blocks(1).into_iter())).unwrap();
+    assert_eq!(log.size(), u32::MAX);
+}
