@@ -23,7 +23,7 @@ pub(crate) struct Migration {
 }
 
 /// The steps of this version, to formats 2, 3 and so on.
-pub(crate) const MIGRATIONS: &[Migration] = &[NEW_TABLES];
+pub(crate) const MIGRATIONS: &[Migration] = &[NEW_TABLES, STATES];
 
 /// No row changes, but a version that knows format 1 only must stay out from here on: it would
 /// leave out the new tables where it copies the rows of a damaged database.
@@ -32,6 +32,10 @@ const NEW_TABLES: Migration = Migration {
     about: "room for a wallet, filters and broadcasts",
     run: |_| Ok(WriteBatch::new()),
 };
+
+/// The same again, for the same reason.
+const STATES: Migration =
+    Migration { to: 3, about: "room for account states", run: |_| Ok(WriteBatch::new()) };
 
 /// What the Meta table says.
 #[derive(Debug, PartialEq, Eq)]

@@ -133,6 +133,8 @@ tables! {
     FilterHeaders = 6 "filter_headers",
     /// Transactions that are brought to the network.
     Broadcast = 7 "broadcast",
+    /// Account states.
+    States = 8 "states",
 }
 
 impl std::fmt::Display for Table {
@@ -326,6 +328,7 @@ mod tests {
             (5, "filters"),
             (6, "filter_headers"),
             (7, "broadcast"),
+            (8, "states"),
         ];
         assert_eq!(all, documented);
     }

@@ -28,7 +28,7 @@ use super::migrate::{self, MIGRATIONS, Migration, Stamp};
 use super::{Backend, MemoryStore, Note, Store, StoreError, Table, WriteBatch, files};
 
 /// The format that this version writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 const COPY_BATCH_BYTES: usize = 1024 * 1024;
 

@@ -263,7 +263,8 @@ fn older_format_is_brought_up_step_by_step() {
         ));
         drop(store);
         assert!(open_as(options(dir.path(), None), 3, &[]).unwrap().notes.is_empty());
-        assert!(matches!(open(options(dir.path(), None)), Err(StoreError::NewerFormat { .. })));
+        let older = open_as(options(dir.path(), None), 2, &[TO_TWO]);
+        assert!(matches!(older, Err(StoreError::NewerFormat { found: 3, known: 2, .. })));
     }
 }
 
@@ -273,9 +274,16 @@ fn directory_of_format_1_opens_with_its_rows_and_takes_those_of_the_new_tables()
         let dir = tempfile::tempdir().unwrap();
         put(&*opened_as_1(dir.path(), Some(backend)).store, "k", "v");
         let Opened { store, notes } = opened(dir.path(), None);
-        assert!(matches!(notes.as_slice(), [Note::Migrated { from: 1, to: 2, .. }]), "{notes:?}");
+        assert!(
+            matches!(
+                notes.as_slice(),
+                [Note::Migrated { from: 1, to: 2, .. }, Note::Migrated { from: 2, to: 3, .. }]
+            ),
+            "{notes:?}"
+        );
         assert!(has(&*store, "k"));
-        let tables = [Table::Wallet, Table::Filters, Table::FilterHeaders, Table::Broadcast];
+        let tables =
+            [Table::Wallet, Table::Filters, Table::FilterHeaders, Table::Broadcast, Table::States];
         let mut batch = WriteBatch::new();
         for table in tables {
             assert_eq!(store.get(table, b"row").unwrap(), None);
@@ -283,8 +291,10 @@ fn directory_of_format_1_opens_with_its_rows_and_takes_those_of_the_new_tables()
         }
         store.commit(batch).unwrap();
         drop(store);
-        let older = open_as(options(dir.path(), None), 1, &[]);
-        assert!(matches!(older, Err(StoreError::NewerFormat { found: 2, known: 1, .. })));
+        for known in [1, 2] {
+            let older = open_as(options(dir.path(), None), known, &[]);
+            assert!(matches!(older, Err(StoreError::NewerFormat { found: 3, .. })));
+        }
         let Opened { store, notes } = opened(dir.path(), None);
         assert!(notes.is_empty());
         for table in tables {
@@ -301,7 +311,8 @@ fn failed_migration_goes_on_where_it_stopped() {
         let error = open_as(options(dir.path(), None), 3, &[TO_TWO, BROKEN]).unwrap_err();
         assert!(matches!(error, StoreError::Migration { to: 3, .. }));
         // FORMAT was raised first: an older version stays out of the half-way store.
-        assert!(matches!(open(options(dir.path(), None)), Err(StoreError::NewerFormat { .. })));
+        let older = open_as(options(dir.path(), None), 2, &[TO_TWO]);
+        assert!(matches!(older, Err(StoreError::NewerFormat { .. })));
         let again = open_as(options(dir.path(), None), 3, &[TO_TWO, TO_THREE]).unwrap();
         assert!(matches!(again.notes.as_slice(), [Note::Migrated { from: 2, to: 3, .. }]));
         assert!(has(&*again.store, "three"));

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use super::{Store, StoreError, Table, WriteBatch, flags};
 
-/// Tables that hold nothing else.
-const TABLES: [Table; 2] = [Table::Wallet, Table::Broadcast];
+/// Tables that hold nothing else. Of account states no peer has a copy.
+const TABLES: [Table; 3] = [Table::Wallet, Table::Broadcast, Table::States];
 /// Which transactions go on connections of their own. It is named here because a build without a wallet
 /// takes the row along, too.
 pub(super) const APART_KEY: &[u8] = b"broadcast_apart";
@@ -14,7 +14,8 @@ pub(super) const APART_KEY: &[u8] = b"broadcast_apart";
 const META: [&[u8]; 2] = [APART_KEY, flags::KEY];
 
 /// A batch with those rows as they are, and how many it has. They carry checksums: whoever loads them
-/// finds what is damaged. Where a table cannot be read on, what was read of it is in.
+/// finds what is damaged. Where a table cannot be read on, what was read of it is in. All of it is in memory
+/// at once, since it goes into the new database whole or not at all: the old one is set aside by then.
 ///
 /// # Errors
 /// [`StoreError`] where the store fails for another reason than damage.
@@ -63,7 +64,7 @@ mod tests {
         let (batch, count) = rows(&store).unwrap();
         let new = MemoryStore::new();
         new.commit(batch).unwrap();
-        assert_eq!(count, 4);
+        assert_eq!(count, 5);
         let has = |table, key: &[u8]| new.get(table, key).unwrap().is_some();
         for &table in Table::ALL {
             assert_eq!(has(table, b"key"), TABLES.contains(&table), "{table}");

@@ -124,6 +124,7 @@ const fn remedy(table: Table) -> &'static str {
             "salvage the wallet, which keeps what is watched and scans the blocks again"
         }
         Table::Broadcast => "drop that row and send its transaction again",
+        Table::States => "remove that collection of states and begin it anew",
         Table::Meta | Table::Headers | Table::Peers | Table::Filters | Table::FilterHeaders => {
             "fetch its contents again"
         }
