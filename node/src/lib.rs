@@ -56,6 +56,7 @@ mod secret_file;
 mod services;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
+pub mod states;
 pub mod store;
 mod tasks;
 #[cfg(feature = "wallet")]

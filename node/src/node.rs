@@ -40,7 +40,7 @@ use crate::net::swarm::{LightNetConfig, SwarmError, SwarmStart};
 use crate::net::{NetworkReport, PeerNumbers, RequestConfig, Requests};
 use crate::opened::{self, OpenedChain};
 use crate::services::{Kept, Services, ServicesStart, Tasks};
-use crate::store::{Backend, CustomStore, Store, StoreError, headers};
+use crate::store::{Backend, CustomStore, Lent, Store, StoreError, headers};
 
 /// Where the chain is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -282,6 +282,7 @@ impl Node {
             chain: chain.clone(),
             networks: networks.clone(),
             services: services.clone(),
+            store: Lent::from(&store),
             suspension,
             stop: stop.clone(),
             tracker: kept.tracker.clone(),

@@ -8,6 +8,7 @@
 mod confirm;
 mod error;
 mod limits;
+mod states;
 #[cfg(feature = "wallet")]
 mod wallet;
 
@@ -27,6 +28,7 @@ use crate::net::suspend::{Silence, Suspension};
 use crate::net::{BytesByPurpose, NetworkReport};
 pub use crate::proven::{ProofError, TransactionProof};
 use crate::services::Services;
+use crate::store::Store;
 pub use confirm::Confirmation;
 pub use error::ConfirmError;
 #[cfg(feature = "wallet")]
@@ -57,15 +59,22 @@ impl From<BlockHeight> for BlockRef {
 }
 
 /// What a handle is made of.
-#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) chain: ChainHandle,
     pub(crate) networks: NetworksHandle,
     pub(crate) services: Services,
+    /// Lent: it ends with the node.
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) suspension: Suspension,
     pub(crate) stop: CancellationToken,
     /// The tasks that are not gone.
     pub(crate) tracker: TaskTracker,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("chain", &self.chain).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
