@@ -3,19 +3,24 @@
 //! First 100 heights of 100,000 accounts, of which each block changes one in a hundred: balance
 //! and nonce of all of these, the storage root of every tenth; against 120 bytes an account and
 //! height for plain copies. Then one height of 1,000,000 accounts and a block on it, with the peaks
-//! of memory. All contents are read back and compared with plain copies.
+//! of memory. Then 1,000,000 accounts and a block on them kept in redb and in sled, and opened again.
+//! All contents are read back and compared with plain copies.
 
 #![allow(clippy::print_stdout, clippy::panic, reason = "a bench prints, and ends where it fails")]
 
 mod accounts;
 
 use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use accounts::{ACCOUNTS, Accounts, CHANGED};
+use ironlight::states::{Opening, StatesError, StoredStates};
+use ironlight::store::{self, Backend, Options, Store};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::state::{
-    Account, Importer, Salt, StateCompressor, StateError, Verdict,
+    Account, Change, Importer, Salt, StateCompressor, StateError, Verdict,
 };
 use peak_alloc::PeakAlloc;
 
@@ -164,7 +169,51 @@ fn many_accounts() -> Result<(), StateError> {
     Ok(())
 }
 
+fn opened(dir: &Path, backend: Backend) -> (Arc<dyn Store>, StoredStates<Account>, Opening) {
+    let options = Options { dir: dir.to_owned(), backend: Some(backend), now: 0 };
+    let store = must(store::open(options)).store;
+    let (states, opening) = must(StoredStates::open(&store, "accounts", SALT));
+    (store, states, opening)
+}
+
+/// A million accounts at one height and a block on it, on disk.
+fn many_accounts_on_disk(backend: Backend) -> Result<(), StatesError> {
+    let mut accounts = Accounts::new(10 * ACCOUNTS, 3);
+    let dir = must(tempfile::tempdir());
+    let (store, mut states, _) = opened(dir.path(), backend);
+    let changes = accounts.all.iter().cloned().map(Change::Put);
+    measured(&format!("1,000,000 accounts sealed, kept in {backend}"), || {
+        states.seal(BlockHeight(1), changes, b"first")
+    })?;
+    let block = accounts.change(10 * CHANGED).into_iter().map(Change::Put);
+    let sealed = measured("block of 10,000 changes sealed and kept", || {
+        states.seal(BlockHeight(2), block, b"second")
+    })?;
+    println!("  {} bytes on disk", store.bytes_on_disk()?);
+    drop((states, store));
+    let (store, states, opening) =
+        measured("reopened, both roots proved again", || opened(dir.path(), backend));
+    assert_eq!(opening, Opening::Whole);
+    let Some(account) = accounts.all.first() else { return Ok(()) };
+    measured("one proof made and verified", || {
+        let proof = states.prove(&account.key, BlockHeight(2))?;
+        let verdict = must(proof.verify(&sealed.root, &account.key, &SALT));
+        assert!(matches!(verdict, Verdict::Included(value) if value == *account));
+        Ok::<_, StatesError>(())
+    })?;
+    for account in &accounts.all {
+        assert_eq!(states.get(&account.key, BlockHeight(2))?.as_ref(), Some(account));
+    }
+    let mut states = states;
+    measured("pruned to the second height", || states.prune_below(BlockHeight(2)))?;
+    measured("memory and rows compared", || states.verify())?;
+    println!("  {} bytes on disk", store.bytes_on_disk()?);
+    Ok(())
+}
+
 fn main() {
     must(many_heights());
     must(many_accounts());
+    must(many_accounts_on_disk(Backend::Redb));
+    must(many_accounts_on_disk(Backend::Sled));
 }
