@@ -22,3 +22,32 @@ impl NodeHandle {
         StoredStates::open(&self.parts().store, name, salt_if_new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ironlight_spv::BlockHeight;
+    use ironlight_spv::compress::state::{Account, Change};
+
+    use super::*;
+    use crate::store::StoreError;
+    use crate::{Network, Node};
+
+    #[tokio::test]
+    async fn states_in_a_nodes_store_end_with_the_node() {
+        // Nobody answers there.
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let node = Node::builder(Network::Regtest).connect(peer).build().await.unwrap();
+        let handle = node.handle();
+        let open = || handle.states::<Account>("mine", Salt::None);
+        let mut states = open().unwrap().0;
+        let account = Account { balance: 5, ..Account::blank([1; 32]) };
+        states.seal(BlockHeight(1), [Change::Put(account.clone())], b"").unwrap();
+        let (again, opening) = open().unwrap();
+        assert_eq!(opening, Opening::Whole);
+        assert_eq!(again.get(&[1; 32], BlockHeight(1)), Ok(Some(account)));
+        node.stop().await.unwrap();
+        let refused = states.seal(BlockHeight(2), [], b"");
+        assert!(matches!(refused, Err(StatesError::Store(StoreError::Closed))));
+        assert_eq!(states.newest(), Some(BlockHeight(1)));
+    }
+}

@@ -13,7 +13,7 @@ use super::base::{self, Sizes};
 use super::error::{Cut, Fault, Opening, Row, StatesError};
 use super::rows::{Base, Block, Head, Keys};
 use super::{Notes, StoredStates};
-use crate::store::{Store, Table, WriteBatch, checksum};
+use crate::store::{Store, StoreError, Table, WriteBatch, checksum};
 
 pub(super) fn open<V: StateValue>(
     store: &Arc<dyn Store>,
@@ -48,20 +48,32 @@ pub(super) fn open<V: StateValue>(
 
 /// The head; none where the collection has no rows at all.
 fn read_head(store: &dyn Store, keys: &Keys) -> Result<Option<Head>, StatesError> {
-    let key = keys.key(Row::Head);
-    let lost = |fault| StatesError::Lost { name: keys.name().to_owned(), row: Row::Head, fault };
-    let Some(stored) = store.get(Table::States, &key)? else {
+    let fault = match head(store, keys)? {
+        Ok(head) => return Ok(Some(head)),
+        Err(fault) => fault,
+    };
+    if fault == Fault::Missing {
         let mut rows = false;
         store.scan(Table::States, keys.prefix(), &mut |key, _| {
             rows = keys.row(key).is_some();
             ControlFlow::Break(())
         })?;
-        return if rows { Err(lost(Fault::Missing)) } else { Ok(None) };
+        if !rows {
+            return Ok(None);
+        }
+    }
+    Err(StatesError::Lost { name: keys.name().to_owned(), row: Row::Head, fault })
+}
+
+/// The head row, or what is wrong with it.
+pub(super) fn head(store: &dyn Store, keys: &Keys) -> Result<Result<Head, Fault>, StoreError> {
+    let key = keys.key(Row::Head);
+    let Some(stored) = store.get(Table::States, &key)? else { return Ok(Err(Fault::Missing)) };
+    let payload = match checksum::open(Table::States, &key, &stored) {
+        Ok(payload) => payload,
+        Err(damage) => return Ok(Err(damage.what.into())),
     };
-    let payload = checksum::open(Table::States, &key, &stored);
-    let payload = payload.map_err(|damage| lost(damage.what.into()))?;
-    let head = Head::decode(payload);
-    head.map(Some).ok_or_else(|| lost(Fault::Form { bytes: payload.len() }))
+    Ok(Head::decode(payload).ok_or(Fault::Form { bytes: payload.len() }))
 }
 
 /// What a collection's rows hold.

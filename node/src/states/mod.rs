@@ -41,6 +41,7 @@ mod base;
 mod change;
 mod check;
 mod error;
+mod list;
 mod load;
 mod rows;
 
@@ -58,6 +59,7 @@ use ironlight_spv::compress::state::{
 
 pub use change::remove;
 pub use error::{Cut, Fault, Opening, Row, StatesError};
+pub use list::{Listed, Summary, list};
 
 use self::base::Sizes;
 use self::rows::{Head, Keys};

@@ -35,6 +35,18 @@ impl Keys {
         Ok(Self { name: name.to_owned(), prefix })
     }
 
+    /// Those of the collection that a key is of; none where it is of no form.
+    pub(super) fn of(key: &[u8]) -> Option<Self> {
+        let (length, rest) = key.split_first()?;
+        let (name, _) = rest.split_at_checked(usize::from(*length))?;
+        Self::new(std::str::from_utf8(name).ok()?).ok()
+    }
+
+    /// Behind all keys of the collection: each has a letter after the name.
+    pub(super) fn end(&self) -> Vec<u8> {
+        [self.prefix.as_slice(), &[0xff]].concat()
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }

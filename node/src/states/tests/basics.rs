@@ -2,7 +2,7 @@
 
 use ironlight_spv::compress::state::{StateError, Verdict, WalletAccount};
 
-use super::super::{Claim, MAX_BLOCK_BYTES, remove};
+use super::super::{Claim, Fault, MAX_BLOCK_BYTES, Summary, list, remove};
 use super::*;
 use crate::store::MemoryStore;
 
@@ -169,6 +169,28 @@ fn collections_side_by_side_do_not_meet() {
         assert_eq!(third.get(&[21; 32], BlockHeight(5)), Ok(Some(account(21, 5))));
         assert_eq!(third.get(&[11; 32], BlockHeight(5)), Ok(None));
     }
+}
+
+#[test]
+fn collections_are_listed_by_their_heads() {
+    let store = memory();
+    assert_eq!(list(store.as_ref()).unwrap(), []);
+    drop(three(&store));
+    drop(StoredStates::<WalletAccount>::open(&store, "b", SALT).unwrap());
+    drop(StoredStates::<Account>::open(&store, "c", SALT).unwrap());
+    let mut batch = crate::store::WriteBatch::new();
+    // A head that is damaged, and keys of no form.
+    batch.put(Table::States, b"\x01cH", "short");
+    let strange: [&[u8]; 5] = [b"", b"\x00", b"\x01", b"\x01b\xff", b"\xff\xff"];
+    strange.iter().for_each(|key| batch.put(Table::States, *key, "value"));
+    store.commit(batch).unwrap();
+    let listed = list(store.as_ref()).unwrap();
+    let [second, third, first] = listed.as_slice() else { panic!("{listed:?}") };
+    assert_eq!([&first.name, &second.name, &third.name], [NAME, "b", "c"]);
+    let heights = Some((BlockHeight(10), BlockHeight(15)));
+    assert_eq!(first.head, Ok(Summary { kind: 1, heights, claim: None }));
+    assert_eq!(second.head, Ok(Summary { kind: 2, heights: None, claim: None }));
+    assert!(matches!(third.head, Err(Fault::Checksum(_))));
 }
 
 #[test]
