@@ -81,3 +81,8 @@ pub const SIGNET_CAVEAT: &str =
 #[cfg(all(doctest, feature = "libp2p", feature = "wallet"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So are those of account states.
+#[cfg(all(doctest, feature = "redb"))]
+#[doc = include_str!("../../docs/STATES.md")]
+struct States;

@@ -35,7 +35,7 @@
 //!
 //! What grows: accounts and heights, both the caller's to bound ([`prune_below`](StoredStates::prune_below));
 //! what one height changes ends at [`MAX_BLOCK_BYTES`], but for the first, which may have any size.
-//! Opening takes the memory of the states, and of the largest row twice.
+//! Opening takes the memory of the states, and of one block's changes as bytes and as values.
 
 mod base;
 mod change;
