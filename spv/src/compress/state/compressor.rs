@@ -11,7 +11,7 @@ use super::hash::Salt;
 use super::import::{ImportError, Importer};
 use super::proof::StateProof;
 use super::snapshot::{Sealed, Snapshot};
-use super::tree::Tree;
+use super::tree::{Leaves, Tree};
 use super::update::{Placed, update};
 use super::value::{LARGEST, StateValue};
 use crate::header::BlockHeight;
@@ -189,6 +189,21 @@ impl<V: StateValue> StateCompressor<V> {
     pub fn prove(&self, key: &[u8; 32], height: BlockHeight) -> Result<StateProof<V>, StateError> {
         let (_, snapshot) = self.snapshot(height)?;
         Ok(StateProof::new(&self.tree, snapshot.top, key)?)
+    }
+
+    /// All accounts at a height, ascending by place. After an error nothing more is of use.
+    ///
+    /// # Errors
+    /// [`StateError`] where the height is not known; [`StateError::Damaged`] in place of an account.
+    pub fn values(
+        &self,
+        height: BlockHeight,
+    ) -> Result<impl Iterator<Item = Result<V, StateError>> + use<'_, V>, StateError> {
+        let mut leaves = Leaves::new(self.snapshot(height)?.1.top);
+        Ok(core::iter::from_fn(move || match leaves.next(&self.tree.nodes) {
+            Ok(leaf) => leaf.map(|leaf| Ok(self.tree.value(leaf)?)),
+            Err(damaged) => Some(Err(damaged.into())),
+        }))
     }
 
     /// One height as bytes, in pieces: the last seal at or below it.

@@ -152,7 +152,7 @@ pub struct WalletAccount {
     pub script_id: [u8; 32],
     /// The sum of its unspent outputs, in satoshi.
     pub balance: u64,
-    /// A hash of its unspent outputs.
+    /// A hash that commits to its unspent outputs; of which bytes, the wallet says.
     pub coins_hash: [u8; 32],
     /// How many transactions touched it.
     pub transactions: u32,
