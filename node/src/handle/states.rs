@@ -42,9 +42,8 @@ mod tests {
         let mut states = open().unwrap().0;
         let account = Account { balance: 5, ..Account::blank([1; 32]) };
         states.seal(BlockHeight(1), [Change::Put(account.clone())], b"").unwrap();
-        let (again, opening) = open().unwrap();
-        assert_eq!(opening, Opening::Whole);
-        assert_eq!(again.get(&[1; 32], BlockHeight(1)), Ok(Some(account)));
+        assert!(matches!(open(), Err(StatesError::AlreadyOpen { .. })));
+        assert_eq!(states.get(&[1; 32], BlockHeight(1)), Ok(Some(account)));
         node.stop().await.unwrap();
         let refused = states.seal(BlockHeight(2), [], b"");
         assert!(matches!(refused, Err(StatesError::Store(StoreError::Closed))));

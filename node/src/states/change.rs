@@ -12,6 +12,7 @@ use ironlight_spv::compress::state::{
 
 use super::base::{self, Sizes};
 use super::error::{Row, StatesError};
+use super::once::Taken;
 use super::rows::{Base, Block, Head, Keys};
 use super::{Claim, MAX_BLOCK_BYTES, MAX_NOTE_BYTES, Notes, StoredStates};
 use crate::store::{Store, Table, WriteBatch, checksum};
@@ -243,15 +244,16 @@ const fn check_note(note: &[u8]) -> Result<(), StatesError> {
     }
 }
 
-/// Removes a collection, damaged or not; nothing is done where there is none. Nobody may have it open.
+/// Removes a collection, damaged or not; nothing is done where there is none.
 ///
 /// The rows go in several commits, the head last. What is interrupted leaves a collection that is lost
 /// ([`StatesError::Lost`]) and can be removed again.
 ///
 /// # Errors
-/// [`StatesError::Name`], or the store's failure.
+/// [`StatesError::AlreadyOpen`] where somebody has it open, [`StatesError::Name`], or the store's failure.
 pub fn remove(store: &dyn Store, name: &str) -> Result<(), StatesError> {
     let keys = Keys::new(name)?;
+    let _taken = Taken::new(store.identity(), &keys)?;
     let mut found = Vec::new();
     store.scan(Table::States, keys.prefix(), &mut |key, _| {
         if !key.starts_with(keys.prefix()) {

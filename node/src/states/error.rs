@@ -200,8 +200,16 @@ pub enum StatesError {
         /// The one given.
         proven: [u8; 32],
     },
-    /// Somebody else has the collection open, and changed it.
-    #[error("the states {name:?} were changed through another handle: open them anew")]
+    /// Somebody has the collection open in the same database: one at a time.
+    #[error("the states {name:?} are open already: close them first")]
+    AlreadyOpen {
+        /// The collection.
+        name: String,
+    },
+    /// The store's rows were changed past this handle, which writes no more: by other means than
+    /// [`StoredStates`](super::StoredStates), or through a store that does not tell its
+    /// [identity](crate::store::Store::identity).
+    #[error("the states {name:?} were changed from elsewhere: open them anew")]
     ChangedElsewhere {
         /// The collection.
         name: String,

@@ -11,9 +11,10 @@ use ironlight_spv::compress::state::{ChangeSet, Importer, Salt, StateCompressor,
 
 use super::base::{self, Sizes};
 use super::error::{Cut, Fault, Opening, Row, StatesError};
+use super::once::Taken;
 use super::rows::{Base, Block, Head, Keys};
 use super::{Notes, StoredStates};
-use crate::store::{Store, StoreError, Table, WriteBatch, checksum};
+use crate::store::{Store, StoreError, StoreIdentity, Table, WriteBatch, checksum};
 
 pub(super) fn open<V: StateValue>(
     store: &Arc<dyn Store>,
@@ -22,6 +23,7 @@ pub(super) fn open<V: StateValue>(
     sizes: Sizes,
 ) -> Result<(StoredStates<V>, Opening), StatesError> {
     let keys = Keys::new(name)?;
+    let taken = Taken::new(StoreIdentity::of(store), &keys)?;
     let Some(head) = read_head(store.as_ref(), &keys)? else {
         let head =
             Head { kind: V::KIND, salt: salt_if_new, generation: 0, base: None, claim: None };
@@ -30,14 +32,16 @@ pub(super) fn open<V: StateValue>(
         store.commit(batch)?;
         let (states, notes) = (StateCompressor::new(salt_if_new), Notes::new());
         let store = Arc::clone(store);
-        return Ok((StoredStates { store, keys, head, states, notes, sizes }, Opening::New));
+        let new = StoredStates { _taken: taken, store, keys, head, states, notes, sizes };
+        return Ok((new, Opening::New));
     };
     if head.kind != V::KIND {
         let (name, found) = (name.to_owned(), head.kind);
         return Err(StatesError::OtherKind { name, found, wanted: V::KIND });
     }
     let Loaded { states, notes, cut, left_over } = load(store.as_ref(), &keys, &head)?;
-    let mut opened = StoredStates { store: Arc::clone(store), keys, head, states, notes, sizes };
+    let store = Arc::clone(store);
+    let mut opened = StoredStates { _taken: taken, store, keys, head, states, notes, sizes };
     if let Some(cut) = &cut {
         let base = opened.head.base.clone().map(|base| Base { newest: cut.newest, ..base });
         opened.change_head(Head { base, ..opened.head.clone() }, WriteBatch::new())?;

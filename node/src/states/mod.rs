@@ -31,7 +31,8 @@
 //! Invariants: memory and disk change together. A change is made in one commit; where more bytes have
 //! to be written than one commit should hold, they are written under a generation that no head names,
 //! and the commit of the head is the change. Rows that no head names are removed when the collection is
-//! opened. All calls block: make them off the async threads.
+//! opened, and so that nobody is writing them just then, a collection is open once at a time. All calls
+//! block: make them off the async threads.
 //!
 //! What grows: accounts and heights, both the caller's to bound ([`prune_below`](StoredStates::prune_below));
 //! what one height changes ends at [`MAX_BLOCK_BYTES`], but for the first, which may have any size.
@@ -43,6 +44,7 @@ mod check;
 mod error;
 mod list;
 mod load;
+mod once;
 mod rows;
 
 #[cfg(test)]
@@ -62,6 +64,7 @@ pub use error::{Cut, Fault, Opening, Row, StatesError};
 pub use list::{Listed, Summary, list};
 
 use self::base::Sizes;
+use self::once::Taken;
 use self::rows::{Head, Keys};
 use crate::store::Store;
 
@@ -86,9 +89,9 @@ pub struct Claim {
 
 /// Accounts at all sealed heights, in memory and in a store. See the [module](self).
 ///
-/// One at a time has a collection open: where another one has changed it, a call that writes is refused
-/// with [`StatesError::ChangedElsewhere`].
+/// One at a time has a collection open, until it is dropped: another [`open`](Self::open) is refused.
 pub struct StoredStates<V> {
+    _taken: Taken,
     store: Arc<dyn Store>,
     keys: Keys,
     /// As it is in the store.
@@ -116,8 +119,8 @@ impl<V: StateValue> StoredStates<V> {
     ///
     /// # Errors
     /// [`StatesError::Lost`] where the head or the base is damaged: nothing is changed then, and
-    /// [`remove`] makes room for a new collection. [`StatesError::OtherKind`], [`StatesError::Name`], or
-    /// the store's own failure.
+    /// [`remove`] makes room for a new collection. [`StatesError::AlreadyOpen`], whichever way to the same
+    /// database was taken; [`StatesError::OtherKind`], [`StatesError::Name`], or the store's own failure.
     pub fn open(
         store: &Arc<dyn Store>,
         name: &str,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::fence::Fence;
 use super::migrate::{self, MIGRATIONS, Stamp};
-use super::{Backend, FORMAT_VERSION, Opened, Store, StoreError, Table, Visitor, WriteBatch};
+use super::{
+    Backend, FORMAT_VERSION, Opened, Store, StoreError, StoreIdentity, Table, Visitor, WriteBatch,
+};
 
 /// What messages call it, in the place of a file.
 const NAME: &str = "(custom)";
@@ -62,6 +64,10 @@ impl Store for CustomStore {
 
     fn bytes_on_disk(&self) -> Result<u64, StoreError> {
         self.0.bytes_on_disk()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        StoreIdentity::of(&self.0)
     }
 }
 

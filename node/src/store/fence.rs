@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::contain::contain;
 use super::lock::DirLock;
-use super::{Backend, Store, StoreError, Table, Visitor, WriteBatch};
+use super::{Backend, Store, StoreError, StoreIdentity, Table, Visitor, WriteBatch};
 
 const WORKING: u8 = 0;
 /// A commit failed: sled then shows rows that are not on disk, redb wants to be reopened.
@@ -108,6 +108,11 @@ impl Store for Fence {
 
     fn bytes_on_disk(&self) -> Result<u64, StoreError> {
         self.call(|store| store.bytes_on_disk())
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        let inner = self.inner.as_ref().and_then(|inner| inner.identity().if_kept());
+        inner.unwrap_or_else(|| StoreIdentity::place(self))
     }
 }
 

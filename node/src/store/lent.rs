@@ -5,18 +5,20 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Backend, Store, StoreError, Table, Visitor, WriteBatch};
+use super::{Backend, Store, StoreError, StoreIdentity, Table, Visitor, WriteBatch};
 
 /// See the [module](self).
 pub(crate) struct Lent {
     owner: Weak<dyn Store>,
     backend: Backend,
+    identity: StoreIdentity,
 }
 
 impl Lent {
     /// Lends a store.
     pub(crate) fn from(owner: &Arc<dyn Store>) -> Arc<dyn Store> {
-        Arc::new(Self { owner: Arc::downgrade(owner), backend: owner.backend() })
+        let (backend, identity) = (owner.backend(), StoreIdentity::of(owner));
+        Arc::new(Self { owner: Arc::downgrade(owner), backend, identity })
     }
 
     fn owner(&self) -> Result<Arc<dyn Store>, StoreError> {
@@ -43,6 +45,10 @@ impl Store for Lent {
 
     fn bytes_on_disk(&self) -> Result<u64, StoreError> {
         self.owner()?.bytes_on_disk()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.identity.clone()
     }
 }
 

@@ -36,6 +36,7 @@ pub mod filters;
 pub(crate) mod flags;
 mod format;
 pub mod headers;
+mod identity;
 mod lent;
 mod lock;
 mod memory;
@@ -65,6 +66,7 @@ pub use custom::{CustomStore, open_custom};
 pub use error::StoreError;
 #[cfg(feature = "wallet")]
 pub(crate) use error::hex;
+pub use identity::StoreIdentity;
 pub(crate) use lent::Lent;
 #[cfg(feature = "daemon")]
 pub(crate) use lock::DirLock;
@@ -290,6 +292,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// If a file's size cannot be read.
     fn bytes_on_disk(&self) -> Result<u64, StoreError>;
+
+    /// Which database this is. A store that passes its calls on to another one gives
+    /// [`StoreIdentity::of`] that one; to others what is here is right.
+    fn identity(&self) -> StoreIdentity {
+        StoreIdentity::place(self)
+    }
 }
 
 /// Looks at every value of every table.

@@ -3,6 +3,7 @@
 use ironlight_spv::compress::state::{StateError, Verdict, WalletAccount};
 
 use super::super::{Claim, Fault, MAX_BLOCK_BYTES, Summary, list, remove};
+use super::script::Refusing;
 use super::*;
 use crate::store::MemoryStore;
 
@@ -233,10 +234,12 @@ fn values_of_another_kind_are_refused() {
 }
 
 #[test]
-fn a_second_handle_is_refused_where_the_first_has_written() {
+fn a_handle_is_refused_where_rows_were_changed_past_it() {
     let store = memory();
     let mut states = three(&store);
-    let (mut second, _) = opened(&store);
+    // A store that does not tell what it passes its calls on to.
+    let past: Arc<dyn Store> = Arc::new(Refusing::at(Arc::clone(&store), 0));
+    let (mut second, _) = opened(&past);
     states.seal(BlockHeight(16), [put(1, 1)], b"").unwrap();
     let refused = second.seal(BlockHeight(16), [put(1, 2)], b"");
     assert!(matches!(refused, Err(StatesError::ChangedElsewhere { .. })));

@@ -4,6 +4,7 @@ mod basics;
 mod damage;
 mod faults;
 mod model;
+mod once;
 mod script;
 
 use std::ops::ControlFlow;
