@@ -3,7 +3,7 @@
 use ironlight_spv::compress::state::{Salt, StateValue};
 
 use super::NodeHandle;
-use crate::states::{Opening, StatesError, StoredStates};
+use crate::states::{Opening, StatesError, StoredStates, refuse_reserved};
 
 impl NodeHandle {
     /// Opens a collection of account states in the node's own store, whose directory nobody else can open
@@ -13,12 +13,13 @@ impl NodeHandle {
     /// stops, and the node with it.
     ///
     /// # Errors
-    /// As [`StoredStates::open`].
+    /// [`StatesError::Reserved`] for a name that begins with `node.`; else as [`StoredStates::open`].
     pub fn states<V: StateValue>(
         &self,
         name: &str,
         salt_if_new: Salt,
     ) -> Result<(StoredStates<V>, Opening), StatesError> {
+        refuse_reserved(name)?;
         StoredStates::open(&self.parts().store, name, salt_if_new)
     }
 }
@@ -31,6 +32,21 @@ mod tests {
     use super::*;
     use crate::store::StoreError;
     use crate::{Network, Node};
+
+    #[tokio::test]
+    async fn names_of_the_nodes_own_collections_are_refused() {
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let node = Node::builder(Network::Regtest).connect(peer).build().await.unwrap();
+        let open = |name| node.handle().states::<Account>(name, Salt::None);
+        for name in ["node.", "node.wallet", "node.anything"] {
+            let refused = open(name).unwrap_err();
+            assert!(matches!(refused, StatesError::Reserved { name: of } if of == name));
+        }
+        for name in ["node", "nodes.wallet", "my.node.wallet", "Node.wallet"] {
+            assert_eq!(open(name).unwrap().1, Opening::New);
+        }
+        node.stop().await.unwrap();
+    }
 
     #[tokio::test]
     async fn states_in_a_nodes_store_end_with_the_node() {

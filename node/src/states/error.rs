@@ -138,6 +138,12 @@ pub enum StatesError {
         /// How many it has.
         bytes: usize,
     },
+    /// A name is the node's own.
+    #[error("names that begin with `node.` are the node's own: {name:?} is one")]
+    Reserved {
+        /// The name.
+        name: String,
+    },
     /// A note is too long.
     #[error("a note has at most {MAX_NOTE_BYTES} bytes, not {bytes}")]
     NoteTooLong {

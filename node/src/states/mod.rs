@@ -68,7 +68,11 @@ use self::once::Taken;
 use self::rows::{Head, Keys};
 use crate::store::Store;
 
-/// The longest name of a collection, in bytes. Names that begin with `node.` are the node's own.
+/// How the names of the node's own collections begin.
+const RESERVED: &str = "node.";
+
+/// The longest name of a collection, in bytes. Names that begin with `node.` are the node's own:
+/// [`NodeHandle::states`](crate::NodeHandle::states) refuses them.
 pub const MAX_NAME_BYTES: usize = 32;
 
 /// The longest note of a height, in bytes.
@@ -77,6 +81,18 @@ pub const MAX_NOTE_BYTES: usize = 64;
 /// The most bytes that the changes of one height may take. A million bytes are some 8,000 accounts that
 /// are new, or 20,000 whose balance changed.
 pub const MAX_BLOCK_BYTES: usize = 15 * 1024 * 1024;
+
+/// Refuses a name of the node's own.
+///
+/// # Errors
+/// [`StatesError::Reserved`]
+pub(crate) fn refuse_reserved(name: &str) -> Result<(), StatesError> {
+    if name.starts_with(RESERVED) {
+        Err(StatesError::Reserved { name: name.to_owned() })
+    } else {
+        Ok(())
+    }
+}
 
 /// What was imported, and has not been proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
