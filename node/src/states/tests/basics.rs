@@ -83,6 +83,25 @@ fn a_rollback_takes_rows_and_notes_above_away() {
 }
 
 #[test]
+fn a_rollback_of_many_heights_is_one_commit() {
+    let counting = Arc::new(Refusing::at(memory(), 0));
+    let store: Arc<dyn Store> = counting.clone();
+    let mut states = opened(&store).0;
+    // More than any commit that may be split deletes.
+    let newest = u32::try_from(Sizes::default().deletes).unwrap() + 10;
+    for height in 1..=newest {
+        states.seal(BlockHeight(height), [put(1, height.into())], b"").unwrap();
+    }
+    let before = counting.made();
+    states.rollback(BlockHeight(2)).unwrap();
+    assert_eq!(counting.made(), before + 1);
+    drop(states);
+    let (states, opening) = opened(&store);
+    assert_eq!((opening, states.newest()), (Opening::Whole, Some(BlockHeight(2))));
+    assert_eq!(rows(store.as_ref()).len(), 3);
+}
+
+#[test]
 fn pruning_leaves_the_last_seal_below_and_no_row_of_no_use() {
     for bed in Bed::each() {
         let store = bed.store();

@@ -111,7 +111,7 @@ impl Refusing {
         Self { inner, commits: AtomicUsize::new(0), at }
     }
 
-    fn made(&self) -> usize {
+    pub(super) fn made(&self) -> usize {
         self.commits.load(Ordering::SeqCst)
     }
 }
