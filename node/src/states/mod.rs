@@ -213,6 +213,18 @@ impl<V: StateValue> StoredStates<V> {
         self.states.get(key, height)
     }
 
+    /// All accounts at a height, in the order of their places, which the salt decides. After an error
+    /// nothing more is of use.
+    ///
+    /// # Errors
+    /// [`StateError`] where the height is not known; [`StateError::Damaged`] in place of an account.
+    pub fn values(
+        &self,
+        height: BlockHeight,
+    ) -> Result<impl Iterator<Item = Result<V, StateError>> + use<'_, V>, StateError> {
+        self.states.values(height)
+    }
+
     /// A proof that an account is in the state at a height as [`get`](Self::get) says, or that it is
     /// not.
     ///

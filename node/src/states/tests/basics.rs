@@ -102,6 +102,19 @@ fn a_rollback_of_many_heights_is_one_commit() {
 }
 
 #[test]
+fn all_accounts_of_a_height_are_read_without_an_export() {
+    let store = memory();
+    let states = three(&store);
+    let values = states.values(BlockHeight(14)).unwrap();
+    let mut values: Vec<_> = values.map(Result::unwrap).collect();
+    values.sort_by_key(|account| account.key);
+    assert_eq!(values, [account(1, 10), account(2, 12)]);
+    let height = BlockHeight(16);
+    let above = StateError::AboveNewest { height, newest: BlockHeight(15) };
+    assert_eq!(states.values(height).err(), Some(above));
+}
+
+#[test]
 fn pruning_leaves_the_last_seal_below_and_no_row_of_no_use() {
     for bed in Bed::each() {
         let store = bed.store();
