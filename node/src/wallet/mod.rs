@@ -30,6 +30,7 @@ mod query;
 mod rows;
 mod scan;
 pub mod service;
+pub mod states;
 pub mod watch;
 
 #[cfg(test)]

@@ -9,12 +9,15 @@ use bitcoin::{
     Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn,
     TxMerkleNode, TxOut, Txid, Witness, transaction,
 };
+use ironlight_spv::compress::state::{Salt, StateCompressor, WalletAccount};
 use ironlight_spv::{BlockHeight, Network};
 
+use super::states::blocks;
 use super::{BlockAt, BlockId, ForkPoint, PlanError, Planned, ScanRange, Wallet, WalletEvent};
 use crate::store::{MemoryStore, Store};
 
 pub(super) const NETWORK: Network = Network::Regtest;
+pub(super) const SALT: Salt = Salt::Bytes([5; 32]);
 /// The public part of BIP32's first test vector, for test networks.
 pub(super) const TPUB: &str = "tpubD6NzVbkrYhZ4XgiXtGrdW5XDAPFCL9h7we1vwNCpn8tGbBcgfVYjXyhWo4E1xkh56hjod1RhGjxbaTLV3X4FyWuejifB9jusQ46QzG87VKp";
 
@@ -159,6 +162,8 @@ pub(super) struct Bench {
     pub(super) wallet: Wallet,
     pub(super) store: MemoryStore,
     pub(super) events: Vec<WalletEvent>,
+    /// Rolled back before each commit and sealed after it, as the node does.
+    pub(super) states: StateCompressor<WalletAccount>,
     /// Blocks that were looked at.
     pub(super) scanned: usize,
 }
@@ -179,7 +184,8 @@ pub(super) const GOOD: Habits = Habits { asks_again: true, dies: None, false_mat
 impl Bench {
     pub(super) fn new(begin: BlockId) -> Self {
         let (wallet, store) = (Wallet::new(NETWORK), MemoryStore::new());
-        let mut bench = Self { wallet, store, events: Vec::new(), scanned: 0 };
+        let states = StateCompressor::new(SALT);
+        let mut bench = Self { wallet, store, events: Vec::new(), states, scanned: 0 };
         let planned = bench.wallet.plan_begin(begin).unwrap();
         bench.commit(planned);
         bench
@@ -187,9 +193,35 @@ impl Bench {
 
     /// Commits and applies.
     pub(super) fn commit<O>(&mut self, planned: Planned<O>) -> O {
+        if let Some(lowest) = self.wallet.lowest_change(&planned.effects) {
+            self.roll_back_below(lowest);
+        }
         self.store.commit(planned.batch).unwrap();
         self.wallet.apply(planned.effects).unwrap();
+        self.seal();
         planned.outcome
+    }
+
+    fn roll_back_below(&mut self, lowest: BlockHeight) {
+        let below =
+            lowest.minus(1).filter(|below| self.states.oldest().is_some_and(|it| it <= *below));
+        match below {
+            Some(below) if self.states.newest().is_some_and(|newest| newest > below) => {
+                self.states.rollback(below).unwrap();
+            }
+            Some(_) => {}
+            None => self.states = StateCompressor::new(SALT),
+        }
+    }
+
+    fn seal(&mut self) {
+        let Some(complete) = self.wallet.complete_to() else { return };
+        let from = self.states.newest().map_or(BlockHeight::GENESIS, BlockHeight::next);
+        for block in blocks(&self.wallet.ledger, from..=complete, |_| true) {
+            let accounts = block.accounts(|key| self.states.get_open(key)).unwrap();
+            accounts.into_iter().for_each(|account| self.states.put(account));
+            self.states.seal(block.id.height).unwrap();
+        }
     }
 
     /// Starts anew from the rows, which must give the same wallet.
@@ -219,6 +251,17 @@ impl Bench {
 
     /// Follows the chain until there is nothing left to do.
     pub(super) fn sync(&mut self, chain: &TestChain, habits: Habits, dice: &mut Dice) {
+        self.follow(chain, habits, dice, usize::MAX);
+    }
+
+    /// Follows the chain through so many ranges at most.
+    pub(super) fn follow(
+        &mut self,
+        chain: &TestChain,
+        habits: Habits,
+        dice: &mut Dice,
+        ranges: usize,
+    ) {
         match self.wallet.fork_point(|height| chain.hash_at(height)) {
             ForkPoint::OnBestChain => {}
             ForkPoint::Below(block) => {
@@ -232,7 +275,8 @@ impl Bench {
                 self.events.extend(events);
             }
         }
-        while let Some(range) = self.wallet.next_range(chain.tip().height) {
+        for _ in 0..ranges {
+            let Some(range) = self.wallet.next_range(chain.tip().height) else { return };
             self.scan(chain, &range, habits, dice);
         }
     }
