@@ -202,7 +202,7 @@ bench *args:
 # Fuzz what reads strangers' bytes, so many seconds each target, or only those named (needs a C++ compiler)
 [script]
 fuzz seconds="10" *targets:
-    all="compact_codec header_snapshot account_state filter merkle_block bitcoin_messages bitcoin_frames swarm_messages"
+    all="compact_codec header_snapshot account_state filter merkle_block bitcoin_messages bitcoin_frames swarm_messages wallet_file"
     targets={{ quote(targets) }}
     # Coverage from LLVM's own pass, which a stable compiler has too. With --target these flags are
     # for the targets alone: build scripts and macros link no libFuzzer.

@@ -19,6 +19,7 @@ mod coin;
 mod draft;
 mod error;
 pub mod fees;
+pub mod file;
 mod items;
 mod label;
 mod ledger;

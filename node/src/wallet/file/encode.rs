@@ -1,0 +1,60 @@
+//! A wallet becomes bytes.
+
+use ironlight_spv::Params;
+
+use super::{
+    CHECKSUM, DESCRIPTOR, FileError, MAGIC, MAX_FILE_BYTES, SCRIPT, VERSION, WalletFile, checksum,
+};
+use crate::wallet::rows::bytes::push_text;
+use crate::wallet::watch::{TargetView, WatchRequest};
+
+pub(super) fn encode(file: &WalletFile, params: &Params) -> Result<Vec<u8>, FileError> {
+    let WalletFile { block, items, state } = file;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend(params.magic);
+    bytes.extend(block.height.0.to_le_bytes());
+    bytes.extend_from_slice(block.hash.as_ref());
+    bytes.extend(u32::try_from(items.len()).unwrap_or(u32::MAX).to_le_bytes());
+    for request in items {
+        let item = item(request);
+        bytes.extend(u16::try_from(item.len()).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend(item);
+        check_size(bytes.len())?;
+    }
+    let mut export = Vec::new();
+    for piece in state.export(block.height)? {
+        export.extend(piece?);
+        check_size(bytes.len().saturating_add(export.len()))?;
+    }
+    bytes.extend(u32::try_from(export.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend(export);
+    check_size(bytes.len().saturating_add(CHECKSUM))?;
+    bytes.extend(checksum(&bytes));
+    Ok(bytes)
+}
+
+const fn check_size(bytes: usize) -> Result<(), FileError> {
+    let limit = MAX_FILE_BYTES;
+    if bytes > limit { Err(FileError::TooLarge { bytes, limit }) } else { Ok(()) }
+}
+
+/// An item, without its length. Descriptors have at most 16 KB, so a u16 holds it.
+pub(super) fn item(request: &WatchRequest) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_text(&mut bytes, request.account.as_str());
+    push_text(&mut bytes, request.label.as_str());
+    bytes.extend(request.birthday.0.to_le_bytes());
+    bytes.extend(request.gap_limit.get().to_le_bytes());
+    match request.target.view() {
+        TargetView::Script(script) => {
+            bytes.push(SCRIPT);
+            bytes.extend_from_slice(script.as_bytes());
+        }
+        TargetView::Descriptor { text, .. } => {
+            bytes.push(DESCRIPTOR);
+            bytes.extend_from_slice(text.as_bytes());
+        }
+    }
+    bytes
+}
