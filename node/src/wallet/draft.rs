@@ -10,6 +10,7 @@ use bitcoin::{OutPoint, Script, ScriptBuf, Transaction, Txid};
 use ironlight_spv::BlockHeight;
 
 use super::Wallet;
+use super::claim::{Claim, write_claim};
 use super::coin::{BlockId, Coin, Entry, Place};
 use super::marks::Marks;
 use super::plan::{Effects, Planned};
@@ -32,6 +33,7 @@ pub(super) struct Changes {
     pub(super) jobs: BTreeMap<JobKey, Option<Job>>,
     pub(super) marks: Option<Marks>,
     pub(super) next_id: Option<u32>,
+    pub(super) claim: Option<Claim>,
     /// Waiting transactions that wait no more. They have no rows.
     pub(super) settled: BTreeSet<Txid>,
     /// Blocks were taken off, scripts came, or a job was sent back: ranges that were handed out
@@ -218,14 +220,27 @@ impl Changes {
         if let Some(next) = self.next_id {
             rows::set(batch, rows::NEXT_KEY.to_vec(), Some(next.to_le_bytes().to_vec()));
         }
+        if let Some(claim) = &self.claim {
+            rows::set(batch, rows::CLAIM_KEY.to_vec(), Some(write_claim(claim)));
+        }
     }
 }
 
 impl Wallet {
     /// The same changes in memory.
     pub(super) fn take_in(&mut self, changes: Changes) {
-        let Changes { coins, entries, items, scripts, jobs, marks, next_id, settled, new_epoch } =
-            changes;
+        let Changes {
+            coins,
+            entries,
+            items,
+            scripts,
+            jobs,
+            marks,
+            next_id,
+            claim,
+            settled,
+            new_epoch,
+        } = changes;
         for (id, item) in items {
             self.watched.set_item(id, item);
         }
@@ -249,6 +264,9 @@ impl Wallet {
         }
         if let Some(next) = next_id {
             self.watched.set_next_id(next);
+        }
+        if claim.is_some() {
+            self.claim = claim;
         }
         for txid in settled {
             self.pending.remove(&txid);

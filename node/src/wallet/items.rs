@@ -3,7 +3,9 @@
 use ironlight_spv::BlockHeight;
 
 use super::Wallet;
+use super::claim::{Claim, ClaimVerdict, ClaimedItem, ImportRefused, NoClaim};
 use super::draft::Draft;
+use super::file::{FileId, WalletFile};
 use super::label::AccountName;
 use super::plan::{Planned, Unwatched};
 use super::scan::{JobKey, ScanKind};
@@ -29,6 +31,48 @@ impl Wallet {
             None => draft.add_item(request)?,
         };
         Ok(draft.finish(outcome))
+    }
+
+    /// Watches what a file has, all of it or nothing, and takes its state as a claim, in place of the
+    /// one before. Slow, as [`plan_watch`](Self::plan_watch) is.
+    ///
+    /// # Errors
+    /// [`ImportRefused`]
+    pub fn plan_import(
+        &self,
+        file: &WalletFile,
+        id: FileId,
+    ) -> Result<Planned<Vec<Watched>>, ImportRefused> {
+        self.check_import(id)?;
+        let mut draft = Draft::new(self);
+        let (mut outcomes, mut items) = (Vec::new(), Vec::new());
+        for request in &file.items {
+            let same = |item: &&WatchItem| {
+                item.account == request.account && item.target == request.target
+            };
+            let watched = match self.watched.iter().find(same).cloned() {
+                Some(item) => draft.update_item(item, request.clone())?,
+                None => draft.add_item(request.clone())?,
+            };
+            items.push(ClaimedItem { watch: watched.id, birthday: request.birthday });
+            outcomes.push(watched);
+        }
+        let (block, root, verdict) = (file.block, file.root()?, ClaimVerdict::Open);
+        let known = self.claim().filter(|claim| claim.file == id && claim.items == items);
+        let verdict = known.map_or(verdict, |claim| claim.verdict);
+        draft.changes.claim = Some(Claim { file: id, block, root, items, verdict });
+        Ok(draft.finish(outcomes))
+    }
+
+    /// What became of the claim.
+    ///
+    /// # Errors
+    /// [`NoClaim`] where there is none.
+    pub fn plan_verdict(&self, verdict: ClaimVerdict) -> Result<Planned<()>, NoClaim> {
+        let claim = self.claim().ok_or(NoClaim)?;
+        let mut draft = Draft::new(self);
+        draft.changes.claim = Some(Claim { verdict, ..claim.clone() });
+        Ok(draft.finish(()))
     }
 
     /// Watches an item no more. Coins and history of scripts that no other item has are forgotten.
@@ -82,7 +126,7 @@ impl Wallet {
 
 impl Draft<'_> {
     fn add_item(&mut self, request: WatchRequest) -> Result<Watched, WatchError> {
-        let next = self.wallet.watched.next_id();
+        let next = self.changes.next_id.unwrap_or_else(|| self.wallet.watched.next_id());
         let WatchRequest { target, account, label, birthday, gap_limit } = request;
         let wanted = if target.is_ranged() { gap_limit.get() } else { 1 };
         let derived = vec![0; usize::from(target.keychains())];

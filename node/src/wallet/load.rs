@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use bitcoin::{OutPoint, Transaction, TxOut, Txid};
 use ironlight_spv::Network;
 
+use super::claim::read_claim;
 use super::coin::{Coin, Place, Spend, StoredTransaction};
 use super::draft::Draft;
 use super::error::LoadError;
@@ -46,7 +47,9 @@ fn bad_row(key: &[u8], fault: impl Into<String>) -> LoadError {
 /// A row for people: what it is, and its key.
 fn named(key: &[u8]) -> String {
     let what = match key.first() {
-        _ if key == rows::TIP_KEY || key == rows::NEXT_KEY => String::from_utf8_lossy(key).into(),
+        _ if [rows::TIP_KEY, rows::NEXT_KEY, rows::CLAIM_KEY].contains(&key) => {
+            String::from_utf8_lossy(key).into()
+        }
         Some(&rows::BODY) => "of a transaction".to_owned(),
         Some(&rows::COIN) => "of a coin".to_owned(),
         Some(&rows::ENTRY) => "of the history".to_owned(),
@@ -75,6 +78,10 @@ impl Loading {
         if key == rows::NEXT_KEY {
             let next = <[u8; 4]>::try_from(payload).map_err(|_length| malformed())?;
             self.next_id = Some(u32::from_le_bytes(next));
+            return Ok(());
+        }
+        if key == rows::CLAIM_KEY {
+            self.wallet.claim = Some(read_claim(payload).ok_or_else(malformed)?);
             return Ok(());
         }
         let (kind, rest) = key.split_first().ok_or_else(malformed)?;

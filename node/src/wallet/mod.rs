@@ -15,6 +15,7 @@
 
 mod block;
 pub mod broadcast;
+pub mod claim;
 mod coin;
 mod draft;
 mod error;
@@ -53,6 +54,7 @@ pub use label::{AccountName, Label, NameError};
 pub use plan::{Effects, Planned, RangeLimit, Unwatched, WalletEvent};
 pub use scan::{Job, JobKey, ScanKind, ScanRange};
 
+use self::claim::Claim;
 use self::draft::Draft;
 use self::ledger::Ledger;
 use self::marks::Marks;
@@ -149,6 +151,8 @@ pub struct Wallet {
     watched: WatchedItems,
     ledger: Ledger,
     jobs: BTreeMap<JobKey, Job>,
+    /// Of the last file that was imported.
+    claim: Option<Claim>,
     pending: Pending,
 }
 
@@ -164,6 +168,7 @@ impl Wallet {
             watched: WatchedItems::default(),
             ledger: Ledger::default(),
             jobs: BTreeMap::new(),
+            claim: None,
             pending: Pending::default(),
         }
     }

@@ -231,6 +231,7 @@ impl Bench {
         assert_eq!(loaded.watched, self.wallet.watched);
         assert_eq!(loaded.ledger, self.wallet.ledger);
         assert_eq!(loaded.jobs, self.wallet.jobs);
+        assert_eq!(loaded.claim(), self.wallet.claim());
         self.wallet = loaded;
     }
 

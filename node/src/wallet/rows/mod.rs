@@ -24,6 +24,8 @@ pub(super) const ENTRY: u8 = b'E';
 pub(super) const ITEM: u8 = b'I';
 pub(super) const JOB: u8 = b'J';
 pub(super) const SCRIPT: u8 = b'S';
+/// The claim of the last file that was imported.
+pub(super) const CLAIM_KEY: &[u8] = b"claim";
 /// The number that the next item gets.
 pub(super) const NEXT_KEY: &[u8] = b"next";
 /// The tip, and older blocks of its branch.

@@ -1,0 +1,97 @@
+//! A claim against the blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitcoin::{BlockHash, ScriptBuf};
+use ironlight_spv::compress::state::{StateCompressor, StateError, WalletAccount};
+
+use super::{Claim, ClaimOpen, ClaimVerdict, Comparison, Difference, NotComparable};
+use crate::wallet::Wallet;
+use crate::wallet::coin::Coin;
+use crate::wallet::file::FileId;
+use crate::wallet::states::{accounts_at, script_id, sealed_at};
+use crate::wallet::watch::WatchId;
+
+type Accounts = BTreeMap<[u8; 32], WalletAccount>;
+
+impl Wallet {
+    /// The claim of the last file that was imported.
+    #[must_use]
+    pub const fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    /// Refuses a file while that of another is not decided.
+    ///
+    /// # Errors
+    /// [`ClaimOpen`]
+    pub fn check_import(&self, file: FileId) -> Result<(), ClaimOpen> {
+        match &self.claim {
+            Some(claim) if claim.verdict == ClaimVerdict::Open && claim.file != file => {
+                // One whose items are all gone can never be decided.
+                let is_watched = |item: &super::ClaimedItem| self.watch(item.watch).is_some();
+                let lives = claim.items.iter().any(is_watched);
+                if lives { Err(ClaimOpen { height: claim.block.height }) } else { Ok(()) }
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Compares a claim with what the blocks gave; `best` is the best chain's block at its height. Linear
+    /// in transactions.
+    ///
+    /// # Errors
+    /// [`NotComparable`]
+    pub fn compare(
+        &self,
+        claim: &Claim,
+        state: &StateCompressor<WalletAccount>,
+        best: Option<BlockHash>,
+    ) -> Result<Comparison, NotComparable> {
+        let height = claim.block.height;
+        if let Some(gone) = claim.items.iter().find(|item| self.watch(item.watch).is_none()) {
+            return Err(NotComparable::ItemGone { watch: gone.watch });
+        }
+        self.check_complete(height)?;
+        if best != Some(claim.block.hash) {
+            return Err(NotComparable::OtherBranch { claimed: claim.block.hash, best });
+        }
+        let birthdays: BTreeMap<WatchId, _> =
+            claim.items.iter().map(|item| (item.watch, item.birthday)).collect();
+        let counts = |coin: &Coin| {
+            let owners = self.watched.index().owners(&coin.script).iter();
+            let mut from = owners.filter_map(|owner| birthdays.get(&owner.watch));
+            from.any(|from| *from <= coin.made.height)
+        };
+        let own = sealed_at(&self.ledger, height, state.salt(), counts)?;
+        if own.root(height)? == state.root(height)? {
+            return Ok(Comparison::Same);
+        }
+        let keyed = |account: WalletAccount| (account.script_id, account);
+        let claimed = state.values(height)?.map(|account| account.map(keyed));
+        let claimed: Accounts = claimed.collect::<Result<_, StateError>>()?;
+        let found = accounts_at(&self.ledger, height, counts);
+        Ok(Comparison::Differs(self.differences(&claimed, &found)))
+    }
+
+    fn differences(&self, claimed: &Accounts, found: &Accounts) -> Vec<Difference> {
+        let keys: BTreeSet<&[u8; 32]> = claimed.keys().chain(found.keys()).collect();
+        let differs = keys.into_iter().filter(|key| claimed.get(*key) != found.get(*key));
+        let mut differences: Vec<Difference> = differs
+            .map(|key| Difference {
+                script_id: *key,
+                script: None,
+                claimed: claimed.get(key).cloned(),
+                found: found.get(key).cloned(),
+            })
+            .collect();
+        // One pass over the scripts, whose hashes nobody keeps.
+        for script in self.watched.index().scripts() {
+            let place = differences.binary_search_by_key(&script_id(script), |it| it.script_id);
+            if let Some(difference) = place.ok().and_then(|place| differences.get_mut(place)) {
+                difference.script = Some(ScriptBuf::from(script));
+            }
+        }
+        differences
+    }
+}

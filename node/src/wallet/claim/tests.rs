@@ -1,0 +1,214 @@
+use bitcoin::{OutPoint, ScriptBuf};
+use ironlight_spv::BlockHeight;
+use ironlight_spv::compress::state::{Salt, StateCompressor, StateValue as _, WalletAccount};
+
+use super::{Claim, ClaimVerdict, Comparison, ImportRefused, NotComparable};
+use crate::wallet::file::{FileId, WalletFile};
+use crate::wallet::states::{NotComplete, script_id, sealed_at};
+use crate::wallet::testing::{Bench, Dice, GOOD, TestChain, pay, script};
+use crate::wallet::watch::{WatchId, WatchRequest, WatchTarget};
+
+const FILE: FileId = FileId([1; 32]);
+const SALT: Salt = Salt::Bytes([8; 32]);
+
+fn request(number: u8, birthday: u32) -> WatchRequest {
+    WatchRequest::new(WatchTarget::script(script(number)).unwrap(), BlockHeight(birthday))
+}
+
+/// A chain with payments to the scripts 1 and 2, the wallet that saw them, and its file.
+fn exported() -> (TestChain, Bench, WalletFile) {
+    let mut chain = TestChain::new(3);
+    let mut bench = Bench::new(chain.at(0));
+    for request in [request(1, 0), request(2, 4)] {
+        let planned = bench.wallet.plan_watch(request).unwrap();
+        bench.commit(planned);
+    }
+    for _ in 0..3 {
+        chain.mine(&script(1), Vec::new());
+    }
+    let txid = chain.blocks[3].txdata[0].compute_txid();
+    let spend = pay(&[OutPoint { txid, vout: 0 }], &[(script(2), 30), (script(9), 20)]);
+    chain.mine(&script(0), vec![spend]);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let block = chain.tip();
+    let state = sealed_at(&bench.wallet.ledger, block.height, SALT, |_| true).unwrap();
+    let items = vec![request(1, 0), request(2, 4)];
+    (chain, bench, WalletFile { block, items, state })
+}
+
+fn imported(chain: &TestChain, file: &WalletFile) -> Bench {
+    let mut bench = Bench::new(chain.tip());
+    let planned = bench.wallet.plan_import(file, FILE).unwrap();
+    assert_eq!(bench.commit(planned).len(), file.items.len());
+    bench.reload();
+    bench
+}
+
+fn claim(bench: &Bench) -> Claim {
+    bench.wallet.claim().unwrap().clone()
+}
+
+fn compare(
+    bench: &Bench,
+    chain: &TestChain,
+    file: &WalletFile,
+) -> Result<Comparison, NotComparable> {
+    let best = chain.hash_at(file.block.height);
+    bench.wallet.compare(&claim(bench), &file.state, best)
+}
+
+/// The same accounts with one changed.
+fn forged(file: &WalletFile, key: [u8; 32], change: impl Fn(&mut WalletAccount)) -> WalletFile {
+    let height = file.block.height;
+    let mut state = StateCompressor::new(SALT);
+    for account in file.state.values(height).unwrap() {
+        state.put(account.unwrap());
+    }
+    let mut account =
+        file.state.get(&key, height).unwrap().unwrap_or_else(|| WalletAccount::blank(key));
+    change(&mut account);
+    state.put(account);
+    state.seal(height).unwrap();
+    WalletFile { state, ..file.clone() }
+}
+
+#[test]
+fn a_claim_is_the_same_once_its_blocks_were_looked_at() {
+    let (mut chain, _, file) = exported();
+    chain.mine(&script(1), Vec::new());
+    let mut bench = imported(&chain, &file);
+    let early = compare(&bench, &chain, &file);
+    let expected = NotComplete { height: file.block.height, complete: None };
+    assert_eq!(early, Err(NotComparable::NotComplete(expected)));
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    assert_eq!(compare(&bench, &chain, &file), Ok(Comparison::Same));
+}
+
+#[test]
+fn what_else_is_watched_does_not_refute_a_claim() {
+    let (chain, _, file) = exported();
+    let mut bench = imported(&chain, &file);
+    // A script of nobody's claim, and one of the claim from an earlier birthday on.
+    for request in [request(9, 0), request(0, 0)] {
+        let planned = bench.wallet.plan_watch(request).unwrap();
+        bench.commit(planned);
+    }
+    let mut earlier = request(2, 0);
+    earlier.account = "cold".parse().unwrap();
+    let planned = bench.wallet.plan_watch(earlier).unwrap();
+    bench.commit(planned);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    assert_eq!(compare(&bench, &chain, &file), Ok(Comparison::Same));
+}
+
+#[test]
+fn a_forged_balance_is_refuted_with_its_script() {
+    let (chain, _, file) = exported();
+    let key = script_id(&script(2));
+    let forged = forged(&file, key, |account| account.balance += 1);
+    let mut bench = imported(&chain, &forged);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let Ok(Comparison::Differs(differences)) = compare(&bench, &chain, &forged) else {
+        panic!("not refuted")
+    };
+    assert_eq!(differences.len(), 1);
+    assert_eq!(differences[0].script, Some(script(2)));
+    let balance = |account: &Option<WalletAccount>| account.as_ref().map(|it| it.balance);
+    assert_eq!(balance(&differences[0].claimed), Some(31));
+    assert_eq!(balance(&differences[0].found), Some(30));
+}
+
+#[test]
+fn accounts_that_are_invented_or_left_out_are_refuted() {
+    let (chain, _, file) = exported();
+    let unknown = forged(&file, [7; 32], |account| account.balance = 1_000);
+    let mut bench = imported(&chain, &unknown);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let Ok(Comparison::Differs(differences)) = compare(&bench, &chain, &unknown) else {
+        panic!("not refuted")
+    };
+    assert_eq!((differences.len(), &differences[0].script), (1, &None));
+    assert_eq!(differences[0].found, None);
+
+    let mut state = StateCompressor::new(SALT);
+    state.seal(file.block.height).unwrap();
+    let empty = WalletFile { state, ..file };
+    let mut bench = imported(&chain, &empty);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let Ok(Comparison::Differs(differences)) = compare(&bench, &chain, &empty) else {
+        panic!("not refuted")
+    };
+    let scripts: Vec<Option<ScriptBuf>> =
+        differences.into_iter().map(|difference| difference.script).collect();
+    assert!(scripts.len() == 2 && scripts.contains(&Some(script(1))), "{scripts:?}");
+}
+
+#[test]
+fn a_claim_of_a_block_that_left_the_chain_is_not_compared() {
+    let (mut chain, _, file) = exported();
+    let mut bench = imported(&chain, &file);
+    chain.take_off(1);
+    chain.mine(&script(0), Vec::new());
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let refused = compare(&bench, &chain, &file).unwrap_err();
+    assert!(matches!(refused, NotComparable::OtherBranch { .. }), "{refused}");
+}
+
+#[test]
+fn another_file_is_refused_while_a_claim_is_open_and_the_same_is_not() {
+    let (chain, _, file) = exported();
+    let mut bench = imported(&chain, &file);
+    let other = FileId([2; 32]);
+    let refused = bench.wallet.plan_import(&file, other).unwrap_err();
+    assert!(matches!(refused, ImportRefused::Open(open) if open.height == file.block.height));
+    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    bench.commit(planned);
+    assert_eq!(bench.wallet.watches().count(), 2);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let planned = bench.wallet.plan_verdict(ClaimVerdict::Refuted { scripts: 3 }).unwrap();
+    bench.commit(planned);
+    bench.reload();
+    assert_eq!(claim(&bench).verdict, ClaimVerdict::Refuted { scripts: 3 });
+    // The same again does not make it open again.
+    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    bench.commit(planned);
+    assert_eq!(claim(&bench).verdict, ClaimVerdict::Refuted { scripts: 3 });
+    assert!(bench.wallet.plan_import(&file, other).is_ok());
+}
+
+#[test]
+fn a_claim_whose_item_is_removed_waits_for_its_file() {
+    let (chain, _, file) = exported();
+    let mut bench = imported(&chain, &file);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let planned = bench.wallet.plan_unwatch(WatchId(2)).unwrap();
+    bench.commit(planned);
+    bench.reload();
+    let refused = compare(&bench, &chain, &file).unwrap_err();
+    assert_eq!(refused, NotComparable::ItemGone { watch: WatchId(2) });
+    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    bench.commit(planned);
+    let ids: Vec<WatchId> = claim(&bench).items.iter().map(|item| item.watch).collect();
+    assert_eq!(ids, [WatchId(1), WatchId(3)]);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    assert_eq!(compare(&bench, &chain, &file), Ok(Comparison::Same));
+    // With all of them gone, nothing is left to wait for.
+    for id in [1, 3] {
+        let planned = bench.wallet.plan_unwatch(WatchId(id)).unwrap();
+        bench.commit(planned);
+    }
+    assert!(bench.wallet.plan_import(&file, FileId([2; 32])).is_ok());
+}
+
+#[test]
+fn the_row_of_a_claim_is_the_documented_one() {
+    let (chain, _, file) = exported();
+    let claim = claim(&imported(&chain, &file));
+    let row = super::write_claim(&claim);
+    assert_eq!(row.len(), 32 + 4 + 32 + 32 + 1 + 4 + 2 * 8);
+    assert_eq!(super::read_claim(&row), Some(claim));
+    assert_eq!(super::read_claim(&row[..row.len() - 1]), None);
+    let mut unknown = row;
+    unknown[100] = 3;
+    assert_eq!(super::read_claim(&unknown), None);
+}
