@@ -232,7 +232,9 @@ const fn lowest_of_wallet(event: &WalletEvent) -> Option<BlockHeight> {
             Some(place.height)
         }
         WalletEvent::Conflicted { height, .. } => Some(*height),
-        WalletEvent::Extended { .. } | WalletEvent::Exhausted { .. } => None,
+        WalletEvent::Extended { .. }
+        | WalletEvent::Exhausted { .. }
+        | WalletEvent::ClaimDecided { .. } => None,
     }
 }
 

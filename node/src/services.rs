@@ -128,6 +128,7 @@ impl ServicesStart {
                 relayed: self.relayed,
                 clock: self.clock,
                 seed: seeds.next_u64(),
+                salt_seed: seeds.next_u64(),
             })?;
             tasks.spawn_on(self.kept.run(task.run(stop.clone())), runtime);
             (wallet, notes)

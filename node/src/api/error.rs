@@ -113,6 +113,21 @@ pub enum ApiError {
         /// The network.
         network: Network,
     },
+    /// What a script had is asked for by two names.
+    #[error("name an address or a script, not both")]
+    StateOfWhat,
+    /// A script is not watched.
+    #[error("{target} is not watched: `ironlight watch add` does")]
+    NotWatched {
+        /// The script, in hexadecimal.
+        target: String,
+    },
+    /// Another file is being imported.
+    #[error("another file is being imported just now: ask again")]
+    Importing,
+    /// A file did not come.
+    #[error("the file did not come in time")]
+    BodyLate,
     /// The wallet.
     #[error(transparent)]
     Wallet(#[from] WalletError),
@@ -151,6 +166,15 @@ pub struct ErrorDto {
 }
 
 impl ApiError {
+    /// In one line, with what caused it where its own words do not say so.
+    fn with_cause(&self) -> String {
+        if let Self::Wallet(WalletError::File(error)) = self {
+            chained(error)
+        } else {
+            self.to_string()
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Body(rejection) => match rejection.status() {
@@ -162,6 +186,7 @@ impl ApiError {
             | Self::Query(_)
             | Self::Parameter { .. }
             | Self::WatchWhat { .. }
+            | Self::StateOfWhat
             | Self::Name(_) => StatusCode::BAD_REQUEST,
             Self::UnknownRoute { .. }
             | Self::UnknownHeight { .. }
@@ -169,11 +194,14 @@ impl ApiError {
             | Self::UnknownAccount { .. }
             | Self::UnknownTransaction { .. }
             | Self::NotSent { .. }
+            | Self::NotWatched { .. }
             | Self::NoFilters { .. }
             | Self::Flag(FlagError::Unknown { .. }) => StatusCode::NOT_FOUND,
-            Self::BirthdayAhead { .. } | Self::FiltersMoving | Self::Stopped(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::BodyLate => StatusCode::REQUEST_TIMEOUT,
+            Self::BirthdayAhead { .. }
+            | Self::FiltersMoving
+            | Self::Importing
+            | Self::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Wallet(error) => of_wallet(error),
             Self::Proof(error) => of_proof(error),
             Self::Store(_) | Self::Flag(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -181,20 +209,35 @@ impl ApiError {
     }
 }
 
+fn chained(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chained(source)),
+        None => error.to_string(),
+    }
+}
+
 fn of_wallet(error: &WalletError) -> StatusCode {
     match error {
         WalletError::Watch(WatchError::Unknown { .. })
-        | WalletError::Plan(PlanError::Unknown { .. }) => StatusCode::NOT_FOUND,
+        | WalletError::Plan(PlanError::Unknown { .. })
+        | WalletError::NoClaim => StatusCode::NOT_FOUND,
         WalletError::Watch(WatchError::TooManyScripts { .. })
+        | WalletError::NotComplete(_)
+        | WalletError::Import(_)
+        | WalletError::NotComparable(_)
         | WalletError::Submit(SubmitError::TooMany { .. })
         | WalletError::Plan(_) => StatusCode::CONFLICT,
         WalletError::Watch(_)
+        | WalletError::File(_)
         | WalletError::Submit(SubmitError::Insane(_))
         | WalletError::NoEstimate(NoEstimate::Target { .. }) => StatusCode::BAD_REQUEST,
         WalletError::NoEstimate(NoEstimate::NoBasis { .. }) | WalletError::Stopped(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        WalletError::Load(_) | WalletError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        WalletError::Load(_)
+        | WalletError::Store(_)
+        | WalletError::States(_)
+        | WalletError::StatesLost => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -222,6 +265,6 @@ fn of_proof(error: &ProofError) -> StatusCode {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status(), Json(ErrorDto { error: self.to_string() })).into_response()
+        (self.status(), Json(ErrorDto { error: self.with_cause() })).into_response()
     }
 }

@@ -89,7 +89,14 @@ impl<E: std::error::Error + 'static> CallFailed<E> {
                 other @ (WalletError::Watch(_)
                 | WalletError::Submit(_)
                 | WalletError::Plan(_)
-                | WalletError::NoEstimate(_)),
+                | WalletError::NoEstimate(_)
+                | WalletError::NotComplete(_)
+                | WalletError::StatesLost
+                | WalletError::States(_)
+                | WalletError::File(_)
+                | WalletError::Import(_)
+                | WalletError::NotComparable(_)
+                | WalletError::NoClaim),
             ) => Self::Unexpected(Box::new(other)),
         }
     }

@@ -4,6 +4,7 @@ use bitcoin::BlockHash;
 use ironlight_spv::BlockHeight;
 use thiserror::Error;
 
+use crate::states::StatesError;
 use crate::store::{StoreError, Table};
 
 /// Why an input was not planned for. Nothing has changed then; the caller asks for a range again.
@@ -105,6 +106,9 @@ pub enum LoadError {
     /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The states of the wallet cannot be kept.
+    #[error(transparent)]
+    States(#[from] StatesError),
     /// A row is not as it was written, or contradicts another.
     #[error("the {table} row {row} cannot be used ({fault}): {}", remedy(*table))]
     Row {

@@ -3,7 +3,8 @@
 use bitcoin::Txid;
 use ironlight_spv::BlockHeight;
 
-use super::coin::Place;
+use super::claim::ClaimVerdict;
+use super::coin::{BlockId, Place};
 use super::watch::{Keychain, WatchId};
 use crate::store::WriteBatch;
 
@@ -77,6 +78,13 @@ pub enum WalletEvent {
         wanted: u32,
         /// What stops it.
         limit: RangeLimit,
+    },
+    /// What an imported file claims was compared with what the blocks gave.
+    ClaimDecided {
+        /// The block whose state it claims.
+        block: BlockId,
+        /// Whether it is proven or refuted.
+        verdict: ClaimVerdict,
     },
 }
 

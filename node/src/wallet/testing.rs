@@ -1,6 +1,7 @@
 //! A chain made by hand, and a scanner that drives the wallet over it: for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -9,10 +10,10 @@ use bitcoin::{
     Amount, Block, BlockHash, CompactTarget, OutPoint, ScriptBuf, Sequence, Transaction, TxIn,
     TxMerkleNode, TxOut, Txid, Witness, transaction,
 };
-use ironlight_spv::compress::state::{Salt, StateCompressor, WalletAccount};
+use ironlight_spv::compress::state::Salt;
 use ironlight_spv::{BlockHeight, Network};
 
-use super::states::blocks;
+use super::service::states::Kept;
 use super::{BlockAt, BlockId, ForkPoint, PlanError, Planned, ScanRange, Wallet, WalletEvent};
 use crate::store::{MemoryStore, Store};
 
@@ -162,8 +163,11 @@ pub(super) struct Bench {
     pub(super) wallet: Wallet,
     pub(super) store: MemoryStore,
     pub(super) events: Vec<WalletEvent>,
-    /// Rolled back before each commit and sealed after it, as the node does.
-    pub(super) states: StateCompressor<WalletAccount>,
+    /// Taken back before each commit and sealed after it, as the node does.
+    pub(super) kept: Kept,
+    pub(super) states_store: Arc<dyn Store>,
+    /// Where the process dies between the commits of wallet and states.
+    pub(super) kills: Option<Dice>,
     /// Blocks that were looked at.
     pub(super) scanned: usize,
 }
@@ -184,8 +188,10 @@ pub(super) const GOOD: Habits = Habits { asks_again: true, dies: None, false_mat
 impl Bench {
     pub(super) fn new(begin: BlockId) -> Self {
         let (wallet, store) = (Wallet::new(NETWORK), MemoryStore::new());
-        let states = StateCompressor::new(SALT);
-        let mut bench = Self { wallet, store, events: Vec::new(), states, scanned: 0 };
+        let states_store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let (kept, _) = Kept::open(&states_store, &wallet, SALT).unwrap();
+        let (events, kills, scanned) = (Vec::new(), Some(Dice(begin.height.0.into())), 0);
+        let mut bench = Self { wallet, store, events, kept, states_store, kills, scanned };
         let planned = bench.wallet.plan_begin(begin).unwrap();
         bench.commit(planned);
         bench
@@ -193,35 +199,30 @@ impl Bench {
 
     /// Commits and applies.
     pub(super) fn commit<O>(&mut self, planned: Planned<O>) -> O {
-        if let Some(lowest) = self.wallet.lowest_change(&planned.effects) {
-            self.roll_back_below(lowest);
+        if let Some(from) = self.wallet.lowest_change(&planned.effects) {
+            self.kept.take_back(from).unwrap();
         }
+        self.die_now_and_then();
         self.store.commit(planned.batch).unwrap();
         self.wallet.apply(planned.effects).unwrap();
-        self.seal();
+        self.die_now_and_then();
+        while self.kept.seal(&self.wallet, 3).unwrap() {
+            self.die_now_and_then();
+        }
         planned.outcome
     }
 
-    fn roll_back_below(&mut self, lowest: BlockHeight) {
-        let below =
-            lowest.minus(1).filter(|below| self.states.oldest().is_some_and(|it| it <= *below));
-        match below {
-            Some(below) if self.states.newest().is_some_and(|newest| newest > below) => {
-                self.states.rollback(below).unwrap();
-            }
-            Some(_) => {}
-            None => self.states = StateCompressor::new(SALT),
+    /// Opens the states again, as after a kill, now and then.
+    fn die_now_and_then(&mut self) {
+        if self.kills.as_mut().is_some_and(|dice| dice.one_in(6)) {
+            self.reopen_states();
         }
     }
 
-    fn seal(&mut self) {
-        let Some(complete) = self.wallet.complete_to() else { return };
-        let from = self.states.newest().map_or(BlockHeight::GENESIS, BlockHeight::next);
-        for block in blocks(&self.wallet.ledger, from..=complete, |_| true) {
-            let accounts = block.accounts(|key| self.states.get_open(key)).unwrap();
-            accounts.into_iter().for_each(|account| self.states.put(account));
-            self.states.seal(block.id.height).unwrap();
-        }
+    pub(super) fn reopen_states(&mut self) {
+        let (kept, notes) = Kept::open(&self.states_store, &self.wallet, SALT).unwrap();
+        assert_eq!(notes, Vec::<String>::new());
+        self.kept = kept;
     }
 
     /// Starts anew from the rows, which must give the same wallet.

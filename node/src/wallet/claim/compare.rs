@@ -37,8 +37,26 @@ impl Wallet {
         }
     }
 
-    /// Compares a claim with what the blocks gave; `best` is the best chain's block at its height. Linear
-    /// in transactions.
+    /// Whether a claim can be compared; `best` is the best chain's block at its height.
+    ///
+    /// # Errors
+    /// [`NotComparable`]
+    pub fn check_comparable(
+        &self,
+        claim: &Claim,
+        best: Option<BlockHash>,
+    ) -> Result<(), NotComparable> {
+        if let Some(gone) = claim.items.iter().find(|item| self.watch(item.watch).is_none()) {
+            return Err(NotComparable::ItemGone { watch: gone.watch });
+        }
+        self.check_complete(claim.block.height)?;
+        if best != Some(claim.block.hash) {
+            return Err(NotComparable::OtherBranch { claimed: claim.block.hash, best });
+        }
+        Ok(())
+    }
+
+    /// Compares a claim with what the blocks gave. Linear in transactions.
     ///
     /// # Errors
     /// [`NotComparable`]
@@ -48,14 +66,8 @@ impl Wallet {
         state: &StateCompressor<WalletAccount>,
         best: Option<BlockHash>,
     ) -> Result<Comparison, NotComparable> {
+        self.check_comparable(claim, best)?;
         let height = claim.block.height;
-        if let Some(gone) = claim.items.iter().find(|item| self.watch(item.watch).is_none()) {
-            return Err(NotComparable::ItemGone { watch: gone.watch });
-        }
-        self.check_complete(height)?;
-        if best != Some(claim.block.hash) {
-            return Err(NotComparable::OtherBranch { claimed: claim.block.hash, best });
-        }
         let birthdays: BTreeMap<WatchId, _> =
             claim.items.iter().map(|item| (item.watch, item.birthday)).collect();
         let counts = |coin: &Coin| {

@@ -5,8 +5,10 @@ use ironlight_spv::BlockHeight;
 use tokio::sync::oneshot;
 
 use super::handle::WalletError;
+use super::states::Imported;
 use crate::wallet::Unwatched;
 use crate::wallet::broadcast::Submitted;
+use crate::wallet::file::{FileId, WalletFile};
 use crate::wallet::watch::{WatchId, WatchRequest, Watched};
 
 /// Where the answer goes; whoever does not wait for it misses it.
@@ -19,4 +21,5 @@ pub(super) enum Command {
     Rescan { which: Option<WatchId>, from: BlockHeight, answer: Answer<()> },
     Broadcast { bytes: Vec<u8>, apart: bool, answer: Answer<Submitted> },
     Forget { txid: Txid, answer: Answer<bool> },
+    Import { file: Box<WalletFile>, id: FileId, answer: Answer<Imported> },
 }

@@ -4,17 +4,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bitcoin::{BlockHash, Transaction, Txid};
+use ironlight_spv::compress::state::StateError;
 use ironlight_spv::{BlockHeight, UnixTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::commands::{Answer, Command};
+use super::states::Kept;
 use crate::blocks::{Blocks, Cause};
 use crate::chain::{ChainHandle, Stopped};
 use crate::proven::{self, ProofError, TransactionProof};
+use crate::states::StatesError;
 use crate::store::{Store, StoreError};
 use crate::wallet::broadcast::{BroadcastStatus, Broadcasts, SubmitError, Submitted};
+use crate::wallet::claim::{ImportRefused, NotComparable};
 use crate::wallet::fees::{FeeEstimate, FeeEstimator, NoEstimate};
+use crate::wallet::file::FileError;
+use crate::wallet::states::NotComplete;
 use crate::wallet::watch::{WatchError, WatchId, WatchItem, WatchRequest, Watched};
 use crate::wallet::{
     AccountName, Balance, BlockId, HistoryPage, LoadError, PendingEntry, Place, PlanError,
@@ -56,6 +62,27 @@ pub enum WalletError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The history is not complete at a height.
+    #[error(transparent)]
+    NotComplete(#[from] NotComplete),
+    /// The states of the wallet are lost; a restart makes them anew.
+    #[error("the wallet's states are lost: the next start makes them anew, the log says why")]
+    StatesLost,
+    /// The states cannot be read or kept.
+    #[error(transparent)]
+    States(#[from] StatesError),
+    /// A file is no wallet, or none can be made.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file is not imported.
+    #[error(transparent)]
+    Import(#[from] ImportRefused),
+    /// What a file claims cannot be compared.
+    #[error(transparent)]
+    NotComparable(#[from] NotComparable),
+    /// There is no claim, or its state is lost.
+    #[error("there is no state of a file: import one")]
+    NoClaim,
     /// There is nothing to estimate a fee from.
     #[error(transparent)]
     NoEstimate(#[from] NoEstimate),
@@ -73,6 +100,10 @@ pub struct ScanStatus {
     pub blocks_left: u32,
     /// Whether all is done up to the best chain's tip, which is synced.
     pub synced: bool,
+    /// Up to which height the history is complete and can be asked
+    /// ([`state_at`](WalletHandle::state_at)); lower than the tip while blocks are looked at for what was
+    /// added or derived late.
+    pub complete_to: Option<BlockHeight>,
 }
 
 /// Asks the wallet and tells it what to do. Cheap to clone; what it reads is of one moment.
@@ -81,6 +112,7 @@ pub struct WalletHandle(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) wallet: RwLock<Wallet>,
+    pub(super) kept: RwLock<Kept>,
     pub(super) broadcasts: Mutex<Broadcasts>,
     pub(super) fees: Mutex<FeeEstimator>,
     pub(super) store: Arc<dyn Store>,
@@ -116,8 +148,17 @@ impl Shared {
     }
 }
 
+impl From<StateError> for WalletError {
+    fn from(error: StateError) -> Self {
+        Self::States(error.into())
+    }
+}
+
 impl WalletHandle {
-    async fn tell<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, WalletError> {
+    pub(super) async fn tell<T>(
+        &self,
+        command: impl FnOnce(Answer<T>) -> Command,
+    ) -> Result<T, WalletError> {
         let (answer, answered) = oneshot::channel();
         let sent = self.0.commands.send(command(answer)).await;
         sent.map_err(|_| Stopped)?;
@@ -148,6 +189,12 @@ impl WalletHandle {
     #[must_use]
     pub fn watches(&self) -> Vec<WatchItem> {
         self.0.read(|wallet| wallet.watches().cloned().collect())
+    }
+
+    /// Whether a script is watched.
+    #[must_use]
+    pub fn is_watched(&self, script: &bitcoin::Script) -> bool {
+        self.0.read(|wallet| !wallet.script_index().owners(script).is_empty())
     }
 
     /// The accounts that something is watched for.

@@ -16,8 +16,10 @@ mod handle;
 mod matching;
 mod pay;
 mod scan;
+pub(in crate::wallet) mod states;
 mod task;
 
 pub use crate::proven::{ProofError, TransactionProof};
 pub use handle::{Birthday, ScanStatus, WalletError, WalletHandle};
+pub use states::{AccountProof, ClaimStatus, Exported, Imported, StateAt};
 pub(crate) use task::{WalletTask, WalletTaskConfig};

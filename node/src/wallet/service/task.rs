@@ -24,6 +24,7 @@ use crate::net::data::PeerList;
 use crate::net::relay::{Relay, RelayEvent};
 use crate::store::StoreError;
 use crate::tasks::{blocking, joined, sleep_until};
+use crate::wallet::claim::ClaimVerdict;
 use crate::wallet::{Planned, ScanKind, WalletEvent};
 
 pub(crate) use open::WalletTaskConfig;
@@ -65,6 +66,8 @@ impl WalletTask {
             self.follow_reorg().await?;
             self.bring().await?;
             self.begin_step().await?;
+            let behind = self.seal().await?;
+            self.decide_claim().await?;
             self.publish(&tip);
             let due = self.shared.broadcasts().poll_timeout();
             let due = due.map(|elapsed| self.clock.instant(elapsed));
@@ -83,13 +86,16 @@ impl WalletTask {
                     let now = self.clock.now();
                     self.shared.broadcasts().handle_timeout(now);
                 }
+                // Last of all: what is asked for goes first.
+                () = std::future::ready(()), if behind => {}
             }
         }
     }
 
     /// Commits a planned change, takes it into memory and gives back what it means.
-    async fn make<O>(&mut self, planned: Planned<O>) -> Result<O, StoreError> {
+    pub(super) async fn make<O>(&mut self, planned: Planned<O>) -> Result<O, StoreError> {
         let Planned { batch, effects, outcome } = planned;
+        self.take_back(&effects).await?;
         if !batch.is_empty() {
             commit_blocking(&self.shared.store, batch).await?;
         }
@@ -140,6 +146,9 @@ impl WalletTask {
             Command::Broadcast { bytes, apart, answer } => {
                 let _ = answer.send(self.submit(&bytes, apart).await?);
             }
+            Command::Import { file, id, answer } => {
+                let _ = answer.send(self.import(file, id).await?);
+            }
             Command::Forget { txid, answer } => {
                 let _ = answer.send(Ok(self.forget(&txid)));
             }
@@ -148,12 +157,12 @@ impl WalletTask {
     }
 
     /// Whoever waits for the scan after the answer must not see how it stood before.
-    fn to_be_scanned(&self) {
+    pub(super) fn to_be_scanned(&self) {
         self.shared.status.send_modify(|status| status.synced = false);
     }
 
     /// The answer to a request that changes the wallet.
-    async fn answer<O, E>(
+    pub(super) async fn answer<O, E>(
         &mut self,
         planned: Result<Planned<O>, E>,
     ) -> Result<Result<O, WalletError>, StoreError>
@@ -172,7 +181,7 @@ impl WalletTask {
         })
     }
 
-    fn tell(&self, event: &WalletEvent) {
+    pub(super) fn tell(&self, event: &WalletEvent) {
         match event {
             WalletEvent::Confirmed { txid, place } => {
                 info!(%txid, height = place.height.0, "a transaction of the wallet is confirmed");
@@ -195,6 +204,16 @@ impl WalletTask {
                     "the gap limit cannot be kept: payments to later addresses will not be seen"
                 );
             }
+            WalletEvent::ClaimDecided { block, verdict } => match verdict {
+                ClaimVerdict::Open => {}
+                ClaimVerdict::Proven => {
+                    info!(height = block.height.0, "the imported state is what the blocks gave");
+                }
+                ClaimVerdict::Refuted { scripts } => {
+                    let height = block.height.0;
+                    warn!(height, scripts, "the imported state is not what the blocks gave");
+                }
+            },
         }
         self.scanner.chain.publish(NodeEvent::Wallet(event.clone()));
     }
@@ -220,7 +239,8 @@ impl WalletTask {
         });
         let there = wallet_tip.is_some_and(|at| at.hash == tip.hash);
         let synced = phase == Phase::Synced && there && left == 0;
-        let status = ScanStatus { tip: wallet_tip, blocks_left: left, synced };
+        let complete_to = self.shared.complete_to();
+        let status = ScanStatus { tip: wallet_tip, blocks_left: left, synced, complete_to };
         let old = self.shared.status.send_replace(status);
         if synced && old != status {
             self.scanner.chain.publish(NodeEvent::Scanned { tip });

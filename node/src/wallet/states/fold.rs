@@ -10,6 +10,7 @@ use ironlight_spv::compress::state::{
     Salt, StateCompressor, StateError, StateValue, WalletAccount,
 };
 
+use crate::wallet::Wallet;
 use crate::wallet::coin::{BlockId, Coin, Place};
 use crate::wallet::ledger::Ledger;
 
@@ -183,4 +184,14 @@ pub(in crate::wallet) fn sealed_at(
     accounts_at(ledger, height, counts).into_values().for_each(|account| states.put(account));
     states.seal(height)?;
     Ok(states)
+}
+
+impl Wallet {
+    /// The blocks of these heights in which something changes for a watched script, ascending.
+    pub(in crate::wallet) fn changed_blocks(
+        &self,
+        heights: RangeInclusive<BlockHeight>,
+    ) -> impl Iterator<Item = Block> + '_ {
+        blocks(&self.ledger, heights, |_| true)
+    }
 }

@@ -19,10 +19,12 @@
 mod fold;
 mod lowest;
 mod reach;
+mod totals;
 
 #[cfg(test)]
 mod tests;
 
 pub use fold::script_id;
-pub(in crate::wallet) use fold::{accounts_at, blocks, sealed_at};
+pub(in crate::wallet) use fold::{accounts_at, sealed_at};
 pub use reach::NotComplete;
+pub use totals::{AccountAt, TotalsAt};

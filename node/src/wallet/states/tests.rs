@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
 use bitcoin::hashes::{Hash as _, sha256};
-use bitcoin::{OutPoint, ScriptBuf};
+use bitcoin::{Amount, OutPoint, ScriptBuf};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::state::{EMPTY_ROOT, StateValue as _, WalletAccount};
 
 use super::{accounts_at, script_id, sealed_at};
+use crate::wallet::AccountName;
 use crate::wallet::testing::{Bench, Dice, GOOD, Habits, SALT, TestChain, pay, script};
 use crate::wallet::watch::{WatchId, WatchRequest, WatchTarget};
 
@@ -183,22 +184,48 @@ impl World {
         }
     }
 
+    /// What accounts have at a height is what their coins were worth there.
+    fn compare_totals(&self, at: BlockHeight, accounts: &BTreeMap<[u8; 32], WalletAccount>) {
+        let wallet = &self.bench.wallet;
+        let get = |key: &[u8; 32]| Ok::<_, std::convert::Infallible>(accounts.get(key).cloned());
+        let Ok(totals) = wallet.totals_at(at, get);
+        let worth = |account: Option<&AccountName>| -> Amount {
+            let coins = wallet.ledger.coins().values();
+            let there = coins.filter(|coin| {
+                coin.made.height <= at && coin.spent.is_none_or(|spend| spend.place.height > at)
+            });
+            let ours =
+                there.filter(|coin| wallet.watched.counts(&coin.script, coin.made.height, account));
+            ours.map(|coin| coin.value).sum()
+        };
+        assert_eq!(totals.balance, worth(None), "{at}");
+        let names: Vec<AccountName> =
+            totals.accounts.iter().map(|account| account.account.clone()).collect();
+        assert_eq!(names, wallet.accounts());
+        for account in totals.accounts {
+            assert_eq!(account.balance, worth(Some(&account.account)), "{at} {}", account.account);
+        }
+    }
+
     /// Every height up to which the wallet says that it is complete is what the naive one has there.
     fn compare(&self) -> usize {
         let Some(complete) = self.bench.wallet.complete_to() else { return 0 };
-        let Bench { wallet, states, .. } = &self.bench;
+        let Bench { wallet, kept, .. } = &self.bench;
+        assert_eq!(kept.reach(wallet), Some(complete));
         let heights = (complete.0 + 1).try_into().unwrap();
         for height in 0..heights {
             let at = BlockHeight(u32::try_from(height).unwrap());
             let expected = self.naive.accounts(&self.chain, height);
             assert_eq!(accounts_at(&wallet.ledger, at, |_| true), expected, "{at}");
             let own = sealed_at(&wallet.ledger, at, SALT, |_| true).unwrap();
-            let sealed = at.min(states.newest().unwrap_or_default());
-            let root = states.root(sealed).unwrap_or(EMPTY_ROOT);
+            let (states, sealed) = kept.at(wallet, at).unwrap();
+            let root = sealed.map_or(EMPTY_ROOT, |sealed| states.root_at(sealed).unwrap());
             assert_eq!(root, own.root(at).unwrap(), "{at}");
-            for (key, account) in expected {
-                assert_eq!(states.get(&key, sealed).unwrap(), Some(account), "{at}");
+            for (key, account) in &expected {
+                let found = states.get(key, sealed.unwrap()).unwrap();
+                assert_eq!(found.as_ref(), Some(account), "{at}");
             }
+            self.compare_totals(at, &expected);
         }
         heights
     }
@@ -259,10 +286,15 @@ fn a_scan_that_finds_nothing_takes_no_sealed_height_back() {
     }
     chain.mine(&script(1), Vec::new());
     bench.sync(&chain, GOOD, &mut Dice(1));
-    assert_eq!(bench.states.newest(), Some(BlockHeight(3)));
+    assert_eq!(newest(&bench), Some(BlockHeight(3)));
     let planned = bench.wallet.plan_rescan(None, BlockHeight(0)).unwrap();
     assert_eq!(bench.wallet.lowest_change(&planned.effects), None);
     bench.commit(planned);
     bench.sync(&chain, GOOD, &mut Dice(1));
-    assert_eq!(bench.states.newest(), Some(BlockHeight(3)));
+    assert_eq!(newest(&bench), Some(BlockHeight(3)));
+}
+
+fn newest(bench: &Bench) -> Option<BlockHeight> {
+    let complete = bench.wallet.complete_to().unwrap();
+    bench.kept.at(&bench.wallet, complete).unwrap().0.newest()
 }

@@ -25,7 +25,7 @@ use crate::wallet::{
 impl WalletTask {
     /// With nothing watched, the wallet stands at the chain's tip: older blocks are for whoever is
     /// watched from an earlier birthday on.
-    pub(super) async fn begin_at_tip(&mut self) -> Result<(), StoreError> {
+    pub(in crate::wallet::service) async fn begin_at_tip(&mut self) -> Result<(), StoreError> {
         let idle = self.shared.read(|wallet| wallet.watches().next().is_none());
         let tip = self.scanner.chain.tip();
         let tip = BlockId { height: tip.height, hash: tip.hash };
@@ -116,7 +116,8 @@ impl WalletTask {
             WalletEvent::Confirmed { .. }
             | WalletEvent::Conflicted { .. }
             | WalletEvent::Extended { .. }
-            | WalletEvent::Exhausted { .. } => None,
+            | WalletEvent::Exhausted { .. }
+            | WalletEvent::ClaimDecided { .. } => None,
         };
         let txids: Vec<Txid> = events.iter().filter_map(of).collect();
         let shared = Arc::clone(&self.shared);

@@ -18,6 +18,7 @@ use crate::wallet::broadcast::{BroadcastConfig, Broadcasts};
 use crate::wallet::fees::FeeEstimator;
 use crate::wallet::service::handle::{Shared, WalletHandle};
 use crate::wallet::service::scan::Scanner;
+use crate::wallet::service::states::{Kept, salt};
 use crate::wallet::{LoadError, Wallet};
 
 /// Commands that may wait.
@@ -35,6 +36,8 @@ pub(crate) struct WalletTaskConfig {
     pub(crate) relayed: mpsc::Receiver<RelayEvent>,
     pub(crate) clock: Clock,
     pub(crate) seed: u64,
+    /// Nobody foresees it.
+    pub(crate) salt_seed: u64,
 }
 
 impl WalletTask {
@@ -49,11 +52,14 @@ impl WalletTask {
         let WalletTaskConfig { store, chain, filters, blocks, networks, .. } = start;
         let network = chain.read(|chain| chain.params().network);
         let (wallet, mut notes) = load(store.as_ref(), network)?;
+        let (kept, lost) = Kept::open(&store, &wallet, salt(start.salt_seed))?;
+        notes.extend(lost);
         let broadcasts = load_broadcasts(store.as_ref(), start.seed, &mut notes)?;
         let apart = crate::store::apart::load(store.as_ref())?;
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
             wallet: RwLock::new(wallet),
+            kept: RwLock::new(kept),
             broadcasts: Mutex::new(broadcasts),
             fees: Mutex::new(FeeEstimator::new(network)),
             store,

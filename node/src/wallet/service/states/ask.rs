@@ -1,0 +1,294 @@
+//! What everybody else asks of the states.
+
+use std::sync::{Arc, PoisonError};
+
+use bitcoin::{Amount, BlockHash, Script};
+use ironlight_spv::BlockHeight;
+use ironlight_spv::compress::state::{
+    EMPTY_ROOT, Salt, StateCompressor, StateError, StateProof, WalletAccount,
+};
+
+use super::{Kept, States, claims};
+use crate::chain::Stopped;
+use crate::wallet::claim::{Claim, ClaimVerdict, Difference};
+use crate::wallet::file::{FileId, WalletFile};
+use crate::wallet::service::commands::Command;
+use crate::wallet::service::handle::{Shared, WalletError, WalletHandle};
+use crate::wallet::states::{NotComplete, TotalsAt, script_id, sealed_at};
+use crate::wallet::watch::{WatchItem, WatchRequest, Watched};
+use crate::wallet::{BlockId, Wallet};
+
+/// What the wallet had after a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateAt {
+    /// The block.
+    pub block: BlockId,
+    /// The root of the state: two wallets with the same scripts, blocks and salt have the same.
+    pub root: [u8; 32],
+    /// What it had in all, and by account.
+    pub totals: TotalsAt,
+}
+
+/// A script's account after a block, with the proof that it is in the state, or that it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountProof {
+    /// What it is found by: SHA-256 of the script.
+    pub key: [u8; 32],
+    /// The root that it is proven against.
+    pub root: [u8; 32],
+    /// Whoever checks the proof needs it.
+    pub salt: Salt,
+    /// `proof.verify(&root, &key, &salt)` says whether the account is there.
+    pub proof: StateProof<WalletAccount>,
+}
+
+/// What the last file claims, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimStatus {
+    /// The claim.
+    pub claim: Claim,
+    /// What its scripts have together, as it claims; none where its state is lost and the file has to be
+    /// imported again.
+    pub balance: Option<Amount>,
+    /// How many scripts it has accounts of.
+    pub scripts: u32,
+}
+
+/// A wallet's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// The block whose state it has.
+    pub block: BlockId,
+    /// The state's root: compare it with what another wallet says.
+    pub root: [u8; 32],
+    /// Items that it watches.
+    pub items: usize,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The block whose state the file has.
+    pub block: BlockId,
+    /// The root of that state.
+    pub root: [u8; 32],
+    /// What the requests to watch did, in the file's order.
+    pub watched: Vec<Watched>,
+    /// What is known of the file's state.
+    pub verdict: ClaimVerdict,
+}
+
+/// The best chain's block at a height, as long as the wallet stays where it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// Of the wallet; it was on that chain.
+    tip: BlockId,
+    hash: BlockHash,
+}
+
+impl Seen {
+    /// The block, if the wallet is on its branch still.
+    pub(super) fn block(self, wallet: &Wallet) -> Option<BlockHash> {
+        (wallet.tip() == Some(self.tip)).then_some(self.hash)
+    }
+}
+
+impl Shared {
+    /// The best chain's block at a height, where the wallet is on that chain. Chain and wallet are taken in
+    /// the order in which whoever follows a reorg takes them.
+    pub(super) fn seen(&self, height: BlockHeight) -> Option<Seen> {
+        self.chain.read(|chain| {
+            let tip = self.read(Wallet::tip)?;
+            let on_chain = chain.hash_at(tip.height) == Some(tip.hash);
+            let hash = chain.hash_at(height).filter(|_| on_chain)?;
+            Some(Seen { tip, hash })
+        })
+    }
+
+    /// Reads the states, and the wallet that they are of.
+    pub(super) fn with_kept<T>(&self, read: impl FnOnce(&Wallet, &Kept) -> T) -> T {
+        // The wallet first, always: whoever seals takes both.
+        self.read(|wallet| read(wallet, &self.kept.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Asks the states of a height; with `None`, nothing was sealed at or below it.
+    fn ask<T>(
+        &self,
+        height: BlockHeight,
+        ask: impl FnOnce(&Wallet, &States, Option<BlockHeight>) -> Result<T, WalletError>,
+    ) -> Result<T, WalletError> {
+        self.with_kept(|wallet, kept| {
+            let (own, sealed) = kept.at(wallet, height)?;
+            ask(wallet, own, sealed)
+        })
+    }
+}
+
+impl WalletHandle {
+    /// Up to which height the wallet's history is complete and sealed: every script was looked for up to
+    /// there. None where it is nowhere.
+    #[must_use]
+    pub fn complete_to(&self) -> Option<BlockHeight> {
+        self.0.complete_to()
+    }
+
+    /// Waits until the history is complete and sealed up to a height. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Stopped`]
+    pub async fn complete(&self, height: BlockHeight) -> Result<(), Stopped> {
+        self.when(|status| status.complete_to.is_some_and(|complete| complete >= height)).await?;
+        Ok(())
+    }
+
+    /// What the wallet had after the block of a height. Linear in the scripts that are watched: about
+    /// 4 us each.
+    ///
+    /// # Errors
+    /// [`WalletError::NotComplete`] above [`complete_to`](Self::complete_to);
+    /// [`WalletError::StatesLost`].
+    pub fn state_at(&self, height: BlockHeight) -> Result<StateAt, WalletError> {
+        let seen = self.0.seen(height);
+        self.0.ask(height, |wallet, own, sealed| {
+            let (root, totals) = match sealed {
+                Some(at) => (own.root_at(at)?, wallet.totals_at(at, |key| own.get(key, at))?),
+                None => (EMPTY_ROOT, wallet.totals_at(height, |_| Ok::<_, StateError>(None))?),
+            };
+            let complete = wallet.complete_to();
+            let hash = seen.and_then(|seen| seen.block(wallet));
+            let hash = hash.ok_or(NotComplete { height, complete })?;
+            Ok(StateAt { block: BlockId { height, hash }, root, totals })
+        })
+    }
+
+    /// What a script had after the block of a height; none where it was not paid to before.
+    ///
+    /// # Errors
+    /// As [`state_at`](Self::state_at).
+    pub fn account_at(
+        &self,
+        script: &Script,
+        height: BlockHeight,
+    ) -> Result<Option<WalletAccount>, WalletError> {
+        let key = script_id(script);
+        self.0.ask(height, |_, own, sealed| match sealed {
+            Some(at) => Ok(own.get(&key, at)?),
+            None => Ok(None),
+        })
+    }
+
+    /// The same with its proof, which says as well that a script had nothing.
+    ///
+    /// # Errors
+    /// As [`state_at`](Self::state_at).
+    pub fn prove_at(
+        &self,
+        script: &Script,
+        height: BlockHeight,
+    ) -> Result<AccountProof, WalletError> {
+        let key = script_id(script);
+        self.0.ask(height, |_, own, sealed| {
+            let salt = own.salt();
+            let (root, proof) = match sealed {
+                Some(at) => (own.root_at(at)?, own.prove(&key, at)?),
+                None => {
+                    let mut empty = StateCompressor::new(salt);
+                    empty.seal(height)?;
+                    (EMPTY_ROOT, empty.prove(&key, height)?)
+                }
+            };
+            Ok(AccountProof { key, root, salt, proof })
+        })
+    }
+
+    /// What the last file that was imported claims, and what became of it.
+    #[must_use]
+    pub fn claim(&self) -> Option<ClaimStatus> {
+        self.0.with_kept(claims::status)
+    }
+
+    /// What the last file claims of a script at its height; nothing of it is verified before the
+    /// claim is proven.
+    #[must_use]
+    pub fn claimed(&self, script: &Script) -> Option<WalletAccount> {
+        let key = script_id(script);
+        self.0.with_kept(|_, kept| {
+            let claim = kept.claim.as_ref()?;
+            claim.get(&key, claim.newest()?).ok().flatten()
+        })
+    }
+
+    /// In which scripts the last file differs from what the blocks gave; none where it does not. Linear in
+    /// the wallet's transactions. Cancel safe.
+    ///
+    /// # Errors
+    /// [`WalletError::NotComparable`] where that cannot be told yet.
+    pub async fn claim_differences(&self) -> Result<Vec<Difference>, WalletError> {
+        let shared = Arc::clone(&self.0);
+        off_async(move || claims::differences(&shared)).await
+    }
+
+    /// The wallet as one file: what it watches, and what it had after the block of a height, or of
+    /// the newest at which its history is complete. Cancel safe.
+    ///
+    /// # Errors
+    /// [`WalletError`]
+    pub async fn export(&self, height: Option<BlockHeight>) -> Result<Exported, WalletError> {
+        let shared = Arc::clone(&self.0);
+        off_async(move || shared.export(height)).await
+    }
+
+    /// Watches what a file has, and keeps its state as a claim until the blocks were looked at. A file is
+    /// checked whole before anything is changed. The same file again changes nothing but what
+    /// is missing. Given up, it may have been done or not.
+    ///
+    /// # Errors
+    /// [`WalletError::File`] where it is no wallet file of this network; [`WalletError::Import`] where
+    /// it is refused.
+    pub async fn import(&self, bytes: Vec<u8>) -> Result<Imported, WalletError> {
+        let params = self.0.chain.read(|chain| chain.params().clone());
+        let decoded = off_async(move || Ok(WalletFile::decode(&bytes, &params)?)).await;
+        let (file, id): (WalletFile, FileId) = decoded?;
+        let file = Box::new(file);
+        self.tell(|answer| Command::Import { file, id, answer }).await
+    }
+}
+
+/// Work that takes long, off the async threads.
+async fn off_async<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WalletError> + Send + 'static,
+) -> Result<T, WalletError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_stopping| Stopped)?
+}
+
+impl Shared {
+    pub(in crate::wallet::service) fn complete_to(&self) -> Option<BlockHeight> {
+        self.with_kept(|wallet, kept| kept.reach(wallet))
+    }
+
+    fn export(&self, height: Option<BlockHeight>) -> Result<Exported, WalletError> {
+        let complete = self.read(Wallet::complete_to);
+        let height = height.or(complete).unwrap_or_default();
+        let seen = self.seen(height);
+        let file = self.with_kept(|wallet, kept| {
+            let own = kept.own.as_ref().ok_or(WalletError::StatesLost)?;
+            wallet.check_complete(height)?;
+            let hash = seen.and_then(|seen| seen.block(wallet));
+            let hash = hash.ok_or(NotComplete { height, complete })?;
+            let state = sealed_at(&wallet.ledger, height, own.salt(), |_| true)?;
+            let (block, items) = (BlockId { height, hash }, wallet.watches().map(again).collect());
+            Ok::<_, WalletError>(WalletFile { block, items, state })
+        })?;
+        let params = self.chain.read(|chain| chain.params().clone());
+        let (bytes, root) = (file.encode(&params)?, file.root()?);
+        Ok(Exported { bytes, block: file.block, root, items: file.items.len() })
+    }
+}
+
+/// What it takes to watch an item again.
+fn again(item: &WatchItem) -> WatchRequest {
+    let WatchItem { target, account, label, birthday, gap_limit, .. } = item.clone();
+    WatchRequest { target, account, label, birthday, gap_limit }
+}
