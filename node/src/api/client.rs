@@ -110,6 +110,33 @@ pub async fn put<T: DeserializeOwned>(
     send(directory, Request::put(path), value).await
 }
 
+/// Gets bytes from one path. Cancel safe.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn get_bytes(
+    directory: &Path,
+    path: &str,
+    deadline: Duration,
+) -> Result<Vec<u8>, ClientError> {
+    let answer = answer(directory, Request::get(path), Bytes::new(), deadline).await?;
+    Ok(answer.to_vec())
+}
+
+/// Posts bytes to one path. Given up, it may have been done or not.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn post_bytes<T: DeserializeOwned>(
+    directory: &Path,
+    path: &str,
+    bytes: Vec<u8>,
+    deadline: Duration,
+) -> Result<T, ClientError> {
+    let request = Request::post(path).header("content-type", "application/octet-stream");
+    ask(directory, request, bytes.into(), deadline).await
+}
+
 async fn send<T: DeserializeOwned>(
     directory: &Path,
     request: Builder,
@@ -127,6 +154,17 @@ async fn ask<T: DeserializeOwned>(
     body: Bytes,
     deadline: Duration,
 ) -> Result<T, ClientError> {
+    let answer = answer(directory, request, body, deadline).await?;
+    serde_json::from_slice(&answer).map_err(|error| ClientError::Unreadable(error.to_string()))
+}
+
+/// The body of what the node answers when it does what it was asked for.
+async fn answer(
+    directory: &Path,
+    request: Builder,
+    body: Bytes,
+    deadline: Duration,
+) -> Result<Bytes, ClientError> {
     let socket = directory.join(FILE_NAME);
     let stream = match UnixStream::connect(&socket).await {
         Ok(stream) => stream,
@@ -141,11 +179,7 @@ async fn ask<T: DeserializeOwned>(
     }
 }
 
-async fn exchange<T: DeserializeOwned>(
-    stream: UnixStream,
-    request: Builder,
-    body: Bytes,
-) -> Result<T, ClientError> {
+async fn exchange(stream: UnixStream, request: Builder, body: Bytes) -> Result<Bytes, ClientError> {
     let unreadable = |error: &dyn std::fmt::Display| ClientError::Unreadable(error.to_string());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -165,7 +199,7 @@ async fn exchange<T: DeserializeOwned>(
         .to_bytes();
     connection.abort();
     if status.is_success() {
-        return serde_json::from_slice(&body).map_err(|error| unreadable(&error));
+        return Ok(body);
     }
     match serde_json::from_slice::<ErrorDto>(&body) {
         Ok(error) => Err(ClientError::Refused(error.error)),

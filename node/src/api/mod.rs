@@ -2,7 +2,8 @@
 //!
 //! The socket has mode 0600, so whoever can talk to it could also read the data directory; there
 //! is no other authentication. What a client can grow: [`socket::MAX_CLIENTS`] connections, and of
-//! each a body of [`MAX_BODY`] bytes, a transaction of [`MAX_TRANSACTION_BODY`].
+//! each a body of [`MAX_BODY`] bytes, a transaction of [`MAX_TRANSACTION_BODY`]; of one at a time a
+//! wallet's file of [`MAX_FILE_BYTES`](crate::wallet::file::MAX_FILE_BYTES).
 
 pub mod client;
 mod dto;
@@ -10,12 +11,15 @@ mod error;
 mod routes;
 pub mod socket;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::routing::{delete, get, post, put};
 
 use ironlight_hardening::TokioTimer;
 use ironlight_hardening::health::HealthRegistry;
+use tokio::sync::Semaphore;
 
 use crate::blocks::Blocks;
 use crate::bridge::NetworksHandle;
@@ -26,13 +30,14 @@ use crate::services::Services;
 use crate::wallet::service::WalletHandle;
 
 pub use dto::{
-    AccountBalanceDto, BalanceDto, BirthdayDto, BlockIdDto, BlocksDto, BroadcastDto, BroadcastsDto,
-    CheckDto, ConfirmedDto, FeeBasisDto, FeesDto, FilterFaultDto, FiltersCheckDto, FiltersDto,
-    FlagDto, FlagsDto, ForgottenDto, HeaderDto, HealthDto, HeightsDto, HistoryDto, HistoryEntryDto,
-    NetworkDto, OwnerDto, PeerDto, PeerRequestsDto, PeersDto, PendingDto, ProofDto, PurposeDto,
-    RequestsDto, RescanDto, ScanDto, SendDto, ServedDto, StatusDto, SubmittedDto, TipDto, TurnDto,
-    UnwatchedDto, UtxoDto, UtxosDto, WalletStatusDto, WalletTransactionDto, WatchDto,
-    WatchRequestDto, WatchedDto, WatchesDto,
+    AccountAtDto, AccountBalanceDto, BalanceDto, BirthdayDto, BlockIdDto, BlocksDto, BroadcastDto,
+    BroadcastsDto, CheckDto, ClaimDto, ConfirmedDto, DifferenceDto, FeeBasisDto, FeesDto,
+    FilterFaultDto, FiltersCheckDto, FiltersDto, FlagDto, FlagsDto, ForgottenDto, HeaderDto,
+    HealthDto, HeightsDto, HistoryDto, HistoryEntryDto, ImportedDto, NetworkDto, OwnerDto, PeerDto,
+    PeerRequestsDto, PeersDto, PendingDto, ProofDto, PurposeDto, RequestsDto, RescanDto, ScanDto,
+    ScriptAtDto, SendDto, ServedDto, StateDto, StatusDto, SubmittedDto, TipDto, TurnDto,
+    UnwatchedDto, UtxoDto, UtxosDto, WalletStateDto, WalletStatusDto, WalletTransactionDto,
+    WatchDto, WatchRequestDto, WatchedDto, WatchesDto,
 };
 pub use error::{ApiError, ErrorDto};
 
@@ -50,7 +55,11 @@ struct Sources {
     health: Health,
     flags: NodeFlags,
     services: Services,
+    importing: Importing,
 }
+
+/// Held by whoever brings a wallet's file.
+type Importing = Arc<Semaphore>;
 
 /// What answers whether the node works.
 type Health = HealthRegistry<TokioTimer>;
@@ -58,6 +67,12 @@ type Health = HealthRegistry<TokioTimer>;
 impl FromRef<Sources> for Health {
     fn from_ref(sources: &Sources) -> Self {
         sources.health.clone()
+    }
+}
+
+impl FromRef<Sources> for Importing {
+    fn from_ref(sources: &Sources) -> Self {
+        Self::clone(&sources.importing)
     }
 }
 
@@ -105,6 +120,7 @@ pub(crate) fn router(
     flags: NodeFlags,
     services: Services,
 ) -> Router {
+    let importing = Arc::new(Semaphore::new(1));
     Router::new()
         .route("/v1/status", get(routes::status::get))
         .route("/v1/health", get(routes::health::get))
@@ -116,7 +132,7 @@ pub(crate) fn router(
         .merge(wallet_routes())
         .fallback(routes::unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Sources { chain, networks, health, flags, services })
+        .with_state(Sources { chain, networks, health, flags, services, importing })
 }
 
 fn wallet_routes() -> Router<Sources> {
@@ -133,6 +149,9 @@ fn wallet_routes() -> Router<Sources> {
         .route("/v1/tx/{txid}", get(routes::tx::get).delete(routes::tx::forget))
         .route("/v1/tx/{txid}/proof", get(routes::proof::get))
         .route("/v1/fees", get(routes::fees::get))
+        .route("/v1/wallet/state", get(routes::wallet_state::get))
+        .route("/v1/wallet/export", get(routes::wallet_file::export))
+        .route("/v1/wallet/import", post(routes::wallet_file::import))
         .route("/v1/filters", get(routes::filters::get))
         .route("/v1/filters/check", get(routes::filters_check::get))
 }

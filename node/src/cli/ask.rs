@@ -60,6 +60,21 @@ impl RunningNode {
         Ok(self.runtime.block_on(client::post(&self.directory, path, body))?)
     }
 
+    /// What is no JSON.
+    pub(super) fn get_bytes(&self, path: &str, deadline: Duration) -> Result<Vec<u8>, Failure> {
+        Ok(self.runtime.block_on(client::get_bytes(&self.directory, path, deadline))?)
+    }
+
+    pub(super) fn post_bytes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bytes: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<T, Failure> {
+        let posting = client::post_bytes(&self.directory, path, bytes, deadline);
+        Ok(self.runtime.block_on(posting)?)
+    }
+
     pub(super) fn put<T: DeserializeOwned>(
         &self,
         path: &str,

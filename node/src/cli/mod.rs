@@ -43,6 +43,8 @@ mod tx;
 mod utxos;
 mod version;
 mod wallet;
+mod wallet_file;
+mod wallet_state;
 mod watch;
 
 use std::io::Write as _;
@@ -89,6 +91,9 @@ enum Command {
     History(history::HistoryArgs),
     /// Show coins that are not spent.
     Utxos(utxos::UtxosArgs),
+    /// Ask what the wallet had at any height, and move it as one file.
+    #[command(subcommand)]
+    Wallet(wallet_state::WalletCommand),
     /// Look at blocks again, from filters that are kept so far as they are.
     Rescan(rescan::RescanArgs),
     /// Send transactions, and prove that they are confirmed.
@@ -143,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => history::run(&args),
         Command::Utxos(args) => utxos::run(&args),
         Command::Rescan(args) => rescan::run(&args),
+        Command::Wallet(command) => wallet_state::run(&command),
         Command::Tx(command) => tx::run(&command),
         Command::Fees(args) => fees::run(&args),
         Command::Filter(command) => filter::run(&command),

@@ -4,6 +4,7 @@
 mod broadcast;
 mod filters;
 mod wallet;
+mod wallet_state;
 
 use ironlight_hardening::TokioTimer;
 use ironlight_hardening::health::{CheckReport, HealthRegistry};
@@ -29,6 +30,9 @@ pub use wallet::{
     WatchRequestDto, WatchedDto, WatchesDto,
 };
 pub(super) use wallet::{parse_place, place_text};
+pub use wallet_state::{
+    AccountAtDto, ClaimDto, DifferenceDto, ImportedDto, ScriptAtDto, StateDto, WalletStateDto,
+};
 
 /// How the node stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

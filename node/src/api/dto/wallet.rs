@@ -424,7 +424,7 @@ impl UtxoDto {
     }
 }
 
-fn address_of(script: &Script, network: Network) -> Option<String> {
+pub(super) fn address_of(script: &Script, network: Network) -> Option<String> {
     let address = Address::from_script(script, in_bitcoin_crate(network)).ok()?;
     Some(address.to_string())
 }

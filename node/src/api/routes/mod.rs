@@ -16,6 +16,8 @@ pub(super) mod status;
 pub(super) mod tip;
 pub(super) mod tx;
 pub(super) mod utxos;
+pub(super) mod wallet_file;
+pub(super) mod wallet_state;
 pub(super) mod watch;
 
 use axum::http::Uri;
