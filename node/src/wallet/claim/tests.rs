@@ -1,8 +1,10 @@
-use bitcoin::{OutPoint, ScriptBuf};
+use bitcoin::hashes::Hash as _;
+use bitcoin::{BlockHash, OutPoint, ScriptBuf};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::state::{Salt, StateCompressor, StateValue as _, WalletAccount};
 
-use super::{Claim, ClaimVerdict, Comparison, ImportRefused, NotComparable};
+use super::{Claim, ClaimVerdict, ClaimedItem, Comparison, ImportRefused, NotComparable};
+use crate::wallet::BlockId;
 use crate::wallet::file::{FileId, WalletFile};
 use crate::wallet::states::{NotComplete, script_id, sealed_at};
 use crate::wallet::testing::{Bench, Dice, GOOD, TestChain, pay, script};
@@ -204,10 +206,25 @@ fn a_claim_whose_item_is_removed_waits_for_its_file() {
 
 #[test]
 fn the_row_of_a_claim_is_the_documented_one() {
-    let (chain, _, file) = exported();
-    let claim = claim(&imported(&chain, &file));
+    let claim = Claim {
+        file: FILE,
+        block: BlockId { height: BlockHeight(7), hash: BlockHash::from_byte_array([2; 32]) },
+        root: [3; 32],
+        items: vec![ClaimedItem { watch: WatchId(4), birthday: BlockHeight(9) }],
+        verdict: ClaimVerdict::Refuted { scripts: 5 },
+    };
     let row = super::write_claim(&claim);
-    assert_eq!(row.len(), 32 + 4 + 32 + 32 + 1 + 4 + 2 * 8);
+    let parts: [&[u8]; 8] = [
+        &[1; 32],
+        &[7, 0, 0, 0],
+        &[2; 32],
+        &[3; 32],
+        &[2],
+        &[5, 0, 0, 0],
+        &[4, 0, 0, 0],
+        &[9, 0, 0, 0],
+    ];
+    assert_eq!(row, parts.concat());
     assert_eq!(super::read_claim(&row), Some(claim));
     assert_eq!(super::read_claim(&row[..row.len() - 1]), None);
     let mut unknown = row;
