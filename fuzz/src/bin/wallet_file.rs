@@ -5,8 +5,10 @@
 
 use bitcoin::hashes::{Hash as _, sha256};
 use ironlight::wallet::BlockId;
-use ironlight::wallet::file::{FileError, ItemFault, MAX_FILE_BYTES, WalletFile};
-use ironlight::wallet::watch::{MAX_SCRIPTS, WatchRequest, WatchTarget};
+use ironlight::wallet::file::{
+    FileError, FileItem, ItemFault, MAX_DERIVED, MAX_FILE_BYTES, MAX_ITEMS, WalletFile,
+};
+use ironlight::wallet::watch::{WatchRequest, WatchTarget};
 use ironlight::{BlockHash, BlockHeight, Network, Params};
 use ironlight_spv::compress::state::{
     DecodeError, ImportError, Salt, StateCompressor, StateValue as _, WalletAccount,
@@ -31,10 +33,12 @@ fn check_one(data: &[u8], params: &Params) {
     match WalletFile::decode(data, params) {
         Ok((file, id)) => {
             assert!(data.ends_with(&id.0));
-            assert!(file.items.len() <= MAX_SCRIPTS && data.len() <= MAX_FILE_BYTES);
+            assert!(file.items.len() <= MAX_ITEMS && data.len() <= MAX_FILE_BYTES);
+            let derived = file.items.iter().flat_map(|item| &item.derived).copied();
+            assert!(derived.map(u64::from).sum::<u64>() <= MAX_DERIVED as u64);
             assert!(file.root().is_ok(), "no state at the height of the file");
             assert_eq!(file.encode(params).ok().as_deref(), Some(data), "two forms of a file");
-            let texts = file.items.iter().map(|item| item.target.to_string());
+            let texts = file.items.iter().map(|item| item.request.target.to_string());
             texts.for_each(|text| assert!(!text.contains("prv"), "a private key"));
         }
         Err(error) => names_its_place(&error, data.len()),
@@ -43,8 +47,7 @@ fn check_one(data: &[u8], params: &Params) {
 
 fn names_its_place(error: &FileError, length: usize) {
     let at = match error {
-        FileError::TooManyItems { at, .. }
-        | FileError::Truncated { at }
+        FileError::Truncated { at }
         | FileError::Item { at, .. }
         | FileError::Twice { at, .. }
         | FileError::StateHeight { at, .. }
@@ -55,6 +58,8 @@ fn names_its_place(error: &FileError, length: usize) {
         | FileError::Version { .. }
         | FileError::Network { .. }
         | FileError::TooLarge { .. }
+        | FileError::TooManyItems { .. }
+        | FileError::TooManyScripts { .. }
         | FileError::NoState(_)
         | _ => 0,
     };
@@ -105,10 +110,10 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn items(count: usize) -> Vec<WatchRequest> {
+fn items(count: usize) -> Vec<FileItem> {
     let scripts = ["51", "0014751e76e8199196d454941c45d1b3a323f1433bd6"];
     let scripts = scripts.into_iter().map(WatchTarget::script_hex);
     let targets = scripts.chain([WatchTarget::descriptor(DESCRIPTOR, Network::Regtest)]);
     let requests = targets.flatten().map(|target| WatchRequest::new(target, BlockHeight(7)));
-    requests.take(count).collect()
+    requests.map(FileItem::new).take(count).collect()
 }

@@ -1,11 +1,13 @@
 //! Items come and go.
 
+use std::collections::BTreeMap;
+
 use ironlight_spv::BlockHeight;
 
 use super::Wallet;
 use super::claim::{Claim, ClaimVerdict, ClaimedItem, ImportRefused, NoClaim};
 use super::draft::Draft;
-use super::file::{FileId, WalletFile};
+use super::file::{FileId, FileItem, WalletFile};
 use super::label::AccountName;
 use super::plan::{Planned, Unwatched};
 use super::scan::{JobKey, ScanKind};
@@ -27,8 +29,8 @@ impl Wallet {
         let known = self.watched.iter().find(same).cloned();
         let mut draft = Draft::new(self);
         let outcome = match known {
-            Some(item) => draft.update_item(item, request)?,
-            None => draft.add_item(request)?,
+            Some(item) => draft.update_item(item, request, &[])?,
+            None => draft.add_item(request, &[])?,
         };
         Ok(draft.finish(outcome))
     }
@@ -46,15 +48,24 @@ impl Wallet {
         self.check_import(id)?;
         let mut draft = Draft::new(self);
         let (mut outcomes, mut items) = (Vec::new(), Vec::new());
-        for request in &file.items {
-            let same = |item: &&WatchItem| {
-                item.account == request.account && item.target == request.target
+        let known: BTreeMap<(&AccountName, String), &WatchItem> = self
+            .watched
+            .iter()
+            .map(|item| ((&item.account, item.target.to_string()), item))
+            .collect();
+        for item in &file.items {
+            let FileItem { request, derived } = item;
+            let watched = match known.get(&(&request.account, request.target.to_string())) {
+                Some(known) => {
+                    // How it is called here is its owner's choice, and the file may be old.
+                    let label = known.label.clone();
+                    let request = WatchRequest { label, ..request.clone() };
+                    draft.update_item((*known).clone(), request, derived)?
+                }
+                None => draft.add_item(request.clone(), derived)?,
             };
-            let watched = match self.watched.iter().find(same).cloned() {
-                Some(item) => draft.update_item(item, request.clone())?,
-                None => draft.add_item(request.clone())?,
-            };
-            items.push(ClaimedItem { watch: watched.id, birthday: request.birthday });
+            let (birthday, derived) = (request.birthday, derived.clone());
+            items.push(ClaimedItem { watch: watched.id, birthday, derived });
             outcomes.push(watched);
         }
         let (block, root, verdict) = (file.block, file.root()?, ClaimVerdict::Open);
@@ -125,14 +136,15 @@ impl Wallet {
 }
 
 impl Draft<'_> {
-    fn add_item(&mut self, request: WatchRequest) -> Result<Watched, WatchError> {
+    /// With so many scripts of each keychain at least.
+    fn add_item(&mut self, request: WatchRequest, at_least: &[u32]) -> Result<Watched, WatchError> {
         let next = self.changes.next_id.unwrap_or_else(|| self.wallet.watched.next_id());
         let WatchRequest { target, account, label, birthday, gap_limit } = request;
         let wanted = if target.is_ranged() { gap_limit.get() } else { 1 };
         let derived = vec![0; usize::from(target.keychains())];
         let id = WatchId(next);
         let mut item = WatchItem { id, target, account, label, birthday, gap_limit, derived };
-        let added_scripts = self.derive_more(&mut item, wanted)?;
+        let added_scripts = self.derive_more(&mut item, wanted, at_least)?;
         let keychains = item.keychains();
         self.set_item(id, Some(item));
         self.changes.next_id = Some(next.saturating_add(1));
@@ -145,10 +157,12 @@ impl Draft<'_> {
         Ok(Watched { id, change: WatchChange::Added, added_scripts, scan_from })
     }
 
+    /// With so many scripts of each keychain at least.
     fn update_item(
         &mut self,
         known: WatchItem,
         request: WatchRequest,
+        at_least: &[u32],
     ) -> Result<Watched, WatchError> {
         let id = known.id;
         let mut item = known.clone();
@@ -157,7 +171,7 @@ impl Draft<'_> {
         item.gap_limit = known.gap_limit.max(request.gap_limit);
         let more = item.gap_limit.get().saturating_sub(known.gap_limit.get());
         let added_scripts = match item.target.is_ranged() {
-            true => self.derive_more(&mut item, more)?,
+            true => self.derive_more(&mut item, more, at_least)?,
             false => 0,
         };
         if item == known {
@@ -183,14 +197,21 @@ impl Draft<'_> {
         Ok(Watched { id, change: WatchChange::Updated, added_scripts, scan_from })
     }
 
-    /// Derives so many more scripts of each keychain, or as many as there are. All or nothing.
-    fn derive_more(&mut self, item: &mut WatchItem, more: u32) -> Result<usize, WatchError> {
+    /// Derives so many more scripts of each keychain, and up to its least count, or as many as there
+    /// are. All or nothing.
+    fn derive_more(
+        &mut self,
+        item: &mut WatchItem,
+        more: u32,
+        at_least: &[u32],
+    ) -> Result<usize, WatchError> {
         let ends: Vec<(Keychain, u32, u32)> = item
             .keychains()
             .map(|keychain| {
                 let from = item.count(keychain);
                 let last = super::watch::MAX_INDEX.saturating_add(1);
-                (keychain, from, from.saturating_add(more).min(last))
+                let least = at_least.get(usize::from(keychain.0)).copied().unwrap_or(0);
+                (keychain, from, from.saturating_add(more).max(least).min(last))
             })
             .collect();
         let count = |(_, from, to): &(Keychain, u32, u32)| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::{BlockHash, ScriptBuf};
 use ironlight_spv::compress::state::{StateCompressor, StateError, WalletAccount};
 
-use super::{Claim, ClaimOpen, ClaimVerdict, Comparison, Difference, NotComparable};
+use super::{Claim, ClaimOpen, ClaimVerdict, ClaimedItem, Comparison, Difference, NotComparable};
 use crate::wallet::Wallet;
 use crate::wallet::coin::Coin;
 use crate::wallet::file::FileId;
@@ -29,7 +29,7 @@ impl Wallet {
         match &self.claim {
             Some(claim) if claim.verdict == ClaimVerdict::Open && claim.file != file => {
                 // One whose items are all gone can never be decided.
-                let is_watched = |item: &super::ClaimedItem| self.watch(item.watch).is_some();
+                let is_watched = |item: &ClaimedItem| self.watch(item.watch).is_some();
                 let lives = claim.items.iter().any(is_watched);
                 if lives { Err(ClaimOpen { height: claim.block.height }) } else { Ok(()) }
             }
@@ -68,12 +68,13 @@ impl Wallet {
     ) -> Result<Comparison, NotComparable> {
         self.check_comparable(claim, best)?;
         let height = claim.block.height;
-        let birthdays: BTreeMap<WatchId, _> =
-            claim.items.iter().map(|item| (item.watch, item.birthday)).collect();
+        let items: BTreeMap<WatchId, &ClaimedItem> =
+            claim.items.iter().map(|item| (item.watch, item)).collect();
         let counts = |coin: &Coin| {
-            let owners = self.watched.index().owners(&coin.script).iter();
-            let mut from = owners.filter_map(|owner| birthdays.get(&owner.watch));
-            from.any(|from| *from <= coin.made.height)
+            let mut owners = self.watched.index().owners(&coin.script).iter();
+            owners.any(|owner| {
+                items.get(&owner.watch).is_some_and(|item| item.counts(owner, coin.made.height))
+            })
         };
         let own = sealed_at(&self.ledger, height, state.salt(), counts)?;
         if own.root(height)? == state.root(height)? {

@@ -21,17 +21,28 @@ use thiserror::Error;
 
 use super::coin::BlockId;
 use super::file::FileId;
-use super::watch::WatchId;
+use super::watch::{ScriptOwner, WatchId};
 
 pub(super) use record::{read_claim, write_claim};
 
 /// An item of a file, as it is watched here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedItem {
     /// Its number here.
     pub watch: WatchId,
     /// From where on the file counts its coins.
     pub birthday: BlockHeight,
+    /// How many scripts of each keychain it was of. What is derived here beyond them counts for
+    /// nothing: the file's wallet had not looked for it.
+    pub derived: Vec<u32>,
+}
+
+impl ClaimedItem {
+    /// Whether a coin of one of its scripts counts, made at a height.
+    pub(super) fn counts(&self, owner: &ScriptOwner, made: BlockHeight) -> bool {
+        let derived = self.derived.get(usize::from(owner.keychain.0));
+        self.birthday <= made && derived.is_some_and(|derived| owner.index < *derived)
+    }
 }
 
 /// What became of a claim.

@@ -5,7 +5,7 @@ use bitcoin::hashes::Hash as _;
 use super::{Claim, ClaimVerdict, ClaimedItem};
 use crate::wallet::coin::BlockId;
 use crate::wallet::file::FileId;
-use crate::wallet::rows::bytes::Bytes;
+use crate::wallet::rows::bytes::{Bytes, push_counts};
 use crate::wallet::watch::WatchId;
 
 const OPEN: u8 = 0;
@@ -26,8 +26,10 @@ pub(in crate::wallet) fn write_claim(claim: &Claim) -> Vec<u8> {
     bytes.push(verdict);
     bytes.extend(scripts.to_le_bytes());
     for item in items {
-        bytes.extend(item.watch.0.to_le_bytes());
-        bytes.extend(item.birthday.0.to_le_bytes());
+        let ClaimedItem { watch, birthday, derived } = item;
+        bytes.extend(watch.0.to_le_bytes());
+        bytes.extend(birthday.0.to_le_bytes());
+        push_counts(&mut bytes, derived);
     }
     bytes
 }
@@ -45,8 +47,8 @@ pub(in crate::wallet) fn read_claim(payload: &[u8]) -> Option<Claim> {
     };
     let mut items = Vec::new();
     while !bytes.0.is_empty() {
-        let watch = WatchId(bytes.u32()?);
-        items.push(ClaimedItem { watch, birthday: bytes.height()? });
+        let (watch, birthday) = (WatchId(bytes.u32()?), bytes.height()?);
+        items.push(ClaimedItem { watch, birthday, derived: bytes.counts()? });
     }
     Some(Claim { file, block, root, items, verdict })
 }

@@ -5,9 +5,9 @@ use ironlight_spv::compress::state::{Salt, StateCompressor, StateValue as _, Wal
 
 use super::{Claim, ClaimVerdict, ClaimedItem, Comparison, ImportRefused, NotComparable};
 use crate::wallet::BlockId;
-use crate::wallet::file::{FileId, WalletFile};
+use crate::wallet::file::{FileId, FileItem, WalletFile};
 use crate::wallet::states::{NotComplete, script_id, sealed_at};
-use crate::wallet::testing::{Bench, Dice, GOOD, TestChain, pay, script};
+use crate::wallet::testing::{Bench, Dice, GOOD, NETWORK, TPUB, TestChain, pay, script};
 use crate::wallet::watch::{WatchId, WatchRequest, WatchTarget};
 
 const FILE: FileId = FileId([1; 32]);
@@ -34,7 +34,7 @@ fn exported() -> (TestChain, Bench, WalletFile) {
     bench.sync(&chain, GOOD, &mut Dice(1));
     let block = chain.tip();
     let state = sealed_at(&bench.wallet.ledger, block.height, SALT, |_| true).unwrap();
-    let items = vec![request(1, 0), request(2, 4)];
+    let items = vec![FileItem::new(request(1, 0)), FileItem::new(request(2, 4))];
     (chain, bench, WalletFile { block, items, state })
 }
 
@@ -147,6 +147,74 @@ fn accounts_that_are_invented_or_left_out_are_refuted() {
     assert!(scripts.len() == 2 && scripts.contains(&Some(script(1))), "{scripts:?}");
 }
 
+/// A wallet with the ranged descriptor, at the chain's tip.
+fn ranged() -> WatchRequest {
+    let text = format!("wpkh({TPUB}/0/*)");
+    WatchRequest::new(WatchTarget::descriptor(&text, NETWORK).unwrap(), BlockHeight(0))
+}
+
+#[test]
+fn a_payment_beyond_the_gap_of_its_time_does_not_refute_an_honest_file() {
+    let derived = ranged().target.derive(0, 0, 60).unwrap();
+    let mut chain = TestChain::new(3);
+    let mut exporter = Bench::new(chain.at(0));
+    let planned = exporter.wallet.plan_watch(ranged()).unwrap();
+    exporter.commit(planned);
+    chain.mine(&derived[30], Vec::new());
+    exporter.sync(&chain, GOOD, &mut Dice(1));
+    let block = chain.tip();
+    let state = sealed_at(&exporter.wallet.ledger, block.height, SALT, |_| true).unwrap();
+    assert_eq!(state.values(block.height).unwrap().count(), 0, "30 is beyond the gap");
+    let items = exporter.wallet.watches().map(FileItem::of).collect();
+    let file = WalletFile { block, items, state };
+
+    // Later its gap reaches index 30.
+    chain.mine(&derived[15], Vec::new());
+    let mut bench = imported(&chain, &file);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    let own = sealed_at(&bench.wallet.ledger, block.height, SALT, |_| true).unwrap();
+    assert_eq!(own.values(block.height).unwrap().count(), 1, "the importer has seen it");
+    assert_eq!(compare(&bench, &chain, &file), Ok(Comparison::Same));
+}
+
+#[test]
+fn a_file_brings_the_scripts_that_its_wallet_had_derived() {
+    let derived = ranged().target.derive(0, 0, 60).unwrap();
+    let mut chain = TestChain::new(3);
+    let mut exporter = Bench::new(chain.at(0));
+    let planned = exporter.wallet.plan_watch(ranged()).unwrap();
+    exporter.commit(planned);
+    chain.mine(&derived[30], Vec::new());
+    let block = chain.tip();
+    chain.mine(&derived[15], Vec::new());
+    exporter.sync(&chain, GOOD, &mut Dice(1));
+    let state = sealed_at(&exporter.wallet.ledger, block.height, SALT, |_| true).unwrap();
+    assert_eq!(state.values(block.height).unwrap().count(), 1);
+    let items: Vec<FileItem> = exporter.wallet.watches().map(FileItem::of).collect();
+    assert_eq!(items[0].derived, [51]);
+    let file = WalletFile { block, items, state };
+
+    // On a chain that ends there nothing else would make the importer derive index 30.
+    chain.take_off(1);
+    let mut bench = imported(&chain, &file);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    assert_eq!(compare(&bench, &chain, &file), Ok(Comparison::Same));
+}
+
+#[test]
+fn what_is_watched_already_keeps_its_label() {
+    let (chain, _, mut file) = exported();
+    let mut bench = Bench::new(chain.tip());
+    let planned = bench.wallet.plan_watch(request(1, 0)).unwrap();
+    bench.commit(planned);
+    file.items[0].request.label = "of the file".parse().unwrap();
+    file.items[1].request.label = "new".parse().unwrap();
+    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    bench.commit(planned);
+    let labels: Vec<String> = bench.wallet.watches().map(|item| item.label.to_string()).collect();
+    assert_eq!(labels, ["", "new"]);
+}
+
 #[test]
 fn a_claim_of_a_block_that_left_the_chain_is_not_compared() {
     let (mut chain, _, file) = exported();
@@ -210,11 +278,15 @@ fn the_row_of_a_claim_is_the_documented_one() {
         file: FILE,
         block: BlockId { height: BlockHeight(7), hash: BlockHash::from_byte_array([2; 32]) },
         root: [3; 32],
-        items: vec![ClaimedItem { watch: WatchId(4), birthday: BlockHeight(9) }],
+        items: vec![ClaimedItem {
+            watch: WatchId(4),
+            birthday: BlockHeight(9),
+            derived: vec![6, 7],
+        }],
         verdict: ClaimVerdict::Refuted { scripts: 5 },
     };
     let row = super::write_claim(&claim);
-    let parts: [&[u8]; 8] = [
+    let parts: [&[u8]; 9] = [
         &[1; 32],
         &[7, 0, 0, 0],
         &[2; 32],
@@ -223,6 +295,7 @@ fn the_row_of_a_claim_is_the_documented_one() {
         &[5, 0, 0, 0],
         &[4, 0, 0, 0],
         &[9, 0, 0, 0],
+        &[2, 6, 0, 0, 0, 7, 0, 0, 0],
     ];
     assert_eq!(row, parts.concat());
     assert_eq!(super::read_claim(&row), Some(claim));

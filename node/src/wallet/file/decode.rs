@@ -8,12 +8,12 @@ use ironlight_spv::compress::state::{StateCompressor, WalletAccount};
 use ironlight_spv::{BlockHash, BlockHeight, Network, Params};
 
 use super::{
-    CHECKSUM, DESCRIPTOR, FileError, FileId, ItemFault, MAGIC, MAX_FILE_BYTES, SCRIPT, VERSION,
-    WalletFile, checksum, encode,
+    Asked, CHECKSUM, DESCRIPTOR, FileError, FileId, FileItem, ItemFault, MAGIC, MAX_FILE_BYTES,
+    SCRIPT, VERSION, WalletFile, check_items, checksum, encode,
 };
 use crate::wallet::coin::BlockId;
 use crate::wallet::rows::bytes::Bytes;
-use crate::wallet::watch::{GapLimit, MAX_SCRIPTS, WatchRequest, WatchTarget};
+use crate::wallet::watch::{GapLimit, MAX_INDEX, MAX_SCRIPTS, WatchRequest, WatchTarget};
 
 /// The file, and how far it was read.
 struct Input<'a> {
@@ -62,14 +62,11 @@ fn head(input: &mut Input<'_>, params: &Params) -> Result<BlockId, FileError> {
     Ok(BlockId { height, hash })
 }
 
-fn items(input: &mut Input<'_>, network: Network) -> Result<Vec<WatchRequest>, FileError> {
-    let at = input.at();
+fn items(input: &mut Input<'_>, network: Network) -> Result<Vec<FileItem>, FileError> {
     let count = input.take(Bytes::u32)?;
-    let limit = MAX_SCRIPTS;
-    if usize::try_from(count).map_or(true, |count| count > limit) {
-        return Err(FileError::TooManyItems { at, count, limit });
-    }
-    let (mut items, mut seen) = (Vec::new(), BTreeSet::new());
+    // Before the first descriptor is read.
+    check_items(usize::try_from(count).unwrap_or(usize::MAX))?;
+    let (mut items, mut seen, mut asked) = (Vec::new(), BTreeSet::new(), Asked::default());
     for index in 1..=count {
         let at = input.at();
         let bytes = input.take(|left| {
@@ -77,7 +74,8 @@ fn items(input: &mut Input<'_>, network: Network) -> Result<Vec<WatchRequest>, F
             left.slice(usize::from(length))
         })?;
         let item = item(bytes, network).map_err(|source| FileError::Item { index, at, source })?;
-        if !seen.insert((item.account.clone(), item.target.to_string())) {
+        asked.add(&item)?;
+        if !seen.insert((item.request.account.clone(), item.request.target.to_string())) {
             return Err(FileError::Twice { index, at });
         }
         items.push(item);
@@ -85,12 +83,13 @@ fn items(input: &mut Input<'_>, network: Network) -> Result<Vec<WatchRequest>, F
     Ok(items)
 }
 
-fn item(bytes: &[u8], network: Network) -> Result<WatchRequest, ItemFault> {
+fn item(bytes: &[u8], network: Network) -> Result<FileItem, ItemFault> {
     let mut left = Bytes(bytes);
     let account = left.text().ok_or(ItemFault::Form)?.parse()?;
     let label = left.text().ok_or(ItemFault::Form)?.parse()?;
     let birthday = left.height().ok_or(ItemFault::Form)?;
     let gap_limit = GapLimit::new(left.u32().ok_or(ItemFault::Form)?)?;
+    let derived = left.counts().ok_or(ItemFault::Form)?;
     let kind = left.u8().ok_or(ItemFault::Form)?;
     let target = match kind {
         SCRIPT => WatchTarget::script(ScriptBuf::from_bytes(left.rest().to_vec()))?,
@@ -100,8 +99,18 @@ fn item(bytes: &[u8], network: Network) -> Result<WatchRequest, ItemFault> {
         }
         2.. => return Err(ItemFault::Form),
     };
+    check_derived(&target, &derived)?;
     let request = WatchRequest { target, account, label, birthday, gap_limit };
-    if encode::item(&request) == bytes { Ok(request) } else { Err(ItemFault::NotCanonical) }
+    let item = FileItem { request, derived };
+    if encode::item(&item) == bytes { Ok(item) } else { Err(ItemFault::NotCanonical) }
+}
+
+/// Every keychain has its count, which no item could have otherwise.
+fn check_derived(target: &WatchTarget, derived: &[u32]) -> Result<(), ItemFault> {
+    let last = if target.is_ranged() { MAX_INDEX.saturating_add(1) } else { 1 };
+    let fits = derived.len() == usize::from(target.keychains())
+        && derived.iter().all(|count| (1..=last).contains(count));
+    if fits { Ok(()) } else { Err(ItemFault::Derived) }
 }
 
 fn state(

@@ -3,9 +3,10 @@
 use ironlight_spv::Params;
 
 use super::{
-    CHECKSUM, DESCRIPTOR, FileError, MAGIC, MAX_FILE_BYTES, SCRIPT, VERSION, WalletFile, checksum,
+    Asked, CHECKSUM, DESCRIPTOR, FileError, FileItem, MAGIC, MAX_FILE_BYTES, SCRIPT, VERSION,
+    WalletFile, checksum,
 };
-use crate::wallet::rows::bytes::push_text;
+use crate::wallet::rows::bytes::{push_counts, push_text};
 use crate::wallet::watch::{TargetView, WatchRequest};
 
 pub(super) fn encode(file: &WalletFile, params: &Params) -> Result<Vec<u8>, FileError> {
@@ -16,8 +17,10 @@ pub(super) fn encode(file: &WalletFile, params: &Params) -> Result<Vec<u8>, File
     bytes.extend(block.height.0.to_le_bytes());
     bytes.extend_from_slice(block.hash.as_ref());
     bytes.extend(u32::try_from(items.len()).unwrap_or(u32::MAX).to_le_bytes());
-    for request in items {
-        let item = item(request);
+    let mut asked = Asked::default();
+    for item in items {
+        asked.add(item)?;
+        let item = self::item(item);
         bytes.extend(u16::try_from(item.len()).unwrap_or(u16::MAX).to_le_bytes());
         bytes.extend(item);
         check_size(bytes.len())?;
@@ -40,13 +43,16 @@ const fn check_size(bytes: usize) -> Result<(), FileError> {
 }
 
 /// An item, without its length. Descriptors have at most 16 KB, so a u16 holds it.
-pub(super) fn item(request: &WatchRequest) -> Vec<u8> {
+pub(super) fn item(item: &FileItem) -> Vec<u8> {
+    let FileItem { request, derived } = item;
+    let WatchRequest { target, account, label, birthday, gap_limit } = request;
     let mut bytes = Vec::new();
-    push_text(&mut bytes, request.account.as_str());
-    push_text(&mut bytes, request.label.as_str());
-    bytes.extend(request.birthday.0.to_le_bytes());
-    bytes.extend(request.gap_limit.get().to_le_bytes());
-    match request.target.view() {
+    push_text(&mut bytes, account.as_str());
+    push_text(&mut bytes, label.as_str());
+    bytes.extend(birthday.0.to_le_bytes());
+    bytes.extend(gap_limit.get().to_le_bytes());
+    push_counts(&mut bytes, derived);
+    match target.view() {
         TargetView::Script(script) => {
             bytes.push(SCRIPT);
             bytes.extend_from_slice(script.as_bytes());

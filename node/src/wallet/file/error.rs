@@ -38,14 +38,22 @@ pub enum FileError {
         /// How many it may have.
         limit: usize,
     },
-    /// More items than can be watched.
-    #[error("at byte {at}: {count} watched items, at most {limit} are taken")]
+    /// More items than a file may have.
+    #[error("a file has at most {limit} watched items, not {count}")]
     TooManyItems {
-        /// Where the count stands.
-        at: usize,
-        /// The count.
-        count: u32,
+        /// How many it has.
+        count: usize,
         /// How many may be.
+        limit: usize,
+    },
+    /// Its items ask for more scripts than a file may.
+    #[error(
+        "the items of a file ask for at most {limit} scripts in all, not for {scripts} or more"
+    )]
+    TooManyScripts {
+        /// How many they ask for, up to the first item that is too much.
+        scripts: usize,
+        /// How many they may.
         limit: usize,
     },
     /// It ends too early.
@@ -120,6 +128,9 @@ pub enum ItemFault {
     /// It cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// Its counts of derived scripts are those of no item.
+    #[error("it does not have as many derived scripts of each keychain as can be")]
+    Derived,
     /// A descriptor in another form than the canonical one.
     #[error("it is not in its canonical form")]
     NotCanonical,

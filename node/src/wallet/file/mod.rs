@@ -4,7 +4,8 @@
 //! file = magic 8 "IRONWAL1" | version u16, 1 | network magic 4 | height u32 | block hash 32
 //!        | count of items u32 | item ... | length of the state u32 | state | SHA-256 of all before 32
 //! item = length u16 of what follows | account: length u8, text | label: length u8, text
-//!        | birthday u32 | gap limit u32 | kind u8 | script (kind 0) or descriptor (kind 1)
+//!        | birthday u32 | gap limit u32 | keychains u8 | scripts derived of each u32 | kind u8
+//!        | script (kind 0) or descriptor (kind 1)
 //! ```
 //! Numbers are little-endian. The state is the export of `ironlight_spv::compress::state` with
 //! accounts of kind 2, at the height of the file. Items stand in the order in which they were added.
@@ -12,9 +13,9 @@
 //! wallet takes none.
 //!
 //! Invariant: one wallet at one height has one file; what is decoded encodes to the same bytes.
-//! What a stranger can make grow: a file has at most [`MAX_FILE_BYTES`], items and accounts are at
-//! most [`MAX_SCRIPTS`](super::watch::MAX_SCRIPTS) each, and nothing is reserved before it is there.
-//! Its state is a claim until it is compared with what the chain gives.
+//! What a stranger can make grow: a file has at most [`MAX_FILE_BYTES`] and [`MAX_ITEMS`], which ask for
+//! [`MAX_DERIVED`] scripts in all; accounts are at most [`MAX_SCRIPTS`](super::watch::MAX_SCRIPTS), and
+//! nothing is reserved before it is there. Its state is a claim until it is compared with what the chain gives.
 
 mod decode;
 mod encode;
@@ -30,11 +31,18 @@ use ironlight_spv::compress::state::{StateCompressor, StateError, WalletAccount}
 pub use error::{FileError, ItemFault};
 
 use super::coin::BlockId;
-use super::watch::WatchRequest;
+use super::watch::{WatchItem, WatchRequest};
 
-/// A file has at most so many bytes: 100,000 accounts and as many items, or 400 of the longest
+/// A file has at most so many bytes: 100,000 accounts and the items, or 400 of the longest
 /// descriptors.
 pub const MAX_FILE_BYTES: usize = 16 << 20;
+
+/// A file watches at most so many items.
+pub const MAX_ITEMS: usize = 1_000;
+
+/// The items of a file ask for at most so many scripts in all, derived or for their gap limits: whoever
+/// takes it derives them at once, a second or two for keys that stand alone.
+pub const MAX_DERIVED: usize = 20_000;
 
 const MAGIC: &[u8; 8] = b"IRONWAL1";
 const VERSION: u16 = 1;
@@ -46,13 +54,48 @@ const DESCRIPTOR: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId(pub [u8; 32]);
 
+/// An item that a wallet takes along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileItem {
+    /// What it takes to watch it again.
+    pub request: WatchRequest,
+    /// Scripts that were derived of each keychain. Which coins the state has depends on it: a payment
+    /// to a script beyond is in no state of this wallet.
+    pub derived: Vec<u32>,
+}
+
+impl FileItem {
+    /// As it is when it was just added: with the scripts that its gap limit asks for.
+    #[must_use]
+    pub fn new(request: WatchRequest) -> Self {
+        let gap = if request.target.is_ranged() { request.gap_limit.get() } else { 1 };
+        let derived = vec![gap; usize::from(request.target.keychains())];
+        Self { request, derived }
+    }
+
+    /// What a wallet takes along of an item that it watches.
+    #[must_use]
+    pub fn of(item: &WatchItem) -> Self {
+        let WatchItem { id: _, target, account, label, birthday, gap_limit, derived } =
+            item.clone();
+        Self { request: WatchRequest { target, account, label, birthday, gap_limit }, derived }
+    }
+
+    /// Scripts that whoever watches it has to have of each keychain.
+    pub(in crate::wallet) fn wanted(&self) -> impl Iterator<Item = u32> {
+        let request = &self.request;
+        let gap = if request.target.is_ranged() { request.gap_limit.get() } else { 1 };
+        self.derived.iter().map(move |derived| gap.max(*derived))
+    }
+}
+
 /// What a wallet takes along.
 #[derive(Clone, Debug)]
 pub struct WalletFile {
     /// The block whose state it has.
     pub block: BlockId,
     /// What was watched, in the order in which it was added.
-    pub items: Vec<WatchRequest>,
+    pub items: Vec<FileItem>,
     /// What the scripts had after that block; its one sealed height is that of the block.
     pub state: StateCompressor<WalletAccount>,
 }
@@ -69,8 +112,8 @@ impl WalletFile {
     /// The file of a wallet on a network.
     ///
     /// # Errors
-    /// [`FileError`] where it would be larger than [`MAX_FILE_BYTES`], or the state has nothing at the
-    /// height.
+    /// [`FileError`] where it would be larger than [`MAX_FILE_BYTES`], have more than [`MAX_ITEMS`] or
+    /// [`MAX_DERIVED`], or the state has nothing at the height.
     pub fn encode(&self, params: &Params) -> Result<Vec<u8>, FileError> {
         encode::encode(self, params)
     }
@@ -82,6 +125,31 @@ impl WalletFile {
     pub fn decode(bytes: &[u8], params: &Params) -> Result<(Self, FileId), FileError> {
         decode::decode(bytes, params)
     }
+}
+
+/// Adds up what the items ask for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    items: usize,
+    scripts: usize,
+}
+
+impl Asked {
+    /// # Errors
+    /// [`FileError::TooManyItems`], [`FileError::TooManyScripts`]
+    fn add(&mut self, item: &FileItem) -> Result<(), FileError> {
+        self.items = self.items.saturating_add(1);
+        check_items(self.items)?;
+        let wanted = item.wanted().map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        self.scripts = wanted.fold(self.scripts, usize::saturating_add);
+        let (scripts, limit) = (self.scripts, MAX_DERIVED);
+        if scripts > limit { Err(FileError::TooManyScripts { scripts, limit }) } else { Ok(()) }
+    }
+}
+
+const fn check_items(count: usize) -> Result<(), FileError> {
+    let limit = MAX_ITEMS;
+    if count > limit { Err(FileError::TooManyItems { count, limit }) } else { Ok(()) }
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {

@@ -5,7 +5,9 @@ use ironlight_spv::{BlockHash, BlockHeight, Network, Params};
 
 use bitcoin::hashes::Hash as _;
 
-use super::{FileError, ItemFault, MAX_FILE_BYTES, WalletFile, checksum};
+use super::{
+    FileError, FileItem, ItemFault, MAX_DERIVED, MAX_FILE_BYTES, MAX_ITEMS, WalletFile, checksum,
+};
 use crate::wallet::coin::BlockId;
 use crate::wallet::testing::{TPUB, script};
 use crate::wallet::watch::{GapLimit, WatchError, WatchRequest, WatchTarget};
@@ -31,7 +33,9 @@ fn file() -> WalletFile {
     ranged.gap_limit = GapLimit::new(50).unwrap();
     let single = WatchRequest::new(WatchTarget::script(script(1)).unwrap(), BlockHeight(0));
     let block = BlockId { height: BlockHeight(7), hash: BlockHash::from_byte_array([9; 32]) };
-    WalletFile { block, items: vec![ranged, single], state }
+    let mut ranged = FileItem::new(ranged);
+    ranged.derived = vec![50, 71];
+    WalletFile { block, items: vec![ranged, FileItem::new(single)], state }
 }
 
 fn bytes() -> Vec<u8> {
@@ -73,12 +77,14 @@ fn the_form_is_the_documented_one() {
     assert_eq!(&bytes[56..61], b"\x04cold");
     assert_eq!(&bytes[61..70], b"\x08the safe");
     assert_eq!(bytes[70..78], [3, 0, 0, 0, 50, 0, 0, 0]);
-    assert_eq!((bytes[78], &bytes[79..84]), (1, &b"wpkh("[..]));
+    assert_eq!(bytes[78..87], [2, 50, 0, 0, 0, 71, 0, 0, 0]);
+    assert_eq!((bytes[87], &bytes[88..93]), (1, &b"wpkh("[..]));
     let second = 56 + first;
-    assert_eq!(bytes[second..second + 2], [20, 0]);
+    assert_eq!(bytes[second..second + 2], [25, 0]);
     assert_eq!(&bytes[second + 2..second + 11], b"\x07default\0");
-    assert_eq!(bytes[second + 19..second + 22], [0, 0x51, 1]);
-    assert_eq!(&bytes[second + 26..second + 28], [0x11, 2]);
+    assert_eq!(bytes[second + 19..second + 24], [1, 1, 0, 0, 0]);
+    assert_eq!(bytes[second + 24..second + 27], [0, 0x51, 1]);
+    assert_eq!(&bytes[second + 31..second + 33], [0x11, 2]);
 }
 
 #[test]
@@ -105,8 +111,9 @@ fn errors_name_the_place() {
     let mainnet = file().encode(&Params::new(Network::Mainnet)).unwrap();
     assert!(matches!(refused(&mainnet), FileError::Network { network: Network::Regtest, .. }));
     let mut many = bytes.clone();
-    many[52] = 0xff;
-    assert!(matches!(refused(&many), FileError::TooManyItems { at: 50, .. }));
+    many[52] = 1;
+    let (count, limit) = (65_538, MAX_ITEMS);
+    assert_eq!(refused(&many), FileError::TooManyItems { count, limit });
     let mut name = bytes.clone();
     name[57] = b' ';
     assert!(matches!(
@@ -149,13 +156,58 @@ fn what_is_watched_twice_or_in_another_form_is_refused() {
 }
 
 #[test]
+fn more_scripts_than_an_import_derives_are_refused_on_both_sides() {
+    let mut many = file();
+    many.items[0].derived = vec![10_000, 9_999];
+    let bytes = many.encode(&params()).unwrap();
+    let (read, _) = WalletFile::decode(&bytes, &params()).unwrap();
+    assert_eq!(read.items, many.items);
+    many.items[0].derived = vec![10_000, 10_001];
+    let (scripts, limit) = (20_001, MAX_DERIVED);
+    let expected = FileError::TooManyScripts { scripts, limit };
+    assert_eq!(many.encode(&params()).unwrap_err(), expected);
+    let mut more = bytes;
+    // The second count, 10,001 now.
+    more[83..87].copy_from_slice(&10_001_u32.to_le_bytes());
+    assert_eq!(refused(&sealed(more)), expected);
+    // What a gap limit asks for counts as well.
+    let mut wide = file();
+    wide.items[0].request.gap_limit = GapLimit::new(10_000).unwrap();
+    assert_eq!(wide.encode(&params()).unwrap_err(), expected);
+
+    let single = file().items[1].clone();
+    let mut items = file();
+    items.items = vec![single; MAX_ITEMS + 1];
+    let (count, limit) = (MAX_ITEMS + 1, MAX_ITEMS);
+    assert_eq!(items.encode(&params()).unwrap_err(), FileError::TooManyItems { count, limit });
+}
+
+#[test]
+fn counts_of_derived_scripts_that_no_item_has_are_refused() {
+    for (at, count) in [(0, 0), (0, 0x8000_0001), (1, 2)] {
+        let mut other = file();
+        other.items[at].derived[0] = count;
+        let bytes = other.encode(&params());
+        if let Ok(bytes) = bytes {
+            let error = refused(&bytes);
+            assert!(matches!(error, FileError::Item { source: ItemFault::Derived, .. }), "{error}");
+        }
+    }
+    let mut other = file();
+    other.items[0].derived.pop();
+    let error = refused(&other.encode(&params()).unwrap());
+    assert!(matches!(error, FileError::Item { source: ItemFault::Derived, .. }), "{error}");
+}
+
+#[test]
 fn a_private_key_is_refused_and_not_repeated() {
     let xprv = "tprv8ZgxMBicQKsPeDgjzdC36fs6bMjGApWDNLR9erAXMs5skhMv36j9MV5ecvfavji5khqjWaWSFhN3YcCUUdiKH6isR4Pwy3U5y5egddBr16m";
     let text = format!("wpkh({xprv}/*)");
     let mut short = file();
     short.items.clear();
     let empty = short.encode(&params()).unwrap();
-    let item = [b"\x01a\0", &[0, 0, 0, 0, 20, 0, 0, 0, 1][..], text.as_bytes()].concat();
+    let numbers = [0, 0, 0, 0, 20, 0, 0, 0, 1, 20, 0, 0, 0, 1];
+    let item = [b"\x01a\0", &numbers[..], text.as_bytes()].concat();
     let length = u16::try_from(item.len()).unwrap().to_le_bytes();
     let with = [&empty[..50], &[1, 0, 0, 0], &length, &item, &empty[54..]].concat();
     let error = refused(&sealed(with));

@@ -80,6 +80,12 @@ impl<'a> Bytes<'a> {
         self.slice(usize::from(length)).and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
+    /// A number for each keychain, with how many there are, one byte, in front.
+    pub(crate) fn counts(&mut self) -> Option<Vec<u32>> {
+        let keychains = self.u8()?;
+        (0..keychains).map(|_| self.u32()).collect()
+    }
+
     /// The value, if nothing is left.
     pub(crate) fn end<T>(self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
@@ -90,6 +96,12 @@ impl<'a> Bytes<'a> {
 pub(crate) fn push_script(bytes: &mut Vec<u8>, script: &bitcoin::Script) {
     bytes.extend(u16::try_from(script.len()).unwrap_or(u16::MAX).to_le_bytes());
     bytes.extend_from_slice(script.as_bytes());
+}
+
+/// Appends a number for each keychain, of which there are 255 at most, with how many in front.
+pub(crate) fn push_counts(bytes: &mut Vec<u8>, counts: &[u32]) {
+    bytes.push(u8::try_from(counts.len()).unwrap_or(u8::MAX));
+    bytes.extend(counts.iter().flat_map(|count| count.to_le_bytes()));
 }
 
 /// Appends a text with its length in front. Names have 128 bytes at most.

@@ -11,11 +11,11 @@ use ironlight_spv::compress::state::{
 use super::{Kept, States, claims};
 use crate::chain::Stopped;
 use crate::wallet::claim::{Claim, ClaimVerdict, Difference};
-use crate::wallet::file::{FileId, WalletFile};
+use crate::wallet::file::{FileId, FileItem, WalletFile};
 use crate::wallet::service::commands::Command;
 use crate::wallet::service::handle::{Shared, WalletError, WalletHandle};
 use crate::wallet::states::{NotComplete, TotalsAt, script_id, sealed_at};
-use crate::wallet::watch::{WatchItem, WatchRequest, Watched};
+use crate::wallet::watch::Watched;
 use crate::wallet::{BlockId, Wallet};
 
 /// What the wallet had after a block.
@@ -278,17 +278,12 @@ impl Shared {
             let hash = seen.and_then(|seen| seen.block(wallet));
             let hash = hash.ok_or(NotComplete { height, complete })?;
             let state = sealed_at(&wallet.ledger, height, own.salt(), |_| true)?;
-            let (block, items) = (BlockId { height, hash }, wallet.watches().map(again).collect());
+            let (block, items) =
+                (BlockId { height, hash }, wallet.watches().map(FileItem::of).collect());
             Ok::<_, WalletError>(WalletFile { block, items, state })
         })?;
         let params = self.chain.read(|chain| chain.params().clone());
         let (bytes, root) = (file.encode(&params)?, file.root()?);
         Ok(Exported { bytes, block: file.block, root, items: file.items.len() })
     }
-}
-
-/// What it takes to watch an item again.
-fn again(item: &WatchItem) -> WatchRequest {
-    let WatchItem { target, account, label, birthday, gap_limit, .. } = item.clone();
-    WatchRequest { target, account, label, birthday, gap_limit }
 }

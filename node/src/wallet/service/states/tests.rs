@@ -5,7 +5,7 @@ use super::{Kept, OWN};
 use crate::states::StoredStates;
 use crate::store::{Table, WriteBatch};
 use crate::wallet::claim::ClaimVerdict;
-use crate::wallet::file::{FileId, WalletFile};
+use crate::wallet::file::{FileId, FileItem, WalletFile};
 use crate::wallet::states::sealed_at;
 use crate::wallet::testing::{Bench, Dice, GOOD, SALT, TestChain, script};
 use crate::wallet::watch::{WatchId, WatchRequest, WatchTarget};
@@ -137,8 +137,7 @@ fn imported() -> (Bench, WalletFile) {
     let (chain, exporter) = paid();
     let block = chain.tip();
     let state = sealed_at(&exporter.wallet.ledger, block.height, SALT, |_| true).unwrap();
-    let items =
-        exporter.wallet.watches().map(|item| WatchRequest::new(item.target.clone(), item.birthday));
+    let items = exporter.wallet.watches().map(FileItem::of);
     let file = WalletFile { block, items: items.collect(), state };
     let mut bench = Bench::new(chain.tip());
     bench.kills = None;
