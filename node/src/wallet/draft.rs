@@ -33,12 +33,30 @@ pub(super) struct Changes {
     pub(super) jobs: BTreeMap<JobKey, Option<Job>>,
     pub(super) marks: Option<Marks>,
     pub(super) next_id: Option<u32>,
-    pub(super) claim: Option<Claim>,
+    pub(super) claim: Option<ClaimChange>,
     /// Waiting transactions that wait no more. They have no rows.
     pub(super) settled: BTreeSet<Txid>,
     /// Blocks were taken off, scripts came, or a job was sent back: ranges that were handed out
     /// before say less or something else now.
     pub(super) new_epoch: bool,
+}
+
+/// What becomes of the claim's record.
+#[derive(Clone, Debug)]
+pub(super) enum ClaimChange {
+    /// It is this one.
+    Set(Claim),
+    /// There is none any more.
+    Forget,
+}
+
+impl ClaimChange {
+    const fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Set(claim) => Some(claim),
+            Self::Forget => None,
+        }
+    }
 }
 
 /// Changes on top of the wallet.
@@ -59,7 +77,10 @@ impl<'a> Draft<'a> {
 
     /// Puts rows and effects together.
     pub(super) fn finish<O>(self, outcome: O) -> Planned<O> {
-        let Self { wallet, changes, mut batch, new_scripts: _ } = self;
+        let Self { wallet, mut changes, mut batch, new_scripts: _ } = self;
+        if changes.claim.is_none() {
+            changes.claim = wallet.reopened(&changes).map(ClaimChange::Set);
+        }
         changes.write(wallet, &mut batch);
         let effects = Effects { revision: wallet.revision, changes: Box::new(changes) };
         Planned { batch, effects, outcome }
@@ -221,7 +242,7 @@ impl Changes {
             rows::set(batch, rows::NEXT_KEY.to_vec(), Some(next.to_le_bytes().to_vec()));
         }
         if let Some(claim) = &self.claim {
-            rows::set(batch, rows::CLAIM_KEY.to_vec(), Some(write_claim(claim)));
+            rows::set(batch, rows::CLAIM_KEY.to_vec(), claim.claim().map(write_claim));
         }
     }
 }
@@ -265,8 +286,10 @@ impl Wallet {
         if let Some(next) = next_id {
             self.watched.set_next_id(next);
         }
-        if claim.is_some() {
-            self.claim = claim;
+        match claim {
+            Some(ClaimChange::Set(claim)) => self.claim = Some(claim),
+            Some(ClaimChange::Forget) => self.claim = None,
+            None => {}
         }
         for txid in settled {
             self.pending.remove(&txid);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ironlight_spv::BlockHeight;
 
 use super::Wallet;
-use super::claim::{Claim, ClaimVerdict, ClaimedItem, ImportRefused, NoClaim};
-use super::draft::Draft;
+use super::claim::{Claim, ClaimBlock, ClaimVerdict, ClaimedItem, ImportRefused, NoClaim};
+use super::draft::{ClaimChange, Draft};
 use super::file::{FileId, FileItem, WalletFile};
 use super::label::AccountName;
 use super::plan::{Planned, Unwatched};
@@ -36,7 +36,8 @@ impl Wallet {
     }
 
     /// Watches what a file has, all of it or nothing, and takes its state as a claim, in place of the
-    /// one before. Slow, as [`plan_watch`](Self::plan_watch) is.
+    /// one before; `block` says how the one before stands. What is watched already keeps its label.
+    /// Slow, as [`plan_watch`](Self::plan_watch) is.
     ///
     /// # Errors
     /// [`ImportRefused`]
@@ -44,8 +45,9 @@ impl Wallet {
         &self,
         file: &WalletFile,
         id: FileId,
+        block: ClaimBlock,
     ) -> Result<Planned<Vec<Watched>>, ImportRefused> {
-        self.check_import(id)?;
+        self.check_import(id, block)?;
         let mut draft = Draft::new(self);
         let (mut outcomes, mut items) = (Vec::new(), Vec::new());
         let known: BTreeMap<(&AccountName, String), &WatchItem> = self
@@ -71,7 +73,8 @@ impl Wallet {
         let (block, root, verdict) = (file.block, file.root()?, ClaimVerdict::Open);
         let known = self.claim().filter(|claim| claim.file == id && claim.items == items);
         let verdict = known.map_or(verdict, |claim| claim.verdict);
-        draft.changes.claim = Some(Claim { file: id, block, root, items, verdict });
+        let claim = Claim { file: id, block, root, items, verdict };
+        draft.changes.claim = Some(ClaimChange::Set(claim));
         Ok(draft.finish(outcomes))
     }
 
@@ -82,7 +85,18 @@ impl Wallet {
     pub fn plan_verdict(&self, verdict: ClaimVerdict) -> Result<Planned<()>, NoClaim> {
         let claim = self.claim().ok_or(NoClaim)?;
         let mut draft = Draft::new(self);
-        draft.changes.claim = Some(Claim { verdict, ..claim.clone() });
+        draft.changes.claim = Some(ClaimChange::Set(Claim { verdict, ..claim.clone() }));
+        Ok(draft.finish(()))
+    }
+
+    /// Drops the claim; what its file brought is watched on.
+    ///
+    /// # Errors
+    /// [`NoClaim`] where there is none.
+    pub fn plan_forget_claim(&self) -> Result<Planned<()>, NoClaim> {
+        self.claim().ok_or(NoClaim)?;
+        let mut draft = Draft::new(self);
+        draft.changes.claim = Some(ClaimChange::Forget);
         Ok(draft.finish(()))
     }
 

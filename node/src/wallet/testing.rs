@@ -170,6 +170,8 @@ pub(super) struct Bench {
     pub(super) kills: Option<Dice>,
     /// Blocks that were looked at.
     pub(super) scanned: usize,
+    /// Commits before which something sealed was taken back.
+    pub(super) taken_back: usize,
 }
 
 /// How a scanner misbehaves without harm.
@@ -190,8 +192,10 @@ impl Bench {
         let (wallet, store) = (Wallet::new(NETWORK), MemoryStore::new());
         let states_store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let (kept, _) = Kept::open(&states_store, &wallet, SALT).unwrap();
-        let (events, kills, scanned) = (Vec::new(), Some(Dice(begin.height.0.into())), 0);
-        let mut bench = Self { wallet, store, events, kept, states_store, kills, scanned };
+        let (events, kills) = (Vec::new(), Some(Dice(begin.height.0.into())));
+        let (scanned, taken_back) = (0, 0);
+        let mut bench =
+            Self { wallet, store, events, kept, states_store, kills, scanned, taken_back };
         let planned = bench.wallet.plan_begin(begin).unwrap();
         bench.commit(planned);
         bench
@@ -201,6 +205,7 @@ impl Bench {
     pub(super) fn commit<O>(&mut self, planned: Planned<O>) -> O {
         if let Some(from) = self.wallet.lowest_change(&planned.effects) {
             self.kept.take_back(from).unwrap();
+            self.taken_back += 1;
         }
         self.die_now_and_then();
         self.store.commit(planned.batch).unwrap();

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcoin::{BlockHash, ScriptBuf};
 use ironlight_spv::compress::state::{StateCompressor, StateError, WalletAccount};
 
-use super::{Claim, ClaimOpen, ClaimVerdict, ClaimedItem, Comparison, Difference, NotComparable};
+use super::{
+    Claim, ClaimBlock, ClaimOpen, ClaimVerdict, ClaimedItem, Comparison, Difference, NotComparable,
+};
 use crate::wallet::Wallet;
 use crate::wallet::coin::Coin;
+use crate::wallet::draft::Changes;
 use crate::wallet::file::FileId;
+use crate::wallet::marks::Marks;
 use crate::wallet::states::{accounts_at, script_id, sealed_at};
 use crate::wallet::watch::WatchId;
 
@@ -21,19 +25,30 @@ impl Wallet {
         self.claim.as_ref()
     }
 
-    /// Refuses a file while that of another is not decided.
+    /// The claim without its verdict, where changes make another history up to its height, or take its
+    /// block off: the verdict was of the history before.
+    pub(in crate::wallet) fn reopened(&self, changes: &Changes) -> Option<Claim> {
+        let claim = self.claim.as_ref().filter(|claim| claim.verdict != ClaimVerdict::Open)?;
+        let height = claim.block.height;
+        let changed = self.lowest_in(changes).is_some_and(|lowest| lowest <= height);
+        let tip = changes.marks.as_ref().and_then(Marks::tip);
+        let taken_off = tip.is_some_and(|tip| tip.height < height);
+        (changed || taken_off).then(|| Claim { verdict: ClaimVerdict::Open, ..claim.clone() })
+    }
+
+    /// Refuses a file while that of another is not decided and can be.
     ///
     /// # Errors
     /// [`ClaimOpen`]
-    pub fn check_import(&self, file: FileId) -> Result<(), ClaimOpen> {
-        match &self.claim {
-            Some(claim) if claim.verdict == ClaimVerdict::Open && claim.file != file => {
-                // One whose items are all gone can never be decided.
-                let is_watched = |item: &ClaimedItem| self.watch(item.watch).is_some();
-                let lives = claim.items.iter().any(is_watched);
-                if lives { Err(ClaimOpen { height: claim.block.height }) } else { Ok(()) }
+    pub fn check_import(&self, file: FileId, block: ClaimBlock) -> Result<(), ClaimOpen> {
+        let open = |claim: &&Claim| claim.verdict == ClaimVerdict::Open && claim.file != file;
+        let Some(claim) = self.claim.as_ref().filter(open) else { return Ok(()) };
+        let is_watched = |item: &ClaimedItem| self.watch(item.watch).is_some();
+        match block {
+            ClaimBlock::Expected if claim.items.iter().all(is_watched) => {
+                Err(ClaimOpen { height: claim.block.height })
             }
-            Some(_) | None => Ok(()),
+            ClaimBlock::Expected | ClaimBlock::Elsewhere => Ok(()),
         }
     }
 

@@ -59,6 +59,16 @@ pub enum ClaimVerdict {
     },
 }
 
+/// How the block of a claim stands to the best chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimBlock {
+    /// It is on it, or headers up to its height are still to come.
+    Expected,
+    /// The best chain has another there, or ends below although it is synced: as things are, the claim
+    /// is not decided.
+    Elsewhere,
+}
+
 /// A state that a file claims, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -150,7 +160,7 @@ pub struct NoClaim;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "a claim of another file, for height {height}, is not decided yet: wait until the wallet has \
-     looked at the blocks up to there, or remove the items that it brought"
+     looked at the blocks up to there, or drop it with `ironlight wallet forget-claim`"
 )]
 pub struct ClaimOpen {
     /// The height of the claim that is open.

@@ -3,7 +3,9 @@ use bitcoin::{BlockHash, OutPoint, ScriptBuf};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::state::{Salt, StateCompressor, StateValue as _, WalletAccount};
 
-use super::{Claim, ClaimVerdict, ClaimedItem, Comparison, ImportRefused, NotComparable};
+use super::{
+    Claim, ClaimBlock, ClaimVerdict, ClaimedItem, Comparison, ImportRefused, NotComparable,
+};
 use crate::wallet::BlockId;
 use crate::wallet::file::{FileId, FileItem, WalletFile};
 use crate::wallet::states::{NotComplete, script_id, sealed_at};
@@ -42,7 +44,7 @@ fn imported(chain: &TestChain, file: &WalletFile) -> Bench {
     let mut bench = Bench::new(chain.tip());
     // The claims' states are not kept here.
     bench.kills = None;
-    let planned = bench.wallet.plan_import(file, FILE).unwrap();
+    let planned = bench.wallet.plan_import(file, FILE, ClaimBlock::Expected).unwrap();
     assert_eq!(bench.commit(planned).len(), file.items.len());
     bench.reload();
     bench
@@ -201,6 +203,91 @@ fn a_file_brings_the_scripts_that_its_wallet_had_derived() {
     assert_eq!(compare(&bench, &chain, &file), Ok(Comparison::Same));
 }
 
+/// What becomes of the claim, as the node decides it.
+fn decide(bench: &mut Bench, chain: &TestChain, file: &WalletFile) -> ClaimVerdict {
+    let verdict = match compare(bench, chain, file).unwrap() {
+        Comparison::Same => ClaimVerdict::Proven,
+        Comparison::Differs(scripts) => {
+            ClaimVerdict::Refuted { scripts: scripts.len().try_into().unwrap() }
+        }
+    };
+    let planned = bench.wallet.plan_verdict(verdict).unwrap();
+    bench.commit(planned);
+    verdict
+}
+
+#[test]
+fn a_reorg_below_the_block_of_a_proven_claim_opens_it_again() {
+    // The block of the file pays to its scripts, or to nobody.
+    for empty in [false, true] {
+        let (mut chain, mut exporter, mut file) = exported();
+        if empty {
+            chain.mine(&script(0), Vec::new());
+            exporter.sync(&chain, GOOD, &mut Dice(1));
+            file.block = chain.tip();
+            let ledger = &exporter.wallet.ledger;
+            file.state = sealed_at(ledger, file.block.height, SALT, |_| true).unwrap();
+        }
+        let mut bench = imported(&chain, &file);
+        bench.sync(&chain, GOOD, &mut Dice(1));
+        assert_eq!(decide(&mut bench, &chain, &file), ClaimVerdict::Proven);
+        chain.mine(&script(1), Vec::new());
+        bench.sync(&chain, GOOD, &mut Dice(1));
+        chain.take_off(1);
+        bench.sync(&chain, GOOD, &mut Dice(1));
+        assert_eq!(claim(&bench).verdict, ClaimVerdict::Proven, "all that was above it");
+        chain.take_off(1);
+        for _ in 0..2 {
+            chain.mine(&script(0), Vec::new());
+        }
+        bench.sync(&chain, GOOD, &mut Dice(1));
+        bench.reload();
+        assert_eq!(claim(&bench).verdict, ClaimVerdict::Open, "empty: {empty}");
+    }
+}
+
+#[test]
+fn a_coin_that_a_rescan_finds_opens_a_refuted_claim_which_is_then_proven() {
+    let (chain, _, file) = exported();
+    let mut bench = imported(&chain, &file);
+    // Filters that were wrong: no block matches.
+    while let Some(range) = bench.wallet.next_range(chain.tip().height) {
+        let up_to = chain.at(range.to.0.try_into().unwrap());
+        let planned = bench.wallet.plan_scanned(&range, up_to).unwrap();
+        bench.commit(planned);
+    }
+    let refuted = ClaimVerdict::Refuted { scripts: 2 };
+    assert_eq!(decide(&mut bench, &chain, &file), refuted);
+    let planned = bench.wallet.plan_rescan(None, BlockHeight(0)).unwrap();
+    bench.commit(planned);
+    assert_eq!(claim(&bench).verdict, refuted);
+    bench.sync(&chain, GOOD, &mut Dice(1));
+    bench.reload();
+    assert_eq!(claim(&bench).verdict, ClaimVerdict::Open);
+    assert_eq!(decide(&mut bench, &chain, &file), ClaimVerdict::Proven);
+}
+
+#[test]
+fn a_claim_that_cannot_be_decided_makes_room_for_another_and_can_be_dropped() {
+    let (chain, _, file) = exported();
+    let mut bench = imported(&chain, &file);
+    let other = FileId([2; 32]);
+    assert!(bench.wallet.plan_import(&file, other, ClaimBlock::Expected).is_err());
+    assert!(bench.wallet.plan_import(&file, other, ClaimBlock::Elsewhere).is_ok());
+    // Of its two items one is gone.
+    let planned = bench.wallet.plan_unwatch(WatchId(1)).unwrap();
+    bench.commit(planned);
+    assert!(bench.wallet.plan_import(&file, other, ClaimBlock::Expected).is_ok());
+
+    let mut bench = imported(&chain, &file);
+    let planned = bench.wallet.plan_forget_claim().unwrap();
+    bench.commit(planned);
+    bench.reload();
+    assert_eq!((bench.wallet.claim(), bench.wallet.watches().count()), (None, 2));
+    assert!(bench.wallet.plan_forget_claim().is_err());
+    assert!(bench.wallet.plan_import(&file, other, ClaimBlock::Expected).is_ok());
+}
+
 #[test]
 fn what_is_watched_already_keeps_its_label() {
     let (chain, _, mut file) = exported();
@@ -209,7 +296,7 @@ fn what_is_watched_already_keeps_its_label() {
     bench.commit(planned);
     file.items[0].request.label = "of the file".parse().unwrap();
     file.items[1].request.label = "new".parse().unwrap();
-    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    let planned = bench.wallet.plan_import(&file, FILE, ClaimBlock::Expected).unwrap();
     bench.commit(planned);
     let labels: Vec<String> = bench.wallet.watches().map(|item| item.label.to_string()).collect();
     assert_eq!(labels, ["", "new"]);
@@ -231,9 +318,9 @@ fn another_file_is_refused_while_a_claim_is_open_and_the_same_is_not() {
     let (chain, _, file) = exported();
     let mut bench = imported(&chain, &file);
     let other = FileId([2; 32]);
-    let refused = bench.wallet.plan_import(&file, other).unwrap_err();
+    let refused = bench.wallet.plan_import(&file, other, ClaimBlock::Expected).unwrap_err();
     assert!(matches!(refused, ImportRefused::Open(open) if open.height == file.block.height));
-    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    let planned = bench.wallet.plan_import(&file, FILE, ClaimBlock::Expected).unwrap();
     bench.commit(planned);
     assert_eq!(bench.wallet.watches().count(), 2);
     bench.sync(&chain, GOOD, &mut Dice(1));
@@ -242,10 +329,10 @@ fn another_file_is_refused_while_a_claim_is_open_and_the_same_is_not() {
     bench.reload();
     assert_eq!(claim(&bench).verdict, ClaimVerdict::Refuted { scripts: 3 });
     // The same again does not make it open again.
-    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    let planned = bench.wallet.plan_import(&file, FILE, ClaimBlock::Expected).unwrap();
     bench.commit(planned);
     assert_eq!(claim(&bench).verdict, ClaimVerdict::Refuted { scripts: 3 });
-    assert!(bench.wallet.plan_import(&file, other).is_ok());
+    assert!(bench.wallet.plan_import(&file, other, ClaimBlock::Expected).is_ok());
 }
 
 #[test]
@@ -258,7 +345,7 @@ fn a_claim_whose_item_is_removed_waits_for_its_file() {
     bench.reload();
     let refused = compare(&bench, &chain, &file).unwrap_err();
     assert_eq!(refused, NotComparable::ItemGone { watch: WatchId(2) });
-    let planned = bench.wallet.plan_import(&file, FILE).unwrap();
+    let planned = bench.wallet.plan_import(&file, FILE, ClaimBlock::Expected).unwrap();
     bench.commit(planned);
     let ids: Vec<WatchId> = claim(&bench).items.iter().map(|item| item.watch).collect();
     assert_eq!(ids, [WatchId(1), WatchId(3)]);
@@ -269,7 +356,7 @@ fn a_claim_whose_item_is_removed_waits_for_its_file() {
         let planned = bench.wallet.plan_unwatch(WatchId(id)).unwrap();
         bench.commit(planned);
     }
-    assert!(bench.wallet.plan_import(&file, FileId([2; 32])).is_ok());
+    assert!(bench.wallet.plan_import(&file, FileId([2; 32]), ClaimBlock::Expected).is_ok());
 }
 
 #[test]

@@ -21,5 +21,6 @@ pub(super) enum Command {
     Rescan { which: Option<WatchId>, from: BlockHeight, answer: Answer<()> },
     Broadcast { bytes: Vec<u8>, apart: bool, answer: Answer<Submitted> },
     Forget { txid: Txid, answer: Answer<bool> },
+    ForgetClaim { answer: Answer<()> },
     Import { file: Box<WalletFile>, id: FileId, answer: Answer<Imported> },
 }

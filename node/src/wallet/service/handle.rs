@@ -11,20 +11,21 @@ use tokio::time::Instant;
 
 use super::commands::{Answer, Command};
 use super::states::Kept;
+use super::status::ScanStatus;
 use crate::blocks::{Blocks, Cause};
 use crate::chain::{ChainHandle, Stopped};
 use crate::proven::{self, ProofError, TransactionProof};
 use crate::states::StatesError;
 use crate::store::{Store, StoreError};
 use crate::wallet::broadcast::{BroadcastStatus, Broadcasts, SubmitError, Submitted};
-use crate::wallet::claim::{ImportRefused, NotComparable};
+use crate::wallet::claim::{ImportRefused, NoClaim, NotComparable};
 use crate::wallet::fees::{FeeEstimate, FeeEstimator, NoEstimate};
 use crate::wallet::file::FileError;
 use crate::wallet::states::NotComplete;
 use crate::wallet::watch::{WatchError, WatchId, WatchItem, WatchRequest, Watched};
 use crate::wallet::{
-    AccountName, Balance, BlockId, HistoryPage, LoadError, PendingEntry, Place, PlanError,
-    Unwatched, Utxo, Wallet,
+    AccountName, Balance, HistoryPage, LoadError, PendingEntry, Place, PlanError, Unwatched, Utxo,
+    Wallet,
 };
 
 /// How long a block is waited for, for a question.
@@ -91,21 +92,6 @@ pub enum WalletError {
     Stopped(#[from] Stopped),
 }
 
-/// How far the wallet has followed the chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ScanStatus {
-    /// The last block that was looked at for everything watched.
-    pub tip: Option<BlockId>,
-    /// Blocks that are to be looked at still, those of rescans included.
-    pub blocks_left: u32,
-    /// Whether all is done up to the best chain's tip, which is synced.
-    pub synced: bool,
-    /// Up to which height the history is complete and can be asked
-    /// ([`state_at`](WalletHandle::state_at)); lower than the tip while blocks are looked at for what was
-    /// added or derived late.
-    pub complete_to: Option<BlockHeight>,
-}
-
 /// Asks the wallet and tells it what to do. Cheap to clone; what it reads is of one moment.
 #[derive(Clone, Debug)]
 pub struct WalletHandle(pub(super) Arc<Shared>);
@@ -145,6 +131,12 @@ impl Shared {
 
     pub(super) fn fees(&self) -> MutexGuard<'_, FeeEstimator> {
         self.fees.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<NoClaim> for WalletError {
+    fn from(_none: NoClaim) -> Self {
+        Self::NoClaim
     }
 }
 

@@ -17,9 +17,11 @@ mod matching;
 mod pay;
 mod scan;
 pub(in crate::wallet) mod states;
+mod status;
 mod task;
 
 pub use crate::proven::{ProofError, TransactionProof};
-pub use handle::{Birthday, ScanStatus, WalletError, WalletHandle};
+pub use handle::{Birthday, WalletError, WalletHandle};
 pub use states::{AccountProof, ClaimStatus, Exported, Imported, StateAt};
+pub use status::ScanStatus;
 pub(crate) use task::{WalletTask, WalletTaskConfig};

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::commands::Command;
-use super::handle::{ScanStatus, Shared, WalletError};
+use super::handle::{Shared, WalletError};
 use super::scan::{Found, Scan, Scanner, Step};
+use super::status::ScanStatus;
 use crate::bridge::NetworksHandle;
 use crate::chain::{ChainStatus, Phase, commit_blocking};
 use crate::clock::Clock;
@@ -149,6 +150,9 @@ impl WalletTask {
             Command::Import { file, id, answer } => {
                 let _ = answer.send(self.import(file, id).await?);
             }
+            Command::ForgetClaim { answer } => {
+                let _ = answer.send(self.forget_claim().await?);
+            }
             Command::Forget { txid, answer } => {
                 let _ = answer.send(Ok(self.forget(&txid)));
             }
@@ -239,10 +243,12 @@ impl WalletTask {
         });
         let there = wallet_tip.is_some_and(|at| at.hash == tip.hash);
         let synced = phase == Phase::Synced && there && left == 0;
-        let complete_to = self.shared.complete_to();
-        let status = ScanStatus { tip: wallet_tip, blocks_left: left, synced, complete_to };
+        let (complete_to, states_lost) =
+            self.shared.with_kept(|wallet, kept| (kept.reach(wallet), kept.is_lost()));
+        let status =
+            ScanStatus { tip: wallet_tip, blocks_left: left, synced, complete_to, states_lost };
         let old = self.shared.status.send_replace(status);
-        if synced && old != status {
+        if synced && status.is_further_than(old) {
             self.scanner.chain.publish(NodeEvent::Scanned { tip });
         }
     }

@@ -5,6 +5,7 @@ use ironlight_spv::BlockHeight;
 
 use crate::wallet::Wallet;
 use crate::wallet::coin::Coin;
+use crate::wallet::draft::Changes;
 use crate::wallet::plan::Effects;
 
 impl Wallet {
@@ -12,7 +13,12 @@ impl Wallet {
     /// it changes no coin. Whatever was sealed from there on has to be taken back before the change is
     /// committed.
     pub(in crate::wallet) fn lowest_change(&self, effects: &Effects) -> Option<BlockHeight> {
-        let coins = effects.changes.coins.iter();
+        self.lowest_in(&effects.changes)
+    }
+
+    /// The same of changes that are not planned to the end.
+    pub(in crate::wallet) fn lowest_in(&self, changes: &Changes) -> Option<BlockHeight> {
+        let coins = changes.coins.iter();
         coins.filter_map(|(outpoint, after)| self.lowest_of(outpoint, after.as_ref())).min()
     }
 

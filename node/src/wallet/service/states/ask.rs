@@ -108,7 +108,10 @@ impl Shared {
     }
 
     /// Reads the states, and the wallet that they are of.
-    pub(super) fn with_kept<T>(&self, read: impl FnOnce(&Wallet, &Kept) -> T) -> T {
+    pub(in crate::wallet::service) fn with_kept<T>(
+        &self,
+        read: impl FnOnce(&Wallet, &Kept) -> T,
+    ) -> T {
         // The wallet first, always: whoever seals takes both.
         self.read(|wallet| read(wallet, &self.kept.read().unwrap_or_else(PoisonError::into_inner)))
     }
@@ -137,10 +140,11 @@ impl WalletHandle {
     /// Waits until the history is complete and sealed up to a height. Cancel safe.
     ///
     /// # Errors
-    /// [`Stopped`]
-    pub async fn complete(&self, height: BlockHeight) -> Result<(), Stopped> {
-        self.when(|status| status.complete_to.is_some_and(|complete| complete >= height)).await?;
-        Ok(())
+    /// [`WalletError::StatesLost`] where that will not be before the next start;
+    /// [`WalletError::Stopped`].
+    pub async fn complete(&self, height: BlockHeight) -> Result<(), WalletError> {
+        let status = self.when(|status| status.answer_at(height).is_some()).await?;
+        status.answer_at(height).unwrap_or(Ok(()))
     }
 
     /// What the wallet had after the block of a height. Linear in the scripts that are watched: about
@@ -214,10 +218,19 @@ impl WalletHandle {
     #[must_use]
     pub fn claimed(&self, script: &Script) -> Option<WalletAccount> {
         let key = script_id(script);
-        self.0.with_kept(|_, kept| {
-            let claim = kept.claim.as_ref()?;
-            claim.get(&key, claim.newest()?).ok().flatten()
+        self.0.with_kept(|wallet, kept| {
+            let (claim, held) = kept.claimed(wallet)?;
+            held.states.get(&key, claim.block.height).ok().flatten()
         })
+    }
+
+    /// Drops the claim of the last file, whatever became of it; what the file brought is watched on.
+    /// Given up, it may have been done or not.
+    ///
+    /// # Errors
+    /// [`WalletError::NoClaim`] where there is none.
+    pub async fn forget_claim(&self) -> Result<(), WalletError> {
+        self.tell(|answer| Command::ForgetClaim { answer }).await
     }
 
     /// In which scripts the last file differs from what the blocks gave; none where it does not. Linear in

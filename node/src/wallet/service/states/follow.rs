@@ -108,6 +108,22 @@ impl WalletTask {
         Ok(())
     }
 
+    /// Drops the claim.
+    pub(in crate::wallet::service) async fn forget_claim(
+        &mut self,
+    ) -> Result<Result<(), WalletError>, StoreError> {
+        let planned = self.shared.read(Wallet::plan_forget_claim);
+        if let Err(error) = self.answer(planned).await? {
+            return Ok(Err(error));
+        }
+        // After the record: a state without one is removed at the next import, and shown to nobody.
+        let shared = Arc::clone(&self.shared);
+        match blocking(move || shared.change_kept(|_, kept| kept.forget_claim())).await {
+            Err(StatesError::Store(error)) => Err(error),
+            done => Ok(done.map_err(WalletError::from)),
+        }
+    }
+
     /// Watches what a file has, and keeps its state.
     pub(in crate::wallet::service) async fn import(
         &mut self,
@@ -118,7 +134,8 @@ impl WalletTask {
         let shared = Arc::clone(&self.shared);
         // Descriptors take a while.
         let planning = move || {
-            let planned = shared.read(|wallet| wallet.plan_import(&file, id));
+            let block = claims::block(&shared);
+            let planned = shared.read(|wallet| wallet.plan_import(&file, id, block));
             // First the state: a record without one would be of no use.
             let kept =
                 planned.is_ok().then(|| shared.change_kept(|_, kept| kept.take_claim(&file, id)));

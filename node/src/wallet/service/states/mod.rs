@@ -22,6 +22,8 @@ pub(in crate::wallet::service) use open::salt;
 
 pub use ask::{AccountProof, ClaimStatus, Exported, Imported, StateAt};
 
+use claims::HeldClaim;
+
 use super::handle::WalletError;
 use crate::states::{StatesError, StoredStates};
 use crate::store::Store;
@@ -43,13 +45,18 @@ pub(in crate::wallet) struct Kept {
     /// Up to where they are right; nothing is sealed above.
     through: Option<BlockHeight>,
     /// What the last file claims; none where there was no file, or its rows are lost.
-    claim: Option<States>,
+    claim: Option<HeldClaim>,
     /// Of collections that begin. Somebody may watch scripts that strangers chose, who could make them so
     /// that their hashes, and thus their paths in the tree, are alike; with a salt they cannot.
     salt: Salt,
 }
 
 impl Kept {
+    /// Whether there is nothing to wait for before the next start.
+    pub(in crate::wallet) const fn is_lost(&self) -> bool {
+        self.own.is_none()
+    }
+
     /// Up to which height there are answers.
     pub(in crate::wallet) fn reach(&self, wallet: &Wallet) -> Option<BlockHeight> {
         self.own.as_ref()?;

@@ -7,6 +7,7 @@ use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::state::Salt;
 use tracing::warn;
 
+use super::claims::HeldClaim;
 use super::{CLAIM, Kept, OWN, States};
 use crate::states::{Opening, StatesError, StoredStates};
 use crate::store::Store;
@@ -33,7 +34,7 @@ impl Kept {
         let own = open(store, OWN, salt, &mut notes)?;
         let through = own.newest();
         let claim = match wallet.claim() {
-            Some(_) => Some(open(store, CLAIM, salt, &mut notes)?),
+            Some(_) => Some(HeldClaim::new(open(store, CLAIM, salt, &mut notes)?)?),
             None => None,
         };
         let store = Arc::clone(store);
@@ -66,12 +67,12 @@ impl Kept {
 
     /// A state that is not the one that the wallet's record names is of no use.
     fn check_claim(&mut self, wallet: &Wallet, notes: &mut Vec<String>) {
-        let (Some(claim), Some(states)) = (wallet.claim(), &self.claim) else { return };
-        let height = claim.block.height;
-        if states.newest() != Some(height) || states.root_at(height) != Ok(claim.root) {
+        let Some(claim) = wallet.claim() else { return };
+        if self.claimed(wallet).is_none() {
             self.claim = None;
             notes.push(format!(
-                "the state that a file claimed for height {height} is lost: import the file again"
+                "the state that a file claimed for height {} is lost: import the file again",
+                claim.block.height
             ));
         }
     }

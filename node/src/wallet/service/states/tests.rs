@@ -1,10 +1,10 @@
 use ironlight_spv::BlockHeight;
-use ironlight_spv::compress::state::{Change, StateValue as _, WalletAccount};
+use ironlight_spv::compress::state::{Change, StateCompressor, StateValue as _, WalletAccount};
 
 use super::{Kept, OWN};
 use crate::states::StoredStates;
 use crate::store::{Table, WriteBatch};
-use crate::wallet::claim::ClaimVerdict;
+use crate::wallet::claim::{ClaimBlock, ClaimVerdict};
 use crate::wallet::file::{FileId, FileItem, WalletFile};
 use crate::wallet::states::sealed_at;
 use crate::wallet::testing::{Bench, Dice, GOOD, SALT, TestChain, script};
@@ -141,7 +141,7 @@ fn imported() -> (Bench, WalletFile) {
     let file = WalletFile { block, items: items.collect(), state };
     let mut bench = Bench::new(chain.tip());
     bench.kills = None;
-    let planned = bench.wallet.plan_import(&file, FileId([1; 32])).unwrap();
+    let planned = bench.wallet.plan_import(&file, FileId([1; 32]), ClaimBlock::Expected).unwrap();
     bench.kept.take_claim(&file, FileId([1; 32])).unwrap();
     bench.commit(planned);
     bench.sync(&chain, GOOD, &mut Dice(1));
@@ -160,8 +160,8 @@ fn a_claim_is_there_after_a_restart_until_it_is_proven_and_then_as_well() {
         let status = super::claims::status(&bench.wallet, &bench.kept).unwrap();
         assert_eq!((status.claim.verdict, status.claim.root), (verdict, root));
         assert_eq!((status.balance.unwrap().to_sat(), status.scripts), (150, 1));
-        let claimed = bench.kept.claim.as_ref().unwrap();
-        assert_eq!(claimed.claim().is_some(), verdict == ClaimVerdict::Open);
+        let (_, held) = bench.kept.claimed(&bench.wallet).unwrap();
+        assert_eq!(held.states.claim().is_some(), verdict == ClaimVerdict::Open);
         bench.kept.prove_claim(&root).unwrap();
     }
 }
@@ -174,4 +174,48 @@ fn a_claim_whose_state_is_lost_says_so() {
     assert!(matches!(&notes[..], [note] if note.contains("import the file again")), "{notes:?}");
     let status = super::claims::status(&bench.wallet, &bench.kept).unwrap();
     assert_eq!((status.balance, status.scripts), (None, 0));
+}
+
+/// The same file with another state.
+fn changed(file: &WalletFile) -> WalletFile {
+    let mut state = StateCompressor::new(SALT);
+    state.put(WalletAccount { balance: 9, ..WalletAccount::blank([1; 32]) });
+    state.seal(file.block.height).unwrap();
+    WalletFile { state, ..file.clone() }
+}
+
+#[test]
+fn the_state_of_a_new_file_is_not_shown_under_the_record_of_the_old_one() {
+    let (mut bench, file) = imported();
+    let planned = bench.wallet.plan_verdict(ClaimVerdict::Proven).unwrap();
+    bench.commit(planned);
+    // As an import does before it commits its record.
+    bench.kept.take_claim(&changed(&file), FileId([2; 32])).unwrap();
+    let status = super::claims::status(&bench.wallet, &bench.kept).unwrap();
+    assert_eq!((status.claim.verdict, status.balance), (ClaimVerdict::Proven, None));
+    assert!(bench.kept.claimed(&bench.wallet).is_none());
+}
+
+#[test]
+fn an_import_that_fails_keeps_the_claim_before() {
+    let (mut bench, file) = imported();
+    // Another handle writes, so that this one is refused.
+    let store = &bench.states_store;
+    let mut other = StoredStates::<WalletAccount>::open(store, super::CLAIM, SALT).unwrap().0;
+    other.mark_proven(&file.root().unwrap()).unwrap();
+    assert!(bench.kept.take_claim(&changed(&file), FileId([2; 32])).is_err());
+    let status = super::claims::status(&bench.wallet, &bench.kept).unwrap();
+    assert_eq!(status.balance.unwrap().to_sat(), 150);
+}
+
+#[test]
+fn a_claim_that_is_forgotten_leaves_no_row() {
+    let (mut bench, _) = imported();
+    let planned = bench.wallet.plan_forget_claim().unwrap();
+    bench.commit(planned);
+    bench.kept.forget_claim().unwrap();
+    assert!(super::claims::status(&bench.wallet, &bench.kept).is_none());
+    let names = crate::states::list(bench.states_store.as_ref()).unwrap();
+    assert!(names.iter().all(|listed| listed.name != super::CLAIM), "{names:?}");
+    assert_eq!(mended(&mut bench), Vec::<String>::new());
 }
