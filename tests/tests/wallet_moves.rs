@@ -266,6 +266,12 @@ async fn a_wallet_moves_as_a_claim_and_is_proven_by_the_blocks() {
     );
     assert_eq!(second.json(&["balance"])["confirmed"], 0, "a claim is no balance");
     has(&second.failure(&["wallet", "import", &older]), &["not decided yet"]);
+    let behind = second.failure(&["wallet", "export", &second.path("new").display().to_string()]);
+    has(&behind, &["not complete up to the tip", "--height"]);
+    let dropped = second.json(&["wallet", "forget-claim"]);
+    assert_eq!(dropped["block"], written["block"]);
+    assert!(second.json(&["wallet", "state"])["claim"].is_null());
+    has(&second.failure(&["wallet", "forget-claim"]), &["there is no state of a file"]);
     assert_eq!(second.json(&["wallet", "import", &file])["added_scripts"], 0);
     without_peers.kill();
 

@@ -223,6 +223,7 @@ fn of_wallet(error: &WalletError) -> StatusCode {
         | WalletError::NoClaim => StatusCode::NOT_FOUND,
         WalletError::Watch(WatchError::TooManyScripts { .. })
         | WalletError::NotComplete(_)
+        | WalletError::Behind(_)
         | WalletError::Import(_)
         | WalletError::NotComparable(_)
         | WalletError::Submit(SubmitError::TooMany { .. })

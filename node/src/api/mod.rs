@@ -32,12 +32,12 @@ use crate::wallet::service::WalletHandle;
 pub use dto::{
     AccountAtDto, AccountBalanceDto, BalanceDto, BirthdayDto, BlockIdDto, BlocksDto, BroadcastDto,
     BroadcastsDto, CheckDto, ClaimDto, ConfirmedDto, DifferenceDto, FeeBasisDto, FeesDto,
-    FilterFaultDto, FiltersCheckDto, FiltersDto, FlagDto, FlagsDto, ForgottenDto, HeaderDto,
-    HealthDto, HeightsDto, HistoryDto, HistoryEntryDto, ImportedDto, NetworkDto, OwnerDto, PeerDto,
-    PeerRequestsDto, PeersDto, PendingDto, ProofDto, PurposeDto, RequestsDto, RescanDto, ScanDto,
-    ScriptAtDto, SendDto, ServedDto, StateDto, StatusDto, SubmittedDto, TipDto, TurnDto,
-    UnwatchedDto, UtxoDto, UtxosDto, WalletStateDto, WalletStatusDto, WalletTransactionDto,
-    WatchDto, WatchRequestDto, WatchedDto, WatchesDto,
+    FilterFaultDto, FiltersCheckDto, FiltersDto, FlagDto, FlagsDto, ForgottenClaimDto,
+    ForgottenDto, HeaderDto, HealthDto, HeightsDto, HistoryDto, HistoryEntryDto, ImportedDto,
+    NetworkDto, OwnerDto, PeerDto, PeerRequestsDto, PeersDto, PendingDto, ProofDto, PurposeDto,
+    RequestsDto, RescanDto, ScanDto, ScriptAtDto, SendDto, ServedDto, StateDto, StatusDto,
+    SubmittedDto, TipDto, TurnDto, UnwatchedDto, UtxoDto, UtxosDto, WalletStateDto,
+    WalletStatusDto, WalletTransactionDto, WatchDto, WatchRequestDto, WatchedDto, WatchesDto,
 };
 pub use error::{ApiError, ErrorDto};
 
@@ -152,6 +152,7 @@ fn wallet_routes() -> Router<Sources> {
         .route("/v1/wallet/state", get(routes::wallet_state::get))
         .route("/v1/wallet/export", get(routes::wallet_file::export))
         .route("/v1/wallet/import", post(routes::wallet_file::import))
+        .route("/v1/wallet/claim", delete(routes::wallet_file::forget_claim))
         .route("/v1/filters", get(routes::filters::get))
         .route("/v1/filters/check", get(routes::filters_check::get))
 }

@@ -1,4 +1,4 @@
-//! `ironlight wallet export|import`: the wallet as one file.
+//! `ironlight wallet export|import|forget-claim`: the wallet as one file.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,18 +11,18 @@ use serde::Serialize;
 use super::ask::{AskArgs, path, print_json};
 use super::new_file::write_private;
 use super::{Failure, scan};
-use crate::api::{BlockIdDto, ImportedDto};
+use crate::api::{BlockIdDto, ForgottenClaimDto, ImportedDto};
 use crate::store::hex;
 use crate::wallet::file::{FileError, MAX_FILE_BYTES, WalletFile};
 
-/// How long the node may take: descriptors are derived anew, up to 100,000 scripts.
+/// How long the node may take: descriptors are derived anew, up to 20,000 scripts.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     /// The file; one that exists is left alone.
     file: PathBuf,
-    /// With the state of this height [default: the newest at which the history is complete].
+    /// With the state of this height [default: the tip, up to which the history has to be complete].
     #[arg(long, value_name = "HEIGHT")]
     height: Option<u32>,
     #[command(flatten)]
@@ -36,6 +36,12 @@ pub(super) struct ImportArgs {
     /// Wait until the blocks since its birthdays were looked at.
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ForgetClaimArgs {
     #[command(flatten)]
     ask: AskArgs,
 }
@@ -114,6 +120,16 @@ pub(super) fn import(args: &ImportArgs) -> Result<(), Failure> {
         (None, _) => {}
     }
     say!("claim   {verdict}: `ironlight wallet state` says what became of it");
+    Ok(())
+}
+
+pub(super) fn forget_claim(args: &ForgetClaimArgs) -> Result<(), Failure> {
+    let forgotten: ForgottenClaimDto = args.ask.node()?.delete("/v1/wallet/claim")?;
+    if args.ask.json {
+        return print_json(&forgotten);
+    }
+    let BlockIdDto { height, hash } = forgotten.block;
+    say!("dropped the claim for height {height} {hash}; what its file brought is watched on");
     Ok(())
 }
 

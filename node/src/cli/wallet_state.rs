@@ -6,7 +6,7 @@ use super::Failure;
 use super::amount::{Unit, UnitArgs};
 use super::ask::{AskArgs, path, print_json};
 use super::table::{Align, render};
-use super::wallet_file::{self, ExportArgs, ImportArgs};
+use super::wallet_file::{self, ExportArgs, ForgetClaimArgs, ImportArgs};
 use crate::api::{ClaimDto, DifferenceDto, ScriptAtDto, StateDto, WalletStateDto};
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +17,8 @@ pub(super) enum WalletCommand {
     Export(ExportArgs),
     /// Watch what a file has; its balances are a claim until the blocks were looked at.
     Import(ImportArgs),
+    /// Drop what the last file claims; what it brought is watched on.
+    ForgetClaim(ForgetClaimArgs),
 }
 
 #[derive(Debug, Args)]
@@ -38,6 +40,7 @@ pub(super) fn run(command: &WalletCommand) -> Result<(), Failure> {
         WalletCommand::State(args) => state(args),
         WalletCommand::Export(args) => wallet_file::export(args),
         WalletCommand::Import(args) => wallet_file::import(args),
+        WalletCommand::ForgetClaim(args) => wallet_file::forget_claim(args),
     }
 }
 

@@ -91,6 +91,7 @@ impl<E: std::error::Error + 'static> CallFailed<E> {
                 | WalletError::Plan(_)
                 | WalletError::NoEstimate(_)
                 | WalletError::NotComplete(_)
+                | WalletError::Behind(_)
                 | WalletError::StatesLost
                 | WalletError::States(_)
                 | WalletError::File(_)

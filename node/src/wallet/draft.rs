@@ -170,6 +170,21 @@ impl<'a> Draft<'a> {
         jobs
     }
 
+    /// Those of one item, without a look at all others.
+    pub(super) fn jobs_of(&self, watch: WatchId) -> BTreeMap<JobKey, Job> {
+        let key = |keychain, first| JobKey { watch, keychain: Keychain(keychain), first };
+        let all = key(0, 0)..=key(u8::MAX, u32::MAX);
+        let kept = self.wallet.jobs.range(all.clone()).map(|(key, job)| (*key, *job));
+        let mut jobs: BTreeMap<JobKey, Job> = kept.collect();
+        for (key, job) in self.changes.jobs.range(all) {
+            match job {
+                Some(job) => jobs.insert(*key, *job),
+                None => jobs.remove(key),
+            };
+        }
+        jobs
+    }
+
     pub(super) fn set_job(&mut self, key: JobKey, job: Option<Job>) {
         self.changes.jobs.insert(key, job);
     }
@@ -177,10 +192,9 @@ impl<'a> Draft<'a> {
     /// Scripts of a keychain from an index on need the blocks from a height on, below the tip. A job
     /// that does as much already is enough, one that does less is replaced.
     pub(super) fn need_scan(&mut self, key: JobKey, next: BlockHeight, kind: ScanKind) {
-        let of_keychain =
-            |other: &JobKey| (other.watch, other.keychain) == (key.watch, key.keychain);
-        let jobs: Vec<(JobKey, Job)> =
-            self.jobs().into_iter().filter(|(other, _)| of_keychain(other)).collect();
+        let of_keychain = |other: &JobKey| other.keychain == key.keychain;
+        let jobs = self.jobs_of(key.watch).into_iter();
+        let jobs: Vec<(JobKey, Job)> = jobs.filter(|(other, _)| of_keychain(other)).collect();
         let covers = |(other, job): &&(JobKey, Job)| other.first <= key.first && job.next <= next;
         if let Some((other, job)) = jobs.iter().find(covers) {
             self.set_job(*other, Some(Job { kind: job.kind.min(kind), ..*job }));
@@ -203,8 +217,13 @@ impl<'a> Draft<'a> {
 
     /// Jobs that have nothing left to look at are done.
     pub(super) fn drop_done_jobs(&mut self) {
+        self.drop_done(self.jobs());
+    }
+
+    /// The same of these.
+    pub(super) fn drop_done(&mut self, jobs: BTreeMap<JobKey, Job>) {
         let Some(tip) = self.tip() else { return };
-        for (key, job) in self.jobs() {
+        for (key, job) in jobs {
             if job.next > tip.height {
                 self.set_job(key, None);
             }

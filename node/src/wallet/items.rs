@@ -6,6 +6,7 @@ use ironlight_spv::BlockHeight;
 
 use super::Wallet;
 use super::claim::{Claim, ClaimBlock, ClaimVerdict, ClaimedItem, ImportRefused, NoClaim};
+use super::coin::BlockId;
 use super::draft::{ClaimChange, Draft};
 use super::file::{FileId, FileItem, WalletFile};
 use super::label::AccountName;
@@ -89,15 +90,15 @@ impl Wallet {
         Ok(draft.finish(()))
     }
 
-    /// Drops the claim; what its file brought is watched on.
+    /// Drops the claim, and says of which block it was; what its file brought is watched on.
     ///
     /// # Errors
     /// [`NoClaim`] where there is none.
-    pub fn plan_forget_claim(&self) -> Result<Planned<()>, NoClaim> {
-        self.claim().ok_or(NoClaim)?;
+    pub fn plan_forget_claim(&self) -> Result<Planned<BlockId>, NoClaim> {
+        let block = self.claim().ok_or(NoClaim)?.block;
         let mut draft = Draft::new(self);
         draft.changes.claim = Some(ClaimChange::Forget);
-        Ok(draft.finish(()))
+        Ok(draft.finish(block))
     }
 
     /// Watches an item no more. Coins and history of scripts that no other item has are forgotten.
@@ -166,7 +167,7 @@ impl Draft<'_> {
             let key = JobKey { watch: id, keychain, first: 0 };
             self.need_scan(key, birthday, ScanKind::CatchUp);
         }
-        self.drop_done_jobs();
+        self.drop_done(self.jobs_of(id));
         let scan_from = self.scan_from(id);
         Ok(Watched { id, change: WatchChange::Added, added_scripts, scan_from })
     }
@@ -206,7 +207,7 @@ impl Draft<'_> {
                 self.need_scan(JobKey { watch: id, keychain, first }, birthday, ScanKind::CatchUp);
             }
         }
-        self.drop_done_jobs();
+        self.drop_done(self.jobs_of(id));
         let scan_from = self.scan_from(id);
         Ok(Watched { id, change: WatchChange::Updated, added_scripts, scan_from })
     }
@@ -245,7 +246,6 @@ impl Draft<'_> {
 
     /// Where an item's jobs begin.
     fn scan_from(&self, id: WatchId) -> Option<BlockHeight> {
-        let jobs = self.jobs().into_iter().filter(|(key, _)| key.watch == id);
-        jobs.map(|(_, job)| job.next).min()
+        self.jobs_of(id).into_values().map(|job| job.next).min()
     }
 }

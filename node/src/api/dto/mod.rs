@@ -31,7 +31,8 @@ pub use wallet::{
 };
 pub(super) use wallet::{parse_place, place_text};
 pub use wallet_state::{
-    AccountAtDto, ClaimDto, DifferenceDto, ImportedDto, ScriptAtDto, StateDto, WalletStateDto,
+    AccountAtDto, ClaimDto, DifferenceDto, ForgottenClaimDto, ImportedDto, ScriptAtDto, StateDto,
+    WalletStateDto,
 };
 
 /// How the node stands.

@@ -133,6 +133,13 @@ pub struct ImportedDto {
     pub verdict: String,
 }
 
+/// A claim was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenClaimDto {
+    /// The block whose state it claimed.
+    pub block: BlockIdDto,
+}
+
 impl StateDto {
     pub(in crate::api) fn of(state: &StateAt, script: Option<ScriptAtDto>) -> Self {
         let account = |of: &AccountAt| AccountAtDto {

@@ -1,5 +1,5 @@
 //! `GET /v1/wallet/export?height=HEIGHT` and `POST /v1/wallet/import`: the wallet as one file, whose
-//! bytes are the body.
+//! bytes are the body. `DELETE /v1/wallet/claim` drops what the last file claims.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use ironlight_spv::BlockHeight;
 use serde::Deserialize;
 
 use crate::api::Importing;
-use crate::api::dto::ImportedDto;
+use crate::api::dto::{ForgottenClaimDto, ImportedDto};
 use crate::api::error::ApiError;
 use crate::wallet::file::{FileError, MAX_FILE_BYTES};
 use crate::wallet::service::{WalletError, WalletHandle};
@@ -55,4 +55,10 @@ pub(in crate::api) async fn import(
     let imported = wallet.import(bytes).await?;
     drop(importing);
     Ok(Json(ImportedDto::of(&imported)))
+}
+
+pub(in crate::api) async fn forget_claim(
+    State(wallet): State<WalletHandle>,
+) -> Result<Json<ForgottenClaimDto>, ApiError> {
+    Ok(Json(ForgottenClaimDto { block: wallet.forget_claim().await?.into() }))
 }

@@ -93,12 +93,13 @@ async fn state(
 ) -> Result<StateDto, WalletError> {
     let wallet = wallet.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let of = |script: &ScriptBuf| {
-            let account = wallet.account_at(script, height)?;
-            Ok::<_, WalletError>(ScriptAtDto::of(script, account.as_ref(), network))
+        let Some(script) = script else {
+            return Ok(StateDto::of(&wallet.state_at(height)?, None));
         };
-        let script = script.as_ref().map(of).transpose()?;
-        Ok(StateDto::of(&wallet.state_at(height)?, script))
+        // In one call: two could be of two branches.
+        let (state, account) = wallet.state_and_account_at(&script, height)?;
+        let script = ScriptAtDto::of(&script, account.as_ref(), network);
+        Ok(StateDto::of(&state, Some(script)))
     });
     reading.await.map_err(|_stopping| crate::chain::Stopped)?
 }

@@ -6,7 +6,8 @@
 //! claimed items and under the claim's salt, has the same root or not.
 //!
 //! Invariant: a claim changes no balance, coin or state of the wallet. What grows: one claim at a
-//! time, of at most [`MAX_SCRIPTS`](super::watch::MAX_SCRIPTS) items and as many accounts.
+//! time, of at most [`MAX_ITEMS`](super::file::MAX_ITEMS) items and
+//! [`MAX_SCRIPTS`](super::watch::MAX_SCRIPTS) accounts.
 
 mod compare;
 mod record;

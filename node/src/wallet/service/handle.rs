@@ -21,7 +21,7 @@ use crate::wallet::broadcast::{BroadcastStatus, Broadcasts, SubmitError, Submitt
 use crate::wallet::claim::{ImportRefused, NoClaim, NotComparable};
 use crate::wallet::fees::{FeeEstimate, FeeEstimator, NoEstimate};
 use crate::wallet::file::FileError;
-use crate::wallet::states::NotComplete;
+use crate::wallet::states::{Behind, NotComplete};
 use crate::wallet::watch::{WatchError, WatchId, WatchItem, WatchRequest, Watched};
 use crate::wallet::{
     AccountName, Balance, HistoryPage, LoadError, PendingEntry, Place, PlanError, Unwatched, Utxo,
@@ -66,6 +66,9 @@ pub enum WalletError {
     /// The history is not complete at a height.
     #[error(transparent)]
     NotComplete(#[from] NotComplete),
+    /// The history is not complete up to the tip.
+    #[error(transparent)]
+    Behind(#[from] Behind),
     /// The states of the wallet are lost; a restart makes them anew.
     #[error("the wallet's states are lost: the next start makes them anew, the log says why")]
     StatesLost,

@@ -22,6 +22,6 @@ mod task;
 
 pub use crate::proven::{ProofError, TransactionProof};
 pub use handle::{Birthday, WalletError, WalletHandle};
-pub use states::{AccountProof, ClaimStatus, Exported, Imported, StateAt};
+pub use states::{AccountProof, ClaimStatus, Exported, Imported, ScriptAt, StateAt};
 pub use status::ScanStatus;
 pub(crate) use task::{WalletTask, WalletTaskConfig};

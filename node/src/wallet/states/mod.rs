@@ -26,5 +26,6 @@ mod tests;
 
 pub use fold::script_id;
 pub(in crate::wallet) use fold::{accounts_at, sealed_at};
-pub use reach::NotComplete;
+pub(in crate::wallet) use reach::check_at_tip;
+pub use reach::{Behind, NotComplete};
 pub use totals::{AccountAt, TotalsAt};

@@ -15,6 +15,34 @@ pub struct NotComplete {
     pub complete: Option<BlockHeight>,
 }
 
+/// What the wallet had at the tip is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the wallet's history is not complete up to the tip, at height {tip}: {}. Wait until `ironlight \
+     wallet state` shows that it is, or give a height up to which it is (`--height`)",
+    reaches(*complete)
+)]
+pub struct Behind {
+    /// The height of the tip.
+    pub tip: BlockHeight,
+    /// Up to where the history is complete; none where it is nowhere.
+    pub complete: Option<BlockHeight>,
+}
+
+/// The tip, where the history is complete up to it.
+///
+/// # Errors
+/// [`Behind`]
+pub(in crate::wallet) fn check_at_tip(
+    complete: Option<BlockHeight>,
+    tip: BlockHeight,
+) -> Result<BlockHeight, Behind> {
+    match complete {
+        Some(complete) if complete >= tip => Ok(tip),
+        Some(_) | None => Err(Behind { tip, complete }),
+    }
+}
+
 fn reaches(complete: Option<BlockHeight>) -> String {
     match complete {
         Some(height) => {

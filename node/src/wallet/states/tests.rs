@@ -5,7 +5,7 @@ use bitcoin::{Amount, OutPoint, ScriptBuf};
 use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::state::{EMPTY_ROOT, StateValue as _, WalletAccount};
 
-use super::{accounts_at, script_id, sealed_at};
+use super::{Behind, accounts_at, check_at_tip, script_id, sealed_at};
 use crate::wallet::AccountName;
 use crate::wallet::testing::{Bench, Dice, GOOD, Habits, SALT, TestChain, pay, script};
 use crate::wallet::watch::{WatchId, WatchRequest, WatchTarget};
@@ -272,6 +272,17 @@ fn a_height_above_the_lowest_scan_is_refused_with_what_there_is() {
     bench.sync(&chain, GOOD, &mut Dice(1));
     assert_eq!(bench.wallet.check_complete(BlockHeight(5)), Ok(()));
     assert!(bench.wallet.check_complete(BlockHeight(6)).is_err());
+}
+
+#[test]
+fn a_history_that_ends_below_the_tip_says_how_far_it_goes_and_what_to_do() {
+    let (tip, complete) = (BlockHeight(9), Some(BlockHeight(8)));
+    let behind = check_at_tip(complete, tip).unwrap_err();
+    assert_eq!(behind, Behind { tip, complete });
+    let text = behind.to_string();
+    assert!(text.contains("up to 8") && text.contains("--height"), "{text}");
+    assert!(check_at_tip(None, BlockHeight(0)).is_err());
+    assert_eq!(check_at_tip(Some(tip), tip), Ok(tip));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::wallet::claim::{Claim, ClaimVerdict, Difference};
 use crate::wallet::file::{FileId, FileItem, WalletFile};
 use crate::wallet::service::commands::Command;
 use crate::wallet::service::handle::{Shared, WalletError, WalletHandle};
-use crate::wallet::states::{NotComplete, TotalsAt, script_id, sealed_at};
+use crate::wallet::states::{NotComplete, TotalsAt, check_at_tip, script_id, sealed_at};
 use crate::wallet::watch::Watched;
 use crate::wallet::{BlockId, Wallet};
 
@@ -29,9 +29,20 @@ pub struct StateAt {
     pub totals: TotalsAt,
 }
 
+/// What a script had after a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptAt {
+    /// The block.
+    pub block: BlockId,
+    /// Its account; none where it was not paid to before.
+    pub account: Option<WalletAccount>,
+}
+
 /// A script's account after a block, with the proof that it is in the state, or that it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountProof {
+    /// The block.
+    pub block: BlockId,
     /// What it is found by: SHA-256 of the script.
     pub key: [u8; 32],
     /// The root that it is proven against.
@@ -80,6 +91,44 @@ pub struct Imported {
     pub verdict: ClaimVerdict,
 }
 
+/// The states as they answer for a block: all that is read of one is of one branch.
+struct At<'a> {
+    block: BlockId,
+    wallet: &'a Wallet,
+    own: &'a States,
+    /// Which sealed height answers; none where nothing was sealed at or below the block.
+    sealed: Option<BlockHeight>,
+}
+
+impl At<'_> {
+    fn root(&self) -> Result<[u8; 32], StateError> {
+        self.sealed.map_or(Ok(EMPTY_ROOT), |at| self.own.root_at(at))
+    }
+
+    fn account(&self, key: &[u8; 32]) -> Result<Option<WalletAccount>, StateError> {
+        self.sealed.map_or(Ok(None), |at| self.own.get(key, at))
+    }
+
+    fn state(&self) -> Result<StateAt, StateError> {
+        let height = self.sealed.unwrap_or(self.block.height);
+        let totals = self.wallet.totals_at(height, |key| self.account(key))?;
+        Ok(StateAt { block: self.block, root: self.root()?, totals })
+    }
+
+    fn prove(&self, key: [u8; 32]) -> Result<AccountProof, StateError> {
+        let (block, root, salt) = (self.block, self.root()?, self.own.salt());
+        let proof = match self.sealed {
+            Some(at) => self.own.prove(&key, at)?,
+            None => {
+                let mut empty = StateCompressor::new(salt);
+                empty.seal(block.height)?;
+                empty.prove(&key, block.height)?
+            }
+        };
+        Ok(AccountProof { block, key, root, salt, proof })
+    }
+}
+
 /// The best chain's block at a height, as long as the wallet stays where it was.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
@@ -116,15 +165,19 @@ impl Shared {
         self.read(|wallet| read(wallet, &self.kept.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Asks the states of a height; with `None`, nothing was sealed at or below it.
+    /// Asks the states of a height whose block is on the best chain, as the wallet is.
     fn ask<T>(
         &self,
         height: BlockHeight,
-        ask: impl FnOnce(&Wallet, &States, Option<BlockHeight>) -> Result<T, WalletError>,
+        ask: impl FnOnce(&At<'_>) -> Result<T, WalletError>,
     ) -> Result<T, WalletError> {
+        let seen = self.seen(height);
         self.with_kept(|wallet, kept| {
             let (own, sealed) = kept.at(wallet, height)?;
-            ask(wallet, own, sealed)
+            let complete = kept.reach(wallet);
+            let hash = seen.and_then(|seen| seen.block(wallet));
+            let hash = hash.ok_or(NotComplete { height, complete })?;
+            ask(&At { block: BlockId { height, hash }, wallet, own, sealed })
         })
     }
 }
@@ -154,20 +207,23 @@ impl WalletHandle {
     /// [`WalletError::NotComplete`] above [`complete_to`](Self::complete_to);
     /// [`WalletError::StatesLost`].
     pub fn state_at(&self, height: BlockHeight) -> Result<StateAt, WalletError> {
-        let seen = self.0.seen(height);
-        self.0.ask(height, |wallet, own, sealed| {
-            let (root, totals) = match sealed {
-                Some(at) => (own.root_at(at)?, wallet.totals_at(at, |key| own.get(key, at))?),
-                None => (EMPTY_ROOT, wallet.totals_at(height, |_| Ok::<_, StateError>(None))?),
-            };
-            let complete = wallet.complete_to();
-            let hash = seen.and_then(|seen| seen.block(wallet));
-            let hash = hash.ok_or(NotComplete { height, complete })?;
-            Ok(StateAt { block: BlockId { height, hash }, root, totals })
-        })
+        self.0.ask(height, |at| Ok(at.state()?))
     }
 
-    /// What a script had after the block of a height; none where it was not paid to before.
+    /// The same, and what one script had after the same block.
+    ///
+    /// # Errors
+    /// As [`state_at`](Self::state_at).
+    pub fn state_and_account_at(
+        &self,
+        script: &Script,
+        height: BlockHeight,
+    ) -> Result<(StateAt, Option<WalletAccount>), WalletError> {
+        let key = script_id(script);
+        self.0.ask(height, |at| Ok((at.state()?, at.account(&key)?)))
+    }
+
+    /// What a script had after the block of a height.
     ///
     /// # Errors
     /// As [`state_at`](Self::state_at).
@@ -175,12 +231,9 @@ impl WalletHandle {
         &self,
         script: &Script,
         height: BlockHeight,
-    ) -> Result<Option<WalletAccount>, WalletError> {
+    ) -> Result<ScriptAt, WalletError> {
         let key = script_id(script);
-        self.0.ask(height, |_, own, sealed| match sealed {
-            Some(at) => Ok(own.get(&key, at)?),
-            None => Ok(None),
-        })
+        self.0.ask(height, |at| Ok(ScriptAt { block: at.block, account: at.account(&key)? }))
     }
 
     /// The same with its proof, which says as well that a script had nothing.
@@ -193,18 +246,7 @@ impl WalletHandle {
         height: BlockHeight,
     ) -> Result<AccountProof, WalletError> {
         let key = script_id(script);
-        self.0.ask(height, |_, own, sealed| {
-            let salt = own.salt();
-            let (root, proof) = match sealed {
-                Some(at) => (own.root_at(at)?, own.prove(&key, at)?),
-                None => {
-                    let mut empty = StateCompressor::new(salt);
-                    empty.seal(height)?;
-                    (EMPTY_ROOT, empty.prove(&key, height)?)
-                }
-            };
-            Ok(AccountProof { key, root, salt, proof })
-        })
+        self.0.ask(height, |at| Ok(at.prove(key)?))
     }
 
     /// What the last file that was imported claims, and what became of it.
@@ -224,12 +266,12 @@ impl WalletHandle {
         })
     }
 
-    /// Drops the claim of the last file, whatever became of it; what the file brought is watched on.
-    /// Given up, it may have been done or not.
+    /// Drops the claim of the last file, whatever became of it, and says of which block it was; what the
+    /// file brought is watched on. Given up, it may have been done or not.
     ///
     /// # Errors
     /// [`WalletError::NoClaim`] where there is none.
-    pub async fn forget_claim(&self) -> Result<(), WalletError> {
+    pub async fn forget_claim(&self) -> Result<BlockId, WalletError> {
         self.tell(|answer| Command::ForgetClaim { answer }).await
     }
 
@@ -244,9 +286,10 @@ impl WalletHandle {
     }
 
     /// The wallet as one file: what it watches, and what it had after the block of a height, or of
-    /// the newest at which its history is complete. Cancel safe.
+    /// the tip. Cancel safe.
     ///
     /// # Errors
+    /// [`WalletError::Behind`] without a height, where the history is not complete up to the tip;
     /// [`WalletError`]
     pub async fn export(&self, height: Option<BlockHeight>) -> Result<Exported, WalletError> {
         let shared = Arc::clone(&self.0);
@@ -283,7 +326,10 @@ impl Shared {
 
     fn export(&self, height: Option<BlockHeight>) -> Result<Exported, WalletError> {
         let complete = self.read(Wallet::complete_to);
-        let height = height.or(complete).unwrap_or_default();
+        let height = match height {
+            Some(height) => height,
+            None => check_at_tip(complete, self.chain.tip().height)?,
+        };
         let seen = self.seen(height);
         let file = self.with_kept(|wallet, kept| {
             let own = kept.own.as_ref().ok_or(WalletError::StatesLost)?;

@@ -13,7 +13,7 @@ use crate::wallet::file::{FileId, WalletFile};
 use crate::wallet::plan::Effects;
 use crate::wallet::service::handle::{Shared, WalletError};
 use crate::wallet::service::task::WalletTask;
-use crate::wallet::{Wallet, WalletEvent};
+use crate::wallet::{BlockId, Wallet, WalletEvent};
 
 /// Blocks that are sealed before commands are looked at again.
 const AT_ONCE: usize = 64;
@@ -111,16 +111,17 @@ impl WalletTask {
     /// Drops the claim.
     pub(in crate::wallet::service) async fn forget_claim(
         &mut self,
-    ) -> Result<Result<(), WalletError>, StoreError> {
+    ) -> Result<Result<BlockId, WalletError>, StoreError> {
         let planned = self.shared.read(Wallet::plan_forget_claim);
-        if let Err(error) = self.answer(planned).await? {
-            return Ok(Err(error));
-        }
+        let block = match self.answer(planned).await? {
+            Ok(block) => block,
+            Err(error) => return Ok(Err(error)),
+        };
         // After the record: a state without one is removed at the next import, and shown to nobody.
         let shared = Arc::clone(&self.shared);
         match blocking(move || shared.change_kept(|_, kept| kept.forget_claim())).await {
             Err(StatesError::Store(error)) => Err(error),
-            done => Ok(done.map_err(WalletError::from)),
+            done => Ok(done.map(|()| block).map_err(WalletError::from)),
         }
     }
 

@@ -20,7 +20,7 @@ use ironlight_spv::compress::state::{Change, Salt, WalletAccount};
 
 pub(in crate::wallet::service) use open::salt;
 
-pub use ask::{AccountProof, ClaimStatus, Exported, Imported, StateAt};
+pub use ask::{AccountProof, ClaimStatus, Exported, Imported, ScriptAt, StateAt};
 
 use claims::HeldClaim;
 
