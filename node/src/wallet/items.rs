@@ -154,8 +154,8 @@ impl Draft<'_> {
     /// With so many scripts of each keychain at least.
     fn add_item(&mut self, request: WatchRequest, at_least: &[u32]) -> Result<Watched, WatchError> {
         let next = self.changes.next_id.unwrap_or_else(|| self.wallet.watched.next_id());
+        let wanted = request.scripts();
         let WatchRequest { target, account, label, birthday, gap_limit } = request;
-        let wanted = if target.is_ranged() { gap_limit.get() } else { 1 };
         let derived = vec![0; usize::from(target.keychains())];
         let id = WatchId(next);
         let mut item = WatchItem { id, target, account, label, birthday, gap_limit, derived };

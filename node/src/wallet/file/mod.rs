@@ -68,8 +68,7 @@ impl FileItem {
     /// As it is when it was just added: with the scripts that its gap limit asks for.
     #[must_use]
     pub fn new(request: WatchRequest) -> Self {
-        let gap = if request.target.is_ranged() { request.gap_limit.get() } else { 1 };
-        let derived = vec![gap; usize::from(request.target.keychains())];
+        let derived = vec![request.scripts(); usize::from(request.target.keychains())];
         Self { request, derived }
     }
 
@@ -83,9 +82,8 @@ impl FileItem {
 
     /// Scripts that whoever watches it has to have of each keychain.
     pub(in crate::wallet) fn wanted(&self) -> impl Iterator<Item = u32> {
-        let request = &self.request;
-        let gap = if request.target.is_ranged() { request.gap_limit.get() } else { 1 };
-        self.derived.iter().map(move |derived| gap.max(*derived))
+        let least = self.request.scripts();
+        self.derived.iter().map(move |derived| least.max(*derived))
     }
 }
 

@@ -109,6 +109,11 @@ impl WatchRequest {
             gap_limit: GapLimit::default(),
         }
     }
+
+    /// Scripts of each keychain that it asks for.
+    pub(crate) fn scripts(&self) -> u32 {
+        if self.target.is_ranged() { self.gap_limit.get() } else { 1 }
+    }
 }
 
 /// Something that is watched.
