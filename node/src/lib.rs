@@ -21,10 +21,10 @@
 //! `bdk_wallet` wallet on this node; `daemon` what the program `ironlight` needs, control socket and command line.
 
 #![cfg_attr(
-    not(all(feature = "libp2p", feature = "wallet", feature = "audit")),
+    not(all(feature = "libp2p", feature = "wallet", feature = "audit", feature = "snapshot")),
     allow(
         dead_code,
-        reason = "light nodes, the wallet and the audit log each call what no other does"
+        reason = "light nodes, the wallet, the audit log and snapshots each call what no other does"
     )
 )]
 

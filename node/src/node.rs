@@ -535,7 +535,12 @@ fn join(
             requests,
             audit,
             data: peers.clone(),
-            offers: Offers { filters: config.filters.from.is_some(), blocks: true, proofs: true },
+            offers: Offers {
+                filters: config.filters.from.is_some(),
+                blocks: true,
+                proofs: true,
+                snapshots: cfg!(feature = "snapshot"),
+            },
             suspension: suspension.clone(),
         };
         networks.light = Some(LightPeers::start(start, stop.clone())?);

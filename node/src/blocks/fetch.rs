@@ -222,7 +222,9 @@ impl Search {
                 Reply::FilterCheckpoints(_)
                 | Reply::FilterHeaders { .. }
                 | Reply::Filters(_)
-                | Reply::Proof(_),
+                | Reply::Proof(_)
+                | Reply::SnapshotOffer(_)
+                | Reply::SnapshotChunk(_),
             )
             | Err(Unanswered::NoAnswer) => {
                 self.attempts += 1;

@@ -17,7 +17,7 @@ use bitcoin::{
 };
 use ironlight_spv::compress::HeaderBody;
 use ironlight_spv::generate::Miner;
-use ironlight_spv::peers::{Offence, PeerId};
+use ironlight_spv::peers::{NetworkGroup, Offence, PeerId};
 use ironlight_spv::sync::Unanswered;
 use ironlight_spv::{BlockHeight, Header, HeaderChain, Network, Params};
 
@@ -212,6 +212,7 @@ impl FakeLine {
         let entry = DataPeer {
             network,
             direction: Direction::Outbound,
+            owner: NetworkGroup::V4([192, 0]),
             address: format!("peer {number}"),
             offers: Offers { blocks: true, ..Offers::default() },
             height: BlockHeight::GENESIS,

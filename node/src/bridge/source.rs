@@ -1,20 +1,29 @@
 //! The chain as light nodes are served from it, and as their tips are judged by it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ironlight_hardening::cache::{CacheStats, SharedLruCache};
 use ironlight_spv::chain::Position;
 use ironlight_spv::compress;
+use ironlight_spv::compress::snapshot::FRAME_HEADERS;
 use ironlight_spv::sync::{TipVerdict, judge_tip};
 use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderChain};
+#[cfg(feature = "snapshot")]
+use tracing::warn;
 
 use crate::chain::{ChainHandle, Phase};
 use crate::clock::unix_now;
-use crate::net::swarm::wire::{HeadersPage, HeadersRequest, MAX_PAGE, Wanted};
+use crate::net::swarm::wire::{
+    HeadersPage, HeadersRequest, LAST_PERIOD, MAX_OFFERED, MAX_PAGE, SnapshotOffer, Wanted,
+};
 use crate::net::swarm::{ChainSource, ServedPage};
 
 /// Pages kept, of at most 352 KB: whoever syncs asks for the same ones, from the beginning on.
 const PAGES: usize = 16;
+
+/// Chunks kept, of at most 100 KB: a node that fetches them has those of a few peers in flight at once.
+const CHUNKS: usize = 64;
 
 /// Whole pages in the compact codec, by the hash of the last header in them: what is before it
 /// cannot change.
@@ -25,17 +34,38 @@ type Pages = SharedLruCache<BlockHash, Arc<[u8]>>;
 pub(super) struct ServedChain {
     chain: ChainHandle,
     pages: Pages,
+    /// Frames of periods, by their addresses, which settle what is in them.
+    chunks: Pages,
 }
 
 impl ServedChain {
     pub(super) fn new(chain: ChainHandle) -> Self {
-        Self { chain, pages: Pages::new(PAGES) }
+        Self { chain, pages: Pages::new(PAGES), chunks: Pages::new(CHUNKS) }
     }
 }
 
 impl ChainSource for ServedChain {
     fn page(&self, request: &HeadersRequest) -> Option<ServedPage> {
         self.chain.read(|chain| page(chain, &self.pages, request))
+    }
+
+    fn snapshot_offer(&self, from: u32) -> Option<SnapshotOffer> {
+        cfg!(feature = "snapshot").then(|| self.chain.read(|chain| offer(chain, from)))
+    }
+
+    fn snapshot_chunk(&self, period: u32, address: &BlockHash) -> Option<Arc<[u8]>> {
+        let heights = self.chain.read(|chain| period_of(chain, period, address))?;
+        if let Some(kept) = self.chunks.get(address) {
+            return Some(kept);
+        }
+        // Read under the lock, packed outside of it: the writer need not wait for a compressor.
+        let segment = self.chain.read(|chain| {
+            let heights = period_of(chain, period, address).filter(|held| *held == heights)?;
+            Some(segment(chain, heights.start, heights.end))
+        });
+        let made: Arc<[u8]> = packed(period, &segment?)?.into();
+        self.chunks.insert(*address, Arc::clone(&made));
+        Some(made)
     }
 
     fn cached(&self) -> CacheStats {
@@ -83,6 +113,38 @@ fn run(chain: &HeaderChain, pages: &Pages, first: BlockHeight, most: u32) -> Ser
     let made: Arc<[u8]> = segment(chain, first, end).into();
     pages.insert(last, Arc::clone(&made));
     body(&made)
+}
+
+/// The addresses of the whole periods from one on, or from the first that the chain has.
+fn offer(chain: &HeaderChain, from: u32) -> SnapshotOffer {
+    let first = chain.start_height().0.div_ceil(FRAME_HEADERS).max(from);
+    let whole = chain.tip().height.next().0 / FRAME_HEADERS;
+    let addresses = (first..whole.min(LAST_PERIOD)).take(MAX_OFFERED);
+    let addresses = addresses.map_while(|period| chain.hash_at(heights_of(period).end.minus(1)?));
+    SnapshotOffer { first, addresses: addresses.collect() }
+}
+
+const fn heights_of(period: u32) -> Range<BlockHeight> {
+    let first = period.saturating_mul(FRAME_HEADERS);
+    BlockHeight(first)..BlockHeight(first.saturating_add(FRAME_HEADERS))
+}
+
+/// The heights of a period, where the best chain has all of it and it ends with this block.
+fn period_of(chain: &HeaderChain, period: u32, address: &BlockHash) -> Option<Range<BlockHeight>> {
+    let heights = heights_of(period);
+    let last = chain.hash_at(heights.end.minus(1)?)?;
+    (last == *address && heights.start >= chain.start_height()).then_some(heights)
+}
+
+#[cfg(feature = "snapshot")]
+fn packed(period: u32, segment: &[u8]) -> Option<Vec<u8>> {
+    let frame = crate::snapshot::frame(period, segment);
+    frame.inspect_err(|error| warn!(%error, period, "a chunk cannot be packed")).ok()
+}
+
+#[cfg(not(feature = "snapshot"))]
+const fn packed(_period: u32, _segment: &[u8]) -> Option<Vec<u8>> {
+    None
 }
 
 fn segment(chain: &HeaderChain, first: BlockHeight, end: BlockHeight) -> Vec<u8> {

@@ -105,3 +105,38 @@ fn whole_pages_are_made_once_and_a_reorg_is_served_as_it_is() {
     let now = first(&chain);
     assert_eq!((&now[..7900], &now[7900..]), (&headers[..7900], &heavier[..100]));
 }
+
+#[test]
+fn whole_periods_are_offered_and_no_part_of_one() {
+    let (chain, headers) = chain(2 * 2016 + 100);
+    let addresses = vec![headers[2014].hash(), headers[4030].hash()];
+    assert_eq!(offer(&chain, 0), SnapshotOffer { first: 0, addresses: addresses.clone() });
+    assert_eq!(offer(&chain, 1).addresses, addresses[1..]);
+    assert_eq!(offer(&chain, 5), SnapshotOffer { first: 5, addresses: Vec::new() });
+
+    let start = chain.get(BlockHeight(10)).unwrap();
+    let start = TrustedStart::bare(start.height, start.header, start.work);
+    let mut late = HeaderChain::from_start(Params::new(Network::Regtest), start).unwrap();
+    let batch = late.verify(&headers[10..], unix_now()).unwrap();
+    late.apply(batch).unwrap();
+    let offered = offer(&late, 0);
+    assert_eq!(offered, SnapshotOffer { first: 1, addresses: addresses[1..].to_vec() });
+}
+
+#[cfg(feature = "snapshot")]
+#[test]
+fn a_chunk_is_packed_once_and_only_of_the_best_chain() {
+    let (chain, headers) = chain(2 * 2016 - 1);
+    let params = chain.params().clone();
+    let served = ServedChain::new(ChainHandle::standing(chain));
+    let address = headers[4030].hash();
+    let chunk = served.snapshot_chunk(1, &address).unwrap();
+    let opened = crate::snapshot::Chunk::open(&params, 1, address, &chunk).unwrap();
+    assert_eq!(opened.into_batch().headers(), &headers[2015..]);
+    assert!(Arc::ptr_eq(&chunk, &served.snapshot_chunk(1, &address).unwrap()));
+    let stats = served.chunks.stats();
+    assert_eq!((stats.hits, stats.misses, stats.len), (1, 1, 1));
+    for (period, address) in [(0, address), (1, headers[4029].hash()), (2, address)] {
+        assert_eq!(served.snapshot_chunk(period, &address), None, "{period}");
+    }
+}

@@ -89,6 +89,8 @@ fn answer(query: &Query, reply: Reply) -> Option<FilterAnswer> {
             Some(FilterAnswer::Filters(served.collect()))
         }
         Reply::Block(bytes) => deserialize(&bytes).ok().map(Box::new).map(FilterAnswer::Block),
-        Reply::Proof(_) | Reply::NotFound => None,
+        Reply::Proof(_) | Reply::SnapshotOffer(_) | Reply::SnapshotChunk(_) | Reply::NotFound => {
+            None
+        }
     }
 }

@@ -20,10 +20,11 @@ use std::sync::Arc;
 use bitcoin::bip158::{FilterHash, FilterHeader};
 use bitcoin::{BlockHash, Txid};
 use ironlight_spv::BlockHeight;
-use ironlight_spv::peers::{Offence, PeerId};
+use ironlight_spv::peers::{NetworkGroup, Offence, PeerId};
 use ironlight_spv::sync::Unanswered;
 use tokio::sync::watch;
 
+use super::swarm::wire::SnapshotOffer;
 use super::{Direction, PeerNetwork};
 
 /// Filter headers in an answer at most (BIP157, `getcfheaders`).
@@ -33,7 +34,7 @@ pub(crate) const MAX_FILTERS: u32 = 1000;
 /// Blocks from one filter checkpoint to the next (BIP157, `getcfcheckpt`).
 pub(crate) const CHECKPOINT_INTERVAL: u32 = 1000;
 
-/// A question about filters, blocks or transactions.
+/// A question about filters, blocks, transactions or snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Query {
     /// Every thousandth filter header up to a block.
@@ -71,6 +72,18 @@ pub(crate) enum Query {
         /// The transactions, each once.
         txids: Arc<[Txid]>,
     },
+    /// The addresses of whole difficulty periods. Only light nodes can be asked.
+    SnapshotOffer {
+        /// The first period.
+        from: u32,
+    },
+    /// The headers of a period. Only light nodes can be asked.
+    SnapshotChunk {
+        /// Which.
+        period: u32,
+        /// The hash of its last block.
+        address: BlockHash,
+    },
 }
 
 /// What a peer answered.
@@ -91,12 +104,17 @@ pub(crate) enum Reply {
     Block(Vec<u8>),
     /// The bytes of a `merkleblock` (BIP37) whose header has the hash that was asked for.
     Proof(Vec<u8>),
+    /// The periods that follow the one that was asked for, or begin with it.
+    SnapshotOffer(SnapshotOffer),
+    /// The frame of a period; what is packed in it is not looked at.
+    SnapshotChunk(Vec<u8>),
     /// The peer does not have it.
     NotFound,
 }
 
 /// What a peer says that it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent offers")]
 pub(crate) struct Offers {
     /// Filters, their headers and checkpoints.
     pub(crate) filters: bool,
@@ -104,6 +122,8 @@ pub(crate) struct Offers {
     pub(crate) blocks: bool,
     /// Proofs.
     pub(crate) proofs: bool,
+    /// Chunks of header snapshots.
+    pub(crate) snapshots: bool,
 }
 
 /// The answer to a question that was asked of a peer.
@@ -133,6 +153,8 @@ pub(crate) struct DataPeer {
     pub(crate) network: PeerNetwork,
     /// Who opened the connection.
     pub(crate) direction: Direction,
+    /// Whose it is, as far as its address says that.
+    pub(crate) owner: NetworkGroup,
     /// Where it is, to be shown.
     pub(crate) address: String,
     /// What it has.
@@ -147,9 +169,10 @@ pub(crate) struct DataPeer {
 
 impl fmt::Debug for DataPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, direction, address, offers, height, latest, line: _ } = self;
+        let Self { network, direction, owner, address, offers, height, latest, line: _ } = self;
         let mut shown = f.debug_struct("DataPeer");
-        shown.field("network", network).field("direction", direction).field("address", address);
+        shown.field("network", network).field("direction", direction).field("owner", owner);
+        shown.field("address", address);
         shown.field("offers", offers).field("height", height).field("latest", latest);
         shown.finish_non_exhaustive()
     }

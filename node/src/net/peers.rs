@@ -83,6 +83,8 @@ pub enum Purpose {
     Blocks,
     /// Proofs that a block has a transaction.
     Proofs,
+    /// Headers as chunks of snapshots, and where those are.
+    Snapshots,
     /// Transactions outside of blocks, and news of them.
     Transactions,
     /// What keeps a connection up, addresses, and what is read past.
@@ -91,12 +93,13 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Headers,
         Self::FilterHeaders,
         Self::Filters,
         Self::Blocks,
         Self::Proofs,
+        Self::Snapshots,
         Self::Transactions,
         Self::Other,
     ];
@@ -110,6 +113,7 @@ impl Purpose {
             Self::Filters => "filters",
             Self::Blocks => "blocks",
             Self::Proofs => "proofs",
+            Self::Snapshots => "snapshots",
             Self::Transactions => "transactions",
             Self::Other => "other",
         }
@@ -315,8 +319,8 @@ mod tests {
         }
         let report = counter.report();
         assert_eq!(report.of(Purpose::Headers), Carried { received: 1, sent: 10 });
-        assert_eq!(report.of(Purpose::Other), Carried { received: 7, sent: 70 });
+        assert_eq!(report.of(Purpose::Other), Carried { received: 8, sent: 80 });
         assert_eq!((report + report).since(&report), report);
-        assert_eq!((report + report).total(), Carried { received: 56, sent: 560 });
+        assert_eq!((report + report).total(), Carried { received: 72, sent: 720 });
     }
 }

@@ -10,6 +10,7 @@ use ironlight_spv::compress::snapshot::{
 use ironlight_spv::{BlockHeight, Params};
 use zstd::bulk::Decompressor;
 
+use super::chunk::unpack;
 use super::error::SnapshotFileError;
 
 /// The headers of a period, as a compact segment.
@@ -94,14 +95,8 @@ impl<R: Read> SnapshotReader<R> {
         packed: &[u8],
         size: usize,
     ) -> Result<Vec<u8>, SnapshotFileError> {
-        let unpacking = |reason| SnapshotFileError::Unpacking { first, reason };
-        // It writes no further than there is room.
-        let mut small = Vec::with_capacity(size);
-        let written = self.unpacker.decompress_to_buffer(packed, &mut small);
-        match written.map_err(|error| unpacking(error.to_string()))? {
-            written if written == size => Ok(small),
-            written => Err(unpacking(format!("{written} bytes instead of {size}"))),
-        }
+        unpack(&mut self.unpacker, packed, size)
+            .map_err(|error| SnapshotFileError::Unpacking { first, reason: error.to_string() })
     }
 
     /// The trailer, after the last frame, and that nothing follows it.

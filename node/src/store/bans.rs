@@ -23,7 +23,7 @@ struct BanRecord {
 }
 
 /// The order is part of the record: new ones go to the end.
-const OFFENCES: [Offence; 8] = [
+const OFFENCES: [Offence; 9] = [
     Offence::InvalidHeader,
     Offence::TooManyHeaders,
     Offence::Oversized,
@@ -32,6 +32,7 @@ const OFFENCES: [Offence; 8] = [
     Offence::WrongNetwork,
     Offence::Stalled,
     Offence::FalseFilter,
+    Offence::FalseChunk,
 ];
 
 impl From<&BanEntry> for BanRecord {

@@ -120,6 +120,8 @@ pub enum Offence {
     Stalled,
     /// A compact filter, or its header, that is provably not the one of its block.
     FalseFilter,
+    /// A chunk of a snapshot that is provably not what its address says.
+    FalseChunk,
 }
 
 impl Offence {
@@ -133,7 +135,8 @@ impl Offence {
             | Self::TooManyHeaders
             | Self::Oversized
             | Self::ProtocolViolation
-            | Self::FalseFilter => Weight::Ban,
+            | Self::FalseFilter
+            | Self::FalseChunk => Weight::Ban,
             Self::BadChecksum | Self::WrongNetwork => Weight::Drop,
             Self::Stalled => Weight::Slow,
         }

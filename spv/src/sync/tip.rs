@@ -74,7 +74,8 @@ fn invalid(offence: SyncOffence) -> TipVerdict {
         | Offence::BadChecksum
         | Offence::WrongNetwork
         | Offence::Stalled
-        | Offence::FalseFilter => TipVerdict::Undecided,
+        | Offence::FalseFilter
+        | Offence::FalseChunk => TipVerdict::Undecided,
     }
 }
 

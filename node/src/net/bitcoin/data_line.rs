@@ -42,6 +42,7 @@ pub(super) fn offers(services: ServiceFlags) -> Offers {
         filters: services.has(ServiceFlags::COMPACT_FILTERS),
         blocks: services.has(ServiceFlags::NETWORK | ServiceFlags::WITNESS),
         proofs: false,
+        snapshots: false,
     }
 }
 
@@ -58,7 +59,7 @@ pub(super) fn question(query: &Query) -> Option<Outbound> {
             Some(Outbound::GetCFilters { start: *start, stop: *stop })
         }
         Query::Block { hash } => Some(Outbound::GetData(vec![Inventory::WitnessBlock(*hash)])),
-        Query::Proof { .. } => None,
+        Query::Proof { .. } | Query::SnapshotOffer { .. } | Query::SnapshotChunk { .. } => None,
     }
 }
 
@@ -153,7 +154,10 @@ impl fmt::Debug for FullNodeLine {
 impl DataLine for FullNodeLine {
     fn ask(&self, query: Query, retry: bool) -> Answering {
         let peer = self.peer;
-        if matches!(query, Query::Proof { .. }) {
+        if matches!(
+            query,
+            Query::Proof { .. } | Query::SnapshotOffer { .. } | Query::SnapshotChunk { .. }
+        ) {
             return Box::pin(std::future::ready(Ok(Reply::NotFound)));
         }
         if question(&query).is_none() {

@@ -222,7 +222,9 @@ impl Gathered {
             | Query::FilterHeaders { .. }
             | Query::Filters { .. }
             | Query::Block { .. }
-            | Query::Proof { .. } => None,
+            | Query::Proof { .. }
+            | Query::SnapshotOffer { .. }
+            | Query::SnapshotChunk { .. } => None,
         };
         let got = headers.len();
         self.settle_counted(got, count, || Reply::FilterCheckpoints(headers.to_vec()))
@@ -240,7 +242,9 @@ impl Gathered {
             | Query::FilterHeaders { .. }
             | Query::Filters { .. }
             | Query::Block { .. }
-            | Query::Proof { .. } => None,
+            | Query::Proof { .. }
+            | Query::SnapshotOffer { .. }
+            | Query::SnapshotChunk { .. } => None,
         };
         let got = hashes.len();
         let hashes = || hashes.to_vec();

@@ -37,9 +37,11 @@ const MAX_PER_PEER: u32 = 2;
 const MAX_MEMORY: usize = 1 << 30;
 /// Requests of one protocol that a peer is asked at the same time, for filters, blocks and proofs.
 pub(super) const IN_FLIGHT: usize = 2;
+/// The same for chunks of snapshots, which are at most 100 KB each.
+pub(super) const CHUNKS_IN_FLIGHT: usize = 4;
 /// A request that is not answered by then has failed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// The same where the answer is large: 4 MB at 70 KB a second.
+/// The same where an answer is large: 4 MB at 70 KB a second.
 const LONG_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a tip weighs in gossip at most: the header, its topic's name, and the frame.
 const MAX_GOSSIP: usize = 1024;
@@ -63,6 +65,7 @@ pub(super) struct Behaviour {
     pub(super) filters: Exchange,
     pub(super) blocks: Exchange,
     pub(super) proofs: Exchange,
+    pub(super) snapshots: Exchange,
 }
 
 /// Requests and responses of one protocol.
@@ -101,6 +104,7 @@ impl Behaviour {
             filters: exchange(Protocol::Filters, offers.filters),
             blocks: exchange(Protocol::Blocks, offers.blocks),
             proofs: exchange(Protocol::Proofs, offers.proofs),
+            snapshots: exchange(Protocol::Snapshots, offers.snapshots),
         })
     }
 
@@ -110,6 +114,7 @@ impl Behaviour {
             Protocol::Filters => &mut self.filters,
             Protocol::Blocks => &mut self.blocks,
             Protocol::Proofs => &mut self.proofs,
+            Protocol::Snapshots => &mut self.snapshots,
         }
     }
 }
@@ -126,7 +131,7 @@ fn exchange(name: StreamProtocol, protocol: Protocol, served: bool, codec: Bytes
 const fn request_timeout(protocol: Protocol) -> Duration {
     match protocol {
         Protocol::Headers | Protocol::Proofs => REQUEST_TIMEOUT,
-        Protocol::Filters | Protocol::Blocks => LONG_REQUEST_TIMEOUT,
+        Protocol::Filters | Protocol::Blocks | Protocol::Snapshots => LONG_REQUEST_TIMEOUT,
     }
 }
 
@@ -136,6 +141,7 @@ const fn max_streams(protocol: Protocol) -> usize {
         Protocol::Headers | Protocol::Proofs => 6,
         // Two of theirs, and those that we ask.
         Protocol::Filters | Protocol::Blocks => 2 + IN_FLIGHT,
+        Protocol::Snapshots => 2 * CHUNKS_IN_FLIGHT,
     }
 }
 

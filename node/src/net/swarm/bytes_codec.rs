@@ -193,6 +193,7 @@ mod tests {
             (Protocol::Filters, FiltersRequest::Filters(range).encode(), Purpose::Filters),
             (Protocol::Blocks, vec![1], Purpose::Blocks),
             (Protocol::Proofs, vec![1], Purpose::Proofs),
+            (Protocol::Snapshots, vec![1], Purpose::Snapshots),
         ] {
             let request = encode_request(&Extensions::default(), &body);
             let sent = u64::try_from(request.len()).unwrap();
@@ -201,6 +202,6 @@ mod tests {
             codec.read_response(&NAME, &mut Cursor::new([0; 7])).await.unwrap();
             assert_eq!(carried.report().of(purpose), Carried { sent, received: 7 });
         }
-        assert_eq!(carried.report().total().received, 35);
+        assert_eq!(carried.report().total().received, 42);
     }
 }

@@ -1,10 +1,11 @@
-//! Where a light node is asked for filters, blocks and proofs.
+//! Where a light node is asked for filters, blocks, proofs and snapshots.
 //!
 //! What comes back has the form that its question asks for; whether it is true is checked by the same
 //! code as what a full node sends.
 //!
-//! What an attacker can grow: of one peer, [`IN_FLIGHT`] answers of each protocol, and how many peers
-//! are asked at the same time is for those who ask to bound.
+//! What an attacker can grow: of one peer, [`IN_FLIGHT`] answers of each protocol and
+//! [`CHUNKS_IN_FLIGHT`] of snapshots, and how many peers are asked at the same time is for those who ask
+//! to bound.
 
 use std::future::Future;
 use std::ops::Range;
@@ -22,12 +23,13 @@ use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
-use super::behaviour::IN_FLIGHT;
+use super::behaviour::{CHUNKS_IN_FLIGHT, IN_FLIGHT};
 use super::line::{Line, LineError, Said, said};
 use super::protocol::Protocol;
 use super::wire::{
-    BlockRequest, FilterRange, FiltersRequest, ProofRequest, decode_block, decode_checkpoints,
-    decode_filter_hashes, decode_filters, decode_proof,
+    BlockRequest, FilterRange, FiltersRequest, ProofRequest, SnapshotOffer, SnapshotsRequest,
+    decode_block, decode_checkpoints, decode_chunk, decode_filter_hashes, decode_filters,
+    decode_proof,
 };
 use crate::net::data::{Answering, CHECKPOINT_INTERVAL, DataLine, Query, Reply};
 use crate::net::requests::{Asked, NoAnswer, PeerRequests};
@@ -103,12 +105,13 @@ struct Places {
     filters: Semaphore,
     blocks: Semaphore,
     proofs: Semaphore,
+    snapshots: Semaphore,
 }
 
 impl Default for Places {
     fn default() -> Self {
         let [filters, blocks, proofs] = [(); 3].map(|()| Semaphore::new(IN_FLIGHT));
-        Self { filters, blocks, proofs }
+        Self { filters, blocks, proofs, snapshots: Semaphore::new(CHUNKS_IN_FLIGHT) }
     }
 }
 
@@ -118,6 +121,7 @@ impl Places {
             Protocol::Headers | Protocol::Filters => &self.filters,
             Protocol::Blocks => &self.blocks,
             Protocol::Proofs => &self.proofs,
+            Protocol::Snapshots => &self.snapshots,
         }
     }
 }
@@ -160,6 +164,7 @@ const fn protocol(query: &Query) -> Protocol {
         }
         Query::Block { .. } => Protocol::Blocks,
         Query::Proof { .. } => Protocol::Proofs,
+        Query::SnapshotOffer { .. } | Query::SnapshotChunk { .. } => Protocol::Snapshots,
     }
 }
 
@@ -184,6 +189,10 @@ fn request(query: &Query) -> Vec<u8> {
             txids.dedup();
             ProofRequest { block: *block, txids }.encode()
         }
+        &Query::SnapshotOffer { from } => SnapshotsRequest::Offer { from }.encode(),
+        &Query::SnapshotChunk { period, address } => {
+            SnapshotsRequest::Chunk { period, hash: address }.encode()
+        }
     }
 }
 
@@ -205,6 +214,12 @@ fn decode(query: &Query, said: Said<'_>) -> Result<Reply, LineError> {
         }
         Query::Block { hash } => decode_block(body, hash).map(Reply::Block),
         Query::Proof { block, .. } => decode_proof(body, block).map(Reply::Proof),
+        Query::SnapshotOffer { from } => {
+            SnapshotOffer::decode(body, *from).map(Reply::SnapshotOffer)
+        }
+        Query::SnapshotChunk { period, .. } => {
+            decode_chunk(body, *period).map(Reply::SnapshotChunk)
+        }
     };
     reply.map_err(LineError::of)
 }

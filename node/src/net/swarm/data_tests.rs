@@ -35,7 +35,7 @@ use crate::net::{Direction, PeerNetwork, PeerNumbers, Purpose, RequestConfig};
 use crate::store::{MemoryStore, Store};
 
 const LIMIT: Duration = Duration::from_secs(20);
-const ALL: Offers = Offers { filters: true, blocks: true, proofs: true };
+const ALL: Offers = Offers { filters: true, blocks: true, proofs: true, snapshots: true };
 
 /// A swarm that runs until it is dropped.
 struct Running {

@@ -30,13 +30,15 @@ pub(super) enum Protocol {
     Blocks,
     /// Proofs that transactions are in a block.
     Proofs,
+    /// Difficulty periods of header snapshots.
+    Snapshots,
 }
 
 impl Protocol {
     /// The longest response, in bytes.
     pub(super) const fn max_response(self) -> usize {
         match self {
-            Self::Headers => MAX_RESPONSE,
+            Self::Headers | Self::Snapshots => MAX_RESPONSE,
             Self::Filters => MAX_FILTERS_RESPONSE,
             Self::Blocks => MAX_BLOCK_RESPONSE,
             Self::Proofs => MAX_PROOF_RESPONSE,
@@ -50,6 +52,7 @@ impl Protocol {
             Self::Filters => "filters",
             Self::Blocks => "blocks",
             Self::Proofs => "proofs",
+            Self::Snapshots => "snapshots",
         }
     }
 }
@@ -71,6 +74,7 @@ pub(super) fn purpose(protocol: Protocol, request: &[u8]) -> Purpose {
         }
         Protocol::Blocks => Purpose::Blocks,
         Protocol::Proofs => Purpose::Proofs,
+        Protocol::Snapshots => Purpose::Snapshots,
     }
 }
 
@@ -85,6 +89,8 @@ pub(super) struct Names {
     pub(super) blocks: StreamProtocol,
     /// Proofs by request.
     pub(super) proofs: StreamProtocol,
+    /// Snapshots by request.
+    pub(super) snapshots: StreamProtocol,
     /// Who is near whom.
     pub(super) kademlia: StreamProtocol,
     /// Gossip itself.
@@ -110,6 +116,7 @@ impl Names {
             filters: stream(Protocol::Filters.name()),
             blocks: stream(Protocol::Blocks.name()),
             proofs: stream(Protocol::Proofs.name()),
+            snapshots: stream(Protocol::Snapshots.name()),
             kademlia: stream("kad"),
             gossip: name("gossip"),
             tips: IdentTopic::new(name("tips")),
@@ -123,6 +130,7 @@ impl Names {
             Protocol::Filters => &self.filters,
             Protocol::Blocks => &self.blocks,
             Protocol::Proofs => &self.proofs,
+            Protocol::Snapshots => &self.snapshots,
         }
     }
 
@@ -132,6 +140,7 @@ impl Names {
             filters: protocols.contains(&self.filters),
             blocks: protocols.contains(&self.blocks),
             proofs: protocols.contains(&self.proofs),
+            snapshots: protocols.contains(&self.snapshots),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! own, so that nobody waits for headers behind somebody who waits for a full node.
 //!
 //! What an attacker can grow: allowances of [`CLIENTS`]; answers being made, [`AT_ONCE`] and
-//! [`FETCHING_AT_ONCE`]; filters, blocks and proofs that are not read, [`SENDING`] KB.
+//! [`FETCHING_AT_ONCE`]; filters, blocks, proofs and snapshots that are not read,
+//! [`SENDING`] KB.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -31,9 +32,9 @@ use super::bytes_codec::Response;
 use super::protocol::Protocol;
 use super::source::{ChainSource, DataSource, FilterSource, NotServed};
 use super::wire::{
-    BlockRequest, Extensions, FiltersRequest, HeadersRequest, MAX_PAGE, ProofRequest, Status,
-    block_head, decode_request, encode_checkpoints, encode_filter_hashes, encode_filters,
-    encode_response, filters_that_fit,
+    BlockRequest, Extensions, FiltersRequest, HeadersRequest, MAX_PAGE, ProofRequest,
+    SnapshotsRequest, Status, block_head, decode_request, encode_checkpoints, encode_filter_hashes,
+    encode_filters, encode_response, filters_that_fit,
 };
 use crate::net::ServeReport;
 use crate::net::requests::once_ready;
@@ -53,6 +54,10 @@ const LEAST_FILTERS_COST: u32 = 2_000;
 const FILTERS_COST: u32 = 25_000;
 /// A block of 2 MB.
 const BLOCK_COST: u32 = 50_000;
+/// The addresses of 16,000 periods, 512 KB; each is hashed out of the chain.
+const OFFER_COST: u32 = 12_000;
+/// A period's headers, packed or kept.
+const CHUNK_COST: u32 = 2_016;
 /// A proof is small, and a block may have to be fetched or hashed for it.
 const PROOF_COST: u32 = 5_000;
 
@@ -60,7 +65,7 @@ const PROOF_COST: u32 = 5_000;
 const AT_ONCE: u32 = 32;
 /// The same for those that may have to be fetched, so that others need not wait behind a full node.
 const FETCHING_AT_ONCE: u32 = 16;
-/// KB of filters, blocks and proofs on their way, for all clients together.
+/// KB of filters, blocks, proofs and snapshots on their way, for all clients together.
 const SENDING: usize = 64 * 1024;
 /// An answer that takes longer is not given.
 const LONGEST_ANSWER: Duration = Duration::from_secs(10);
@@ -93,6 +98,7 @@ enum Request {
     Filters(FiltersRequest),
     Block(BlockRequest),
     Proof(ProofRequest),
+    Snapshots(SnapshotsRequest),
 }
 
 /// A request that came in.
@@ -114,13 +120,15 @@ impl Asked {
             }
             Request::Block(_) => BLOCK_COST,
             Request::Proof(_) => PROOF_COST,
+            Request::Snapshots(SnapshotsRequest::Offer { .. }) => OFFER_COST,
+            Request::Snapshots(SnapshotsRequest::Chunk { .. }) => CHUNK_COST,
         }
     }
 
     /// Whether a block may have to be fetched for it.
     const fn may_fetch(&self) -> bool {
         match self.request {
-            Request::Headers(_) | Request::Filters(_) => false,
+            Request::Headers(_) | Request::Filters(_) | Request::Snapshots(_) => false,
             Request::Block(_) | Request::Proof(_) => true,
         }
     }
@@ -138,6 +146,7 @@ pub(super) fn asked(
         Protocol::Filters => Request::Filters(FiltersRequest::decode(&mut body)?),
         Protocol::Blocks => Request::Block(BlockRequest::decode(&mut body)?),
         Protocol::Proofs => Request::Proof(ProofRequest::decode(&mut body)?),
+        Protocol::Snapshots => Request::Snapshots(SnapshotsRequest::decode(&mut body)?),
     };
     Ok(Asked { client, request })
 }
@@ -152,7 +161,7 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) const fn have(&self, protocol: Protocol) -> bool {
         match protocol {
-            Protocol::Headers => self.chain.is_some(),
+            Protocol::Headers | Protocol::Snapshots => self.chain.is_some(),
             Protocol::Filters | Protocol::Blocks | Protocol::Proofs => self.data.is_some(),
         }
     }
@@ -266,18 +275,18 @@ impl Service<Asked> for Answers {
     fn call(&mut self, asked: Asked) -> Self::Future {
         let Self { sources: Sources { chain, data }, sending } = self.clone();
         Box::pin(async move {
-            let no_source = NotMade::Busy { retry_after: LONGEST_PAUSE };
-            if let Request::Headers(request) = asked.request {
-                let chain = chain.ok_or(no_source)?;
-                let page = spawn_blocking(move || chain.page(&request)).await?;
-                return Ok(page.map_or_else(not_found, |page| ok(&page.body)));
-            }
-            let data = data.ok_or(no_source)?;
+            const NO_SOURCE: NotMade = NotMade::Busy { retry_after: LONGEST_PAUSE };
+            let data = data.ok_or(NO_SOURCE);
             let made = match asked.request {
-                Request::Headers(_) => None,
-                Request::Filters(request) => Some(filters(data, request).await?),
-                Request::Block(BlockRequest { hash }) => block(&*data, hash).await?,
-                Request::Proof(request) => proof(&*data, request).await?,
+                Request::Headers(request) => {
+                    let chain = chain.ok_or(NO_SOURCE)?;
+                    let page = spawn_blocking(move || chain.page(&request)).await?;
+                    return Ok(page.map_or_else(not_found, |page| ok(&page.body)));
+                }
+                Request::Snapshots(request) => snapshots(chain.ok_or(NO_SOURCE)?, request).await?,
+                Request::Filters(request) => Some(filters(data?, request).await?),
+                Request::Block(BlockRequest { hash }) => block(&*data?, hash).await?,
+                Request::Proof(request) => proof(&*data?, request).await?,
             };
             made.map_or_else(|| Ok(not_found()), |response| with_a_place(&sending, response))
         })
@@ -313,6 +322,23 @@ fn filters_body(source: &dyn FilterSource, request: &FiltersRequest) -> Option<V
             (count > 0).then(|| encode_filters(filters().take(count)))
         }
     }
+}
+
+/// Off the async threads: whatever is not kept is hashed and packed.
+async fn snapshots(
+    chain: Arc<dyn ChainSource>,
+    request: SnapshotsRequest,
+) -> Result<Option<Response>, NotMade> {
+    let made = spawn_blocking(move || match request {
+        SnapshotsRequest::Offer { from } => {
+            chain.snapshot_offer(from).map(|offer| ok(&offer.encode()))
+        }
+        SnapshotsRequest::Chunk { period, hash } => {
+            let chunk = chain.snapshot_chunk(period, &hash)?;
+            Some(Response { shared: Some(chunk), ..ok(&[]) })
+        }
+    });
+    Ok(made.await?)
 }
 
 async fn block(data: &dyn DataSource, hash: BlockHash) -> Result<Option<Response>, NotMade> {

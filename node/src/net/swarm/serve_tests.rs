@@ -1,6 +1,7 @@
 //! Limits of what is served, on paused time.
 
 use super::*;
+use crate::net::swarm::wire::SnapshotOffer;
 use std::future::pending;
 
 use crate::net::swarm::source::{ServedPage, Serving};
@@ -20,6 +21,14 @@ impl ChainSource for Empty {
 
     fn judge(&self, _: &Header) -> TipVerdict {
         TipVerdict::Current
+    }
+
+    fn snapshot_offer(&self, from: u32) -> Option<SnapshotOffer> {
+        Some(SnapshotOffer { first: from, addresses: Vec::new() })
+    }
+
+    fn snapshot_chunk(&self, _: u32, _: &BlockHash) -> Option<Arc<[u8]>> {
+        None
     }
 
     fn cached(&self) -> CacheStats {
@@ -152,4 +161,16 @@ fn a_new_identity_at_the_same_address_wins_nothing_but_where_many_share_one() {
     assert_eq!(client("60.1.1.1"), client("60.1.1.1"));
     assert_eq!(client("2a01:4f8:1:2::1"), client("2a01:4f8:1:2::9"));
     assert_ne!(client("127.0.0.1"), client("127.0.0.1"));
+}
+
+#[test]
+fn an_offer_and_a_chunk_cost_about_the_headers_that_they_weigh() {
+    let client = Client::new("60.1.1.1".parse().unwrap(), PeerId::random());
+    let hash = bitcoin::hashes::Hash::all_zeros();
+    for (asked, cost) in [
+        (SnapshotsRequest::Offer { from: 0 }, 12_000),
+        (SnapshotsRequest::Chunk { period: 0, hash }, 2_016),
+    ] {
+        assert_eq!(request(client, Request::Snapshots(asked)).cost(), cost);
+    }
 }

@@ -13,7 +13,7 @@ use ironlight_hardening::cache::CacheStats;
 use ironlight_spv::sync::TipVerdict;
 use ironlight_spv::{BlockHeight, Header};
 
-use super::wire::{FilterRange, HeadersRequest};
+use super::wire::{FilterRange, HeadersRequest, SnapshotOffer};
 
 /// A page of headers to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub struct ServedPage {
 pub trait ChainSource: Send + Sync + 'static {
     /// The headers asked for, all of one moment; none where there is nothing of the kind.
     fn page(&self, request: &HeadersRequest) -> Option<ServedPage>;
+
+    /// The addresses of the whole difficulty periods of the best chain from one on, at most
+    /// [`MAX_OFFERED`](super::wire::MAX_OFFERED), all of one moment; none where no snapshots are served.
+    fn snapshot_offer(&self, from: u32) -> Option<SnapshotOffer>;
+
+    /// The frame of a period of the best chain that ends with a block. It may take a while.
+    fn snapshot_chunk(&self, period: u32, address: &BlockHash) -> Option<Arc<[u8]>>;
 
     /// What the pages that many ask for are kept in.
     fn cached(&self) -> CacheStats;

@@ -74,7 +74,7 @@ async fn a_peer_is_listed_with_what_it_offers_until_it_is_gone() {
     let config = config();
     let peers = config.data.clone();
     let (mut running, peer, listed) = with_peer(config, everything()).await;
-    assert_eq!(listed.offers, Offers { filters: true, blocks: true, proofs: false });
+    assert_eq!(listed.offers, Offers { filters: true, blocks: true, ..Offers::default() });
     let proof = Query::Proof { block: block(1), txids: Arc::new([]) };
     assert_eq!(listed.line.ask(proof, false).await, Ok(Reply::NotFound), "full nodes have none");
     let mut list = peers.subscribe();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bitcoin::p2p::ServiceFlags;
 use ironlight_spv::peers::{
-    AddressRecord, AddressSource, DialFailure, DisconnectCause, Offence, PeerId, Verdict,
+    AddressRecord, AddressSource, DialFailure, DisconnectCause, NetworkGroup, Offence, PeerId,
+    Verdict,
 };
 use tokio::task::{Id, JoinError};
 use tracing::{debug, error, info, warn};
@@ -46,6 +47,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
             let listed = DataPeer {
                 network: PeerNetwork::Bitcoin,
                 direction: Direction::Outbound,
+                owner: NetworkGroup::of(addr),
                 address: addr.to_string(),
                 offers,
                 height: version.start_height,

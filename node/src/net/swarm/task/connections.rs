@@ -245,6 +245,7 @@ impl Swarm {
                 | Offence::TooManyHeaders
                 | Offence::ProtocolViolation
                 | Offence::FalseFilter
+                | Offence::FalseChunk
         );
         match self.policy.handle_misbehaviour(link, offence, self.clock.now()) {
             // An errand is none of the policy's peers, but no better for it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ironlight_spv::BlockHeight;
-use ironlight_spv::peers::PeerId;
+use ironlight_spv::peers::{NetworkGroup, PeerId};
 use libp2p::PeerId as LightPeerId;
 
 use super::Swarm;
@@ -55,6 +55,7 @@ impl Swarm {
         let entry = DataPeer {
             network: PeerNetwork::LibP2p,
             direction: neighbour.direction(),
+            owner: NetworkGroup::of(neighbour.owner()),
             address: with_identity(&neighbour.address, id),
             offers,
             // It says what it does not have, so nothing is lost by asking.

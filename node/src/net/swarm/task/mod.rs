@@ -363,6 +363,7 @@ impl Swarm {
             BehaviourEvent::Filters(event) => self.on_exchange(Protocol::Filters, event),
             BehaviourEvent::Blocks(event) => self.on_exchange(Protocol::Blocks, event),
             BehaviourEvent::Proofs(event) => self.on_exchange(Protocol::Proofs, event),
+            BehaviourEvent::Snapshots(event) => self.on_exchange(Protocol::Snapshots, event),
             BehaviourEvent::Limits(never)
             | BehaviourEvent::Memory(never)
             | BehaviourEvent::Blocked(never) => match never {},

@@ -9,7 +9,7 @@ use bitcoin::consensus::encode::serialize;
 use bitcoin::hashes::Hash as _;
 use bitcoin::hex::{DisplayHex as _, FromHex as _};
 use bitcoin::{Block, MerkleBlock, OutPoint, ScriptBuf};
-use ironlight_spv::compress::{self, HeaderBody};
+use ironlight_spv::compress::{self, Columns, HeaderBody};
 use ironlight_spv::{BlockHeight, Header, Network, Params};
 
 use super::*;
@@ -65,6 +65,17 @@ const PROOF: &str = "01 00 0000
     01000000 6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000
     982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e 61bc6649 ffff001d 01e36299
     01000000 01 982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e 01 01";
+const FROM_PERIOD_0: &str = "01 0000 00 00000000";
+const TWO_PERIODS: &str = "01 00 0000 00000000
+    6397bb6abd4fc521c0d3f6071b5650389f0b4551bc40b4e6b067306900000000
+    df3fcdd2c7c319f51b2b9d90afab3030a81d8c6be65eb0d009ad37f000000000";
+const PERIOD_1: &str = "01 0000 01 01000000
+    df3fcdd2c7c319f51b2b9d90afab3030a81d8c6be65eb0d009ad37f000000000";
+/// The hashes of mainnet's blocks 2015 and 4031.
+const LAST_OF_PERIODS: [&str; 2] = [
+    "00000000693067b0e6b440bc51450b9f3850561b07f6d3c021c54fbd6abb9763",
+    "00000000f037ad09d0b05ee66b8c1da83030abaf909d2b1bf519c3c7d2cd3fdf",
+];
 /// The transactions of blocks 1 and 2, which their headers' Merkle roots commit to.
 const COINBASES: [&str; 2] = [
     "01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff07
@@ -205,6 +216,24 @@ fn a_block_and_a_proof_are_as_documented() {
 }
 
 #[test]
+fn snapshots_are_as_documented() {
+    let addresses = LAST_OF_PERIODS.map(|hash| hash.parse().unwrap()).to_vec();
+    for (request, example) in [
+        (SnapshotsRequest::Offer { from: 0 }, FROM_PERIOD_0),
+        (SnapshotsRequest::Chunk { period: 1, hash: addresses[1] }, PERIOD_1),
+    ] {
+        let bytes = documented(example);
+        assert_eq!(encode_request(&Extensions::default(), &request.encode()), bytes);
+        let (_, mut body) = decode_request(&bytes).unwrap();
+        assert_eq!(SnapshotsRequest::decode(&mut body), Ok(request));
+    }
+    let offer = SnapshotOffer { first: 0, addresses };
+    let bytes = documented(TWO_PERIODS);
+    assert_eq!(encode_response(Status::Ok, &Extensions::default(), &offer.encode()), bytes);
+    assert_eq!(SnapshotOffer::decode(&mut body_of(&bytes), 0), Ok(offer));
+}
+
+#[test]
 fn responses_without_headers_are_as_documented() {
     let at_the_tip = HeadersPage::encode(BlockHeight(2), BlockHeight(3), &[]);
     let retry_after = Some(Duration::from_millis(250));
@@ -256,8 +285,8 @@ fn names_are_as_documented() {
     }
     let mainnet = Names::new(&Params::new(Network::Mainnet));
     let tips = mainnet.tips.to_string();
-    let Names { filters, blocks, proofs, kademlia, .. } = &mainnet;
-    let streams = [filters, blocks, proofs, kademlia].map(AsRef::<str>::as_ref);
+    let Names { filters, blocks, proofs, snapshots, kademlia, .. } = &mainnet;
+    let streams = [filters, blocks, proofs, snapshots, kademlia].map(AsRef::<str>::as_ref);
     for name in streams.into_iter().chain([mainnet.gossip.as_str(), &tips, &mainnet.family]) {
         assert!(DOCUMENT.contains(&format!("`{name}`")), "{name}");
     }
@@ -265,12 +294,19 @@ fn names_are_as_documented() {
 
 #[test]
 fn bounds_are_as_documented() {
+    let small = Columns::most_small(2016);
     for row in [
         format!("| request | {MAX_REQUEST} |"),
         format!("| response with headers | {MAX_RESPONSE} |"),
         format!("| response with filters | {MAX_FILTERS_RESPONSE} |"),
         format!("| response with a block | {MAX_BLOCK_RESPONSE} |"),
         format!("| response with a proof | {MAX_PROOF_RESPONSE} |"),
+        format!("| response of the snapshots protocol | {MAX_RESPONSE} |"),
+        format!("| hashes of a response | 32 each | 0 to {MAX_OFFERED} |"),
+        format!("| from, period, first | 4 | 0 to {LAST_PERIOD}:"),
+        format!("| packed length | 4 | 0 to {} |", small + 1024),
+        format!("| small length | 4 | 0 to {small} |"),
+        format!("| large | {} | |", Columns::large_size(2016)),
         format!("from 1 to {MAX_FILTER_HEADERS} (filter hashes) or {MAX_FILTERS} (filters) |"),
         format!("and their lengths, at most {MAX_FILTER_BYTES} bytes |"),
         format!("| length | 4 | of the block, 80 to {MAX_BLOCK} |"),

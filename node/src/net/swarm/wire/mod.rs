@@ -13,6 +13,7 @@ mod envelope;
 mod filters;
 mod headers;
 mod proofs;
+mod snapshots;
 
 pub use blocks::{BlockRequest, MAX_BLOCK, block_head, decode_block};
 
@@ -27,12 +28,13 @@ pub use filters::{
 };
 pub use headers::{HeadersPage, HeadersRequest, MAX_LOCATOR, MAX_PAGE, Wanted};
 pub use proofs::{MAX_PROOF, MAX_PROOF_TXIDS, ProofRequest, decode_proof};
+pub use snapshots::{LAST_PERIOD, MAX_OFFERED, SnapshotOffer, SnapshotsRequest, decode_chunk};
 
 /// The longest request, in bytes: a locator of [`MAX_LOCATOR`] hashes and all extensions.
 pub const MAX_REQUEST: usize = 8 * 1024;
 
-/// The longest response with headers, in bytes: [`MAX_PAGE`] of them in their longest form (49 bytes
-/// each), and all extensions.
+/// The longest response with headers or of the snapshots protocol, in bytes: [`MAX_PAGE`] headers in
+/// their longest form (49 bytes each), or [`MAX_OFFERED`] addresses, and all extensions.
 pub const MAX_RESPONSE: usize = 512 * 1024;
 
 /// The longest response with filters, in bytes: [`MAX_FILTER_BYTES`] and all extensions.
