@@ -12,6 +12,7 @@
 
 mod chunk;
 mod error;
+pub(crate) mod fetch;
 mod read;
 mod take_in;
 mod write;

@@ -1,0 +1,95 @@
+//! What comes of a request for a chunk, and whose fault it is.
+
+use std::time::Duration;
+
+use ironlight_spv::peers::PeerId;
+
+use super::{End, Fetch, MAX_REMEMBERED, Opened, Outcome, PAUSE, Stage, Step, agree};
+
+impl<T> Fetch<T> {
+    /// What became of a request for a chunk.
+    pub(crate) fn handle_chunk(
+        &mut self,
+        peer: PeerId,
+        period: u32,
+        outcome: Outcome<T>,
+        now: Duration,
+    ) {
+        let place = self.place(period);
+        let Some(source) = self.sources.get_mut(&peer) else { return };
+        source.asked.remove(&period);
+        match outcome {
+            Outcome::Chunk(opened) => {
+                source.failures = 0;
+                source.given += 1;
+                self.take(period, opened);
+            }
+            Outcome::False => self.refuse_liar(peer),
+            Outcome::NotFound => source.lacks = source.lacks.min(place),
+            Outcome::Later(pause) => source.paused_until = now + pause.max(PAUSE),
+            Outcome::NoAnswer => {
+                source.failures += 1;
+                source.paused_until = now + PAUSE;
+            }
+        }
+    }
+
+    /// The chunk that was handed out last breaks a rule of the chain, whose fault that is or not.
+    pub(crate) fn handle_refused(&mut self, period: u32, is_a_lie: bool) {
+        if is_a_lie {
+            self.refuse_chain(period);
+        } else {
+            self.end(End::NotNow { period });
+        }
+    }
+
+    fn take(&mut self, period: u32, opened: Opened<T>) {
+        if period < self.next || self.waiting.contains_key(&period) || self.stage == Stage::Over {
+            return;
+        }
+        let before = period.checked_sub(1).filter(|_| period > self.start.first);
+        let expected = before.and_then(|before| self.address(before));
+        if opened.parent != expected.unwrap_or(self.start.parent) {
+            // Where our own chain is the one that differs, nothing says who is wrong.
+            return if expected.is_some() {
+                self.refuse_chain(period);
+            } else {
+                self.end(End::OtherBranch { period });
+            };
+        }
+        if !opened.has_work {
+            return self.refuse_chain(period);
+        }
+        if self.stage == Stage::Proving {
+            if !agree::shows_work(&self.start, period, opened.work) {
+                return self.end(End::TooLittleWork);
+            }
+            self.stage = Stage::Fetching;
+        }
+        self.waiting.insert(period, opened.chunk);
+    }
+
+    fn refuse_liar(&mut self, peer: PeerId) {
+        // Of several that were in flight the first one is enough.
+        let Some(source) = self.sources.get_mut(&peer).filter(|source| !source.lied) else {
+            return;
+        };
+        source.lied = true;
+        if self.liars.len() < MAX_REMEMBERED {
+            self.liars.insert(source.owner);
+        }
+        self.steps.push_back(Step::FalseChunk { peer });
+        if !self.is_supported() {
+            self.end(End::NoAgreement);
+        }
+    }
+
+    /// All who have offered the address answer for what is at it.
+    fn refuse_chain(&mut self, period: u32) {
+        let place = self.place(period);
+        let guilty = self.sources.iter().filter(|(_, source)| source.has > place);
+        let blame = guilty.map(|(peer, _)| Step::FalseChain { peer: *peer });
+        self.steps.extend(blame.collect::<Vec<_>>());
+        self.end(End::FalseChain { period });
+    }
+}

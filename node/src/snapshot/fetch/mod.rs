@@ -1,0 +1,335 @@
+//! Which chunks of a snapshot are asked of whom: a machine without I/O and clock.
+//!
+//! Purpose: to be near the tip sooner than page by page, from several light nodes at once, without
+//! believing any one of them. The driver tells it of peers, offers and answers, each with the time since
+//! the start, and does what [`Fetch::poll`] wants done.
+//!
+//! - **Whom it believes.** Addresses that two peers of our choice, of different owners, offer alike from
+//!   our chain on. The last such period is the target; its address commits to all before it. Whoever has
+//!   sent a false chunk counts no more, and without two that are left all ends.
+//! - **What shows work.** Where the chain is below its minimum work, the target is fetched first, and has
+//!   to have its share of that: as much as the average period of a chain with the minimum. Such headers
+//!   cost their forger that much, before anything is stored.
+//! - **How much at most.** A target of more headers than one in a tenth of the network's spacing since our
+//!   tip is refused.
+//! - **Who is to blame.** A chunk that is not what its address says is its sender's fault. What is wrong
+//!   with one that is, all who offered the address have to answer for.
+//!
+//! Invariant: chunks are handed out in order, each once, and each has the one before it as parent.
+//!
+//! What an attacker can grow: offers of 16,000 addresses each from [`MAX_PEERS`] peers until the target is
+//! chosen (4 MB in all), then 512 KB of addresses; [`WINDOW`] chunks in flight or waiting for those before
+//! them, 230 KB each as headers and hashes (7.4 MB), and of one peer [`IN_FLIGHT`] in flight; a record
+//! each of [`MAX_REMEMBERED`] peers and [`MAX_REMEMBERED`] owners that lied.
+
+mod agree;
+mod judge;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use ironlight_spv::compress::snapshot::FRAME_HEADERS;
+use ironlight_spv::peers::{NetworkGroup, PeerId};
+use ironlight_spv::{BlockHash, BlockHeight, UnixTime, Work};
+
+/// Peers that are asked at the same time.
+pub(crate) const MAX_PEERS: usize = 8;
+/// Chunks that one peer is asked for at the same time.
+pub(crate) const IN_FLIGHT: usize = 4;
+/// Chunks in flight, or here and waiting for those before them.
+pub(crate) const WINDOW: u32 = 32;
+/// Peers and owners that are remembered.
+const MAX_REMEMBERED: usize = 64;
+/// So long peers may take to join.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+/// So long after that an offer may take.
+const OFFER_PATIENCE: Duration = Duration::from_secs(5);
+/// A chunk that has not come by then is asked of another peer as well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
+/// A peer that would not answer is asked again after this at the earliest.
+const PAUSE: Duration = Duration::from_millis(500);
+/// A peer that has given no answer so often is left.
+const MAX_FAILURES: u32 = 3;
+/// Where no chunk is handed out for so long, all ends.
+const STANDSTILL: Duration = Duration::from_secs(60);
+/// Whole periods that have to be missing for this to be worth its while.
+const LEAST_PERIODS: u32 = 2;
+/// Headers come so many times faster than they are meant to, at most.
+const HASTE: u64 = 10;
+
+/// Where our chain ends, and what is asked of another one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FetchStart {
+    /// The first period that is not whole.
+    pub(crate) first: u32,
+    /// The parent of its first header, by our chain.
+    pub(crate) parent: BlockHash,
+    /// The height of our tip.
+    pub(crate) tip: BlockHeight,
+    /// What the tip's header says of the time.
+    pub(crate) tip_time: UnixTime,
+    /// The wall clock.
+    pub(crate) now: UnixTime,
+    /// Seconds from one block to the next, as the network means them to be.
+    pub(crate) spacing: u32,
+    /// What a whole chain has to have where ours does not yet; none where ours has it.
+    pub(crate) minimum: Option<Work>,
+    /// Peers that may be expected to join; when they have, nobody is waited for.
+    pub(crate) expected: usize,
+}
+
+/// What the machine has to know of a chunk that is what its address says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opened<T> {
+    /// The parent of its first header.
+    pub(crate) parent: BlockHash,
+    /// Whether each header has its proof of work.
+    pub(crate) has_work: bool,
+    /// What the headers' targets stand for.
+    pub(crate) work: Work,
+    /// The chunk.
+    pub(crate) chunk: T,
+}
+
+/// What became of a request for a chunk.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome<T> {
+    /// It came, and is what its address says.
+    Chunk(Opened<T>),
+    /// Something else came.
+    False,
+    /// The peer does not have it.
+    NotFound,
+    /// The peer is busy, or is not to be asked for so long.
+    Later(Duration),
+    /// Nothing of use.
+    NoAnswer,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step<T> {
+    /// Ask a peer what it has.
+    AskOffer { peer: PeerId, from: u32 },
+    /// Ask a peer for a chunk; `retry` where another one was asked before.
+    AskChunk { peer: PeerId, period: u32, address: BlockHash, retry: bool },
+    /// The target is chosen, and chunks are fetched from now on.
+    Begun { from: u32, to: u32 },
+    /// Take this chunk in: it follows all that were handed out before.
+    Take { period: u32, chunk: T },
+    /// A peer has sent a false chunk.
+    FalseChunk { peer: PeerId },
+    /// A peer has offered a chain that breaks a rule.
+    FalseChain { peer: PeerId },
+    /// It is over.
+    End(End),
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum End {
+    #[error("all chunks are taken in")]
+    Done,
+    #[error("fewer than two peers of different owners offer snapshots")]
+    TooFewPeers,
+    #[error("no two peers of different owners offer the same chain from here on")]
+    NoAgreement,
+    #[error("header sync gets there as soon: {headers} headers are missing")]
+    Near { headers: u32 },
+    #[error("{headers} headers are offered, and time allows {most}")]
+    TooMany { headers: u32, most: u64 },
+    #[error("the offered chain does not show the minimum of work")]
+    TooLittleWork,
+    #[error("the offered chain branches off before period {period}")]
+    OtherBranch { period: u32 },
+    #[error("period {period} breaks a rule")]
+    FalseChain { period: u32 },
+    #[error("period {period} cannot be taken in now")]
+    NotNow { period: u32 },
+    #[error("nobody is left who has period {period}")]
+    NobodyLeft { period: u32 },
+    #[error("nothing has come for {0:?}")]
+    Standstill(Duration),
+}
+
+/// A peer's addresses, until the target is chosen.
+#[derive(Debug)]
+enum Offered {
+    /// It was asked.
+    Asked,
+    /// It has none of use.
+    Nothing,
+    /// These, from the first period on.
+    Addresses(Vec<BlockHash>),
+}
+
+/// A peer of our choice.
+#[derive(Debug)]
+struct Source {
+    owner: NetworkGroup,
+    offered: Offered,
+    /// It has the target's addresses below this place.
+    has: usize,
+    /// Its first place that it did not have when it was asked.
+    lacks: usize,
+    /// Periods that it is asked for, and since when.
+    asked: BTreeMap<u32, Duration>,
+    given: u32,
+    failures: u32,
+    paused_until: Duration,
+    gone: bool,
+    lied: bool,
+}
+
+impl Source {
+    const fn new(owner: NetworkGroup, offered: Offered) -> Self {
+        Self {
+            owner,
+            offered,
+            has: 0,
+            lacks: usize::MAX,
+            asked: BTreeMap::new(),
+            given: 0,
+            failures: 0,
+            paused_until: Duration::ZERO,
+            gone: false,
+            lied: false,
+        }
+    }
+
+    const fn is_of_use(&self) -> bool {
+        !self.gone && !self.lied && self.failures < MAX_FAILURES
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Peers are asked what they have.
+    Agreeing,
+    /// The target's chunk is fetched, alone, to show its work.
+    Proving,
+    /// All are fetched.
+    Fetching,
+    Over,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Fetch<T> {
+    start: FetchStart,
+    stage: Stage,
+    sources: BTreeMap<PeerId, Source>,
+    /// Peers of our choice that have joined, with snapshots or without.
+    joined: usize,
+    liars: BTreeSet<NetworkGroup>,
+    /// Those that are believed, from the first period on.
+    addresses: Vec<BlockHash>,
+    /// The next one to hand out.
+    next: u32,
+    /// Here, and not handed out yet.
+    waiting: BTreeMap<u32, T>,
+    steps: VecDeque<Step<T>>,
+    last_progress: Duration,
+}
+
+impl<T> Fetch<T> {
+    /// At time zero nobody is there.
+    pub(crate) const fn new(start: FetchStart) -> Self {
+        Self {
+            next: start.first,
+            start,
+            stage: Stage::Agreeing,
+            sources: BTreeMap::new(),
+            joined: 0,
+            liars: BTreeSet::new(),
+            addresses: Vec::new(),
+            waiting: BTreeMap::new(),
+            steps: VecDeque::new(),
+            last_progress: Duration::ZERO,
+        }
+    }
+
+    /// A peer of our choice has joined. Where it offers snapshots its owner is told, and it is asked
+    /// what it has.
+    pub(crate) fn handle_joined(&mut self, peer: PeerId, offers: Option<NetworkGroup>) {
+        self.joined += 1;
+        let Some(owner) = offers else { return };
+        let live = self.sources.values().filter(|source| source.is_of_use()).count();
+        let room = live < MAX_PEERS && self.sources.len() < MAX_REMEMBERED;
+        if !room || self.liars.contains(&owner) || self.sources.contains_key(&peer) {
+            return;
+        }
+        self.sources.insert(peer, Source::new(owner, Offered::Asked));
+        self.steps.push_back(Step::AskOffer { peer, from: self.start.first });
+    }
+
+    /// A peer is gone. What it offered is still what it offered.
+    pub(crate) fn handle_left(&mut self, peer: PeerId) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.gone = true;
+            source.asked.clear();
+            if matches!(source.offered, Offered::Asked) {
+                source.offered = Offered::Nothing;
+            }
+        }
+    }
+
+    /// A peer's answer to what it has: from which period on, and the addresses.
+    pub(crate) fn handle_offer(&mut self, peer: PeerId, first: u32, addresses: Vec<BlockHash>) {
+        let fits = first == self.start.first;
+        let Some(source) = self.sources.get_mut(&peer).filter(|source| !source.gone) else {
+            return;
+        };
+        if self.stage == Stage::Agreeing && fits {
+            source.offered = Offered::Addresses(addresses);
+            return;
+        }
+        source.offered = Offered::Nothing;
+        if fits {
+            source.has = agree::alike(&self.addresses, &addresses);
+        }
+    }
+
+    /// A peer has not said what it has.
+    pub(crate) fn handle_no_offer(&mut self, peer: PeerId) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.offered = Offered::Nothing;
+        }
+    }
+
+    /// How many peers have given chunks.
+    pub(crate) fn givers(&self) -> usize {
+        self.sources.values().filter(|source| source.given > 0).count()
+    }
+
+    fn place(&self, period: u32) -> usize {
+        usize::try_from(period.saturating_sub(self.start.first)).unwrap_or(usize::MAX)
+    }
+
+    fn address(&self, period: u32) -> Option<BlockHash> {
+        self.addresses.get(self.place(period)).copied()
+    }
+
+    /// The period after the target.
+    fn after_target(&self) -> u32 {
+        let count = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
+        self.start.first.saturating_add(count)
+    }
+
+    fn end(&mut self, end: End) {
+        if self.stage != Stage::Over {
+            self.stage = Stage::Over;
+            self.waiting.clear();
+            self.steps.push_back(Step::End(end));
+        }
+    }
+}
+
+/// The height of a period's last header.
+const fn last_height(period: u32) -> u32 {
+    period.saturating_mul(FRAME_HEADERS).saturating_add(FRAME_HEADERS - 1)
+}

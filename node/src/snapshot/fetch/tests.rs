@@ -1,0 +1,396 @@
+use bitcoin::hashes::Hash as _;
+
+use super::*;
+
+const TIME: UnixTime = UnixTime(1_700_000_000);
+
+fn address(branch: u8, period: u32) -> BlockHash {
+    let mut bytes = [branch; 32];
+    bytes[..4].copy_from_slice(&period.to_le_bytes());
+    BlockHash::from_byte_array(bytes)
+}
+
+fn genesis_parent() -> BlockHash {
+    BlockHash::all_zeros()
+}
+
+fn addresses(branch: u8, periods: std::ops::Range<u32>) -> Vec<BlockHash> {
+    periods.map(|period| address(branch, period)).collect()
+}
+
+fn owner(number: u8) -> NetworkGroup {
+    NetworkGroup::V4([60, number])
+}
+
+fn work(of: u64) -> Work {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&of.to_be_bytes());
+    Work::from_be_bytes(bytes)
+}
+
+fn start() -> FetchStart {
+    FetchStart {
+        first: 0,
+        parent: genesis_parent(),
+        tip: BlockHeight(0),
+        tip_time: UnixTime(1_300_000_000),
+        now: TIME,
+        spacing: 600,
+        minimum: None,
+        expected: 2,
+    }
+}
+
+/// The chunk of a period on a branch, as it should be.
+fn chunk(branch: u8, period: u32) -> Outcome<u32> {
+    let before = period.checked_sub(1);
+    let parent = before.map_or_else(genesis_parent, |before| address(branch, before));
+    Outcome::Chunk(Opened { parent, has_work: true, work: work(1000), chunk: period })
+}
+
+struct Bench {
+    fetch: Fetch<u32>,
+    now: Duration,
+}
+
+impl Bench {
+    fn new(start: FetchStart) -> Self {
+        Self { fetch: Fetch::new(start), now: Duration::ZERO }
+    }
+
+    /// Two peers of different owners that offer so many periods alike.
+    fn agreed(start: FetchStart, periods: u32) -> Self {
+        let mut bench = Self::new(start);
+        for number in [1, 2] {
+            bench.offers(number, owner(number), addresses(0, start.first..periods));
+        }
+        bench
+    }
+
+    fn offers(&mut self, number: u8, owner: NetworkGroup, addresses: Vec<BlockHash>) {
+        let (peer, from) = (PeerId(number.into()), self.fetch.start.first);
+        self.fetch.handle_joined(peer, Some(owner));
+        assert_eq!(self.steps(), [Step::AskOffer { peer, from }]);
+        self.fetch.handle_offer(peer, from, addresses);
+    }
+
+    fn steps(&mut self) -> Vec<Step<u32>> {
+        std::iter::from_fn(|| self.fetch.poll(self.now)).collect()
+    }
+
+    fn gives(&mut self, peer: u64, period: u32, outcome: Outcome<u32>) {
+        self.fetch.handle_chunk(PeerId(peer), period, outcome, self.now);
+    }
+
+    /// Who is asked for what.
+    fn asked(&mut self) -> Vec<(u64, u32, bool)> {
+        let asked = |step| {
+            let Step::AskChunk { peer, period, retry, .. } = step else { panic!("{step:?}") };
+            (peer.0, period, retry)
+        };
+        self.steps().into_iter().map(asked).collect()
+    }
+
+    fn begins(&mut self) -> Vec<(u64, u32, bool)> {
+        assert!(matches!(self.fetch.poll(self.now), Some(Step::Begun { .. })));
+        self.asked()
+    }
+
+    fn ends(&mut self) -> End {
+        match self.steps().as_slice() {
+            [Step::End(end)] => *end,
+            steps => panic!("{steps:?}"),
+        }
+    }
+}
+
+#[test]
+fn chunks_are_asked_of_all_and_handed_out_in_order() {
+    let mut bench = Bench::agreed(start(), 5);
+    let asked = bench.begins();
+    let of = |peer| asked.iter().filter(|(who, ..)| *who == peer).count();
+    assert_eq!((asked.len(), of(1), of(2)), (5, 3, 2), "{asked:?}");
+    for (peer, period, _) in asked.iter().rev().filter(|(_, period, _)| *period > 0) {
+        bench.gives(*peer, *period, chunk(0, *period));
+    }
+    assert_eq!(bench.steps(), [], "the first one is missing");
+    bench.gives(asked[0].0, 0, chunk(0, 0));
+    let taken = (0..5).map(|period| Step::Take { period, chunk: period });
+    let expected: Vec<_> = taken.chain([Step::End(End::Done)]).collect();
+    assert_eq!(bench.steps(), expected);
+    assert_eq!(bench.fetch.givers(), 2);
+}
+
+#[test]
+fn no_more_is_in_flight_or_waiting_than_the_bounds_say() {
+    let mut bench = Bench::agreed(start(), 100);
+    let mut in_flight = bench.begins();
+    let mut asked = in_flight.len();
+    assert_eq!(asked, 2 * IN_FLIGHT);
+    // All but the first come, and so nothing can be handed out.
+    while let Some(at) = in_flight.iter().position(|(_, period, _)| *period > 0) {
+        let (peer, period, _) = in_flight.remove(at);
+        bench.gives(peer, period, chunk(0, period));
+        let more = bench.asked();
+        asked += more.len();
+        in_flight.extend(more);
+    }
+    assert_eq!(asked, WINDOW as usize);
+}
+
+#[test]
+fn one_owner_is_not_believed_however_many_peers_it_has() {
+    let mut bench = Bench::new(FetchStart { expected: 3, ..start() });
+    for number in [1, 2, 3] {
+        bench.offers(number, owner(7), addresses(0, 0..5));
+    }
+    assert_eq!(bench.ends(), End::TooFewPeers);
+}
+
+#[test]
+fn the_target_is_the_last_period_that_two_offer_alike() {
+    let mut bench = Bench::new(FetchStart { expected: 3, ..start() });
+    bench.offers(1, owner(1), addresses(0, 0..9));
+    bench.offers(2, owner(2), addresses(0, 0..5));
+    let fork = [addresses(0, 0..4), addresses(1, 4..9)].concat();
+    bench.offers(3, owner(3), fork);
+    assert_eq!(bench.fetch.poll(bench.now), Some(Step::Begun { from: 0, to: 4 }));
+    let asked = bench.asked();
+    assert!(asked.iter().all(|(peer, period, _)| *peer != 3 || *period < 4), "{asked:?}");
+    assert!(asked.iter().any(|(peer, ..)| *peer == 3), "what it has alike it is asked for");
+}
+
+#[test]
+fn peers_that_offer_different_chains_are_not_believed_and_not_blamed() {
+    let mut bench = Bench::new(start());
+    bench.offers(1, owner(1), addresses(0, 0..9));
+    bench.offers(2, owner(2), addresses(1, 0..9));
+    assert_eq!(bench.ends(), End::NoAgreement);
+}
+
+#[test]
+fn nobody_is_waited_for_once_all_who_are_expected_have_joined() {
+    let mut bench = Bench::new(FetchStart { expected: 1, ..start() });
+    assert_eq!(bench.steps(), []);
+    assert_eq!(bench.fetch.poll_timeout(bench.now), Some(GRACE));
+    bench.fetch.handle_joined(PeerId(1), None);
+    assert_eq!(bench.ends(), End::TooFewPeers);
+}
+
+#[test]
+fn who_does_not_come_is_waited_for_no_longer_than_the_grace() {
+    let mut bench = Bench::new(start());
+    bench.offers(1, owner(1), addresses(0, 0..9));
+    bench.now = GRACE.checked_sub(Duration::from_millis(1)).unwrap();
+    assert_eq!(bench.steps(), []);
+    bench.now = GRACE;
+    assert_eq!(bench.ends(), End::TooFewPeers);
+}
+
+#[test]
+fn an_offer_that_does_not_come_holds_up_the_others_for_a_while_only() {
+    let mut bench = Bench::agreed(FetchStart { expected: 3, ..start() }, 5);
+    bench.fetch.handle_joined(PeerId(3), Some(owner(3)));
+    bench.now = GRACE;
+    assert_eq!(bench.steps(), [Step::AskOffer { peer: PeerId(3), from: 0 }]);
+    assert_eq!(bench.fetch.poll_timeout(bench.now), Some(GRACE + OFFER_PATIENCE));
+    bench.now = GRACE + OFFER_PATIENCE;
+    assert_eq!(bench.begins().len(), 5);
+}
+
+#[test]
+fn a_false_chunk_is_its_senders_fault_and_is_asked_of_another() {
+    let mut bench = Bench::new(FetchStart { expected: 3, ..start() });
+    for number in [1, 2, 3] {
+        bench.offers(number, owner(number), addresses(0, 0..3));
+    }
+    let asked = bench.begins();
+    assert_eq!(asked.len(), 3);
+    let period = asked.iter().find(|(peer, ..)| *peer == 3).unwrap().1;
+    bench.gives(3, period, Outcome::False);
+    let steps = bench.steps();
+    assert_eq!(steps[0], Step::FalseChunk { peer: PeerId(3) });
+    let again = matches!(steps[1], Step::AskChunk { peer, period: at, .. } if peer != PeerId(3) && at == period);
+    assert!(again && steps.len() == 2, "{steps:?}");
+    bench.gives(3, 2, Outcome::False);
+    assert_eq!(bench.steps(), [], "it is blamed once");
+    bench.fetch.handle_left(PeerId(3));
+    bench.fetch.handle_joined(PeerId(4), Some(owner(3)));
+    assert_eq!(bench.steps(), [], "its owner is not asked again");
+}
+
+#[test]
+fn without_two_that_have_not_lied_it_ends() {
+    let mut bench = Bench::agreed(start(), 5);
+    let (peer, period, _) = bench.begins()[0];
+    bench.gives(peer, period, Outcome::False);
+    let steps = bench.steps();
+    assert_eq!(steps, [Step::FalseChunk { peer: PeerId(peer) }, Step::End(End::NoAgreement),]);
+}
+
+#[test]
+fn chunks_that_contradict_each_other_are_the_fault_of_all_who_offered_them() {
+    for lie in [
+        Opened { parent: address(9, 9), has_work: true, work: work(1), chunk: 1 },
+        Opened { parent: address(0, 0), has_work: false, work: work(1), chunk: 1 },
+    ] {
+        let mut bench = Bench::agreed(start(), 5);
+        let asked = bench.begins();
+        let (peer, period, _) = asked.into_iter().find(|(_, period, _)| *period == 1).unwrap();
+        bench.gives(peer, period, Outcome::Chunk(lie));
+        let expected = [
+            Step::FalseChain { peer: PeerId(1) },
+            Step::FalseChain { peer: PeerId(2) },
+            Step::End(End::FalseChain { period: 1 }),
+        ];
+        assert_eq!(bench.steps(), expected);
+    }
+}
+
+#[test]
+fn a_broken_rule_is_the_fault_of_all_who_offered_it_and_our_clocks_fault_nobodys() {
+    for (is_a_lie, blamed) in [(true, 2), (false, 0)] {
+        let mut bench = Bench::agreed(start(), 5);
+        let (peer, period, _) = bench.begins()[0];
+        bench.gives(peer, period, chunk(0, period));
+        assert_eq!(bench.fetch.poll(bench.now), Some(Step::Take { period: 0, chunk: 0 }));
+        bench.fetch.handle_refused(0, is_a_lie);
+        let steps = bench.steps();
+        assert_eq!(steps.len(), blamed + 1, "{steps:?}");
+        assert!(matches!(steps[blamed], Step::End(_)));
+    }
+}
+
+#[test]
+fn another_branch_than_ours_is_nobodys_fault() {
+    let first = FetchStart { first: 1, parent: address(5, 0), tip: BlockHeight(2015), ..start() };
+    let mut bench = Bench::agreed(first, 6);
+    let asked = bench.begins();
+    bench.gives(asked[0].0, 1, chunk(0, 1));
+    assert_eq!(bench.ends(), End::OtherBranch { period: 1 });
+}
+
+#[test]
+fn a_slow_peers_chunk_is_asked_of_another_and_the_first_that_comes_counts() {
+    let mut bench = Bench::agreed(start(), 3);
+    let asked = bench.begins();
+    let (slow, period, _) = asked[0];
+    for (peer, period, _) in &asked[1..] {
+        bench.gives(*peer, *period, chunk(0, *period));
+    }
+    assert_eq!(bench.steps(), []);
+    assert_eq!(bench.fetch.poll_timeout(bench.now), Some(PATIENCE));
+    bench.now = PATIENCE;
+    let other = if slow == 1 { 2 } else { 1 };
+    assert_eq!(bench.asked(), [(other, period, true)]);
+    bench.gives(other, period, chunk(0, period));
+    assert_eq!(bench.steps().len(), 4);
+    bench.gives(slow, period, chunk(0, period));
+    assert_eq!(bench.steps(), []);
+}
+
+#[test]
+fn who_fails_three_times_is_left_and_who_lacks_a_period_is_not_blamed() {
+    let mut bench = Bench::agreed(start(), 3);
+    let mut asked = bench.begins();
+    for _ in 0..MAX_FAILURES {
+        let (_, period, _) = *asked.iter().find(|(peer, ..)| *peer == 1).unwrap();
+        bench.gives(1, period, Outcome::NoAnswer);
+        asked.retain(|(peer, at, _)| (*peer, *at) != (1, period));
+        // Only the first peer may be asked again: the other one is full of its own accord.
+        bench.now += PAUSE;
+        asked.extend(bench.asked());
+        asked.sort_by_key(|(_, period, _)| *period);
+        if !asked.iter().any(|(peer, ..)| *peer == 1) {
+            break;
+        }
+    }
+    let lacks = asked.iter().find(|(peer, ..)| *peer == 2).unwrap().1;
+    bench.gives(2, lacks, Outcome::NotFound);
+    assert!(!bench.steps().iter().any(|step| matches!(step, Step::FalseChunk { .. })));
+}
+
+#[test]
+fn it_ends_where_nobody_has_the_next_period() {
+    let mut bench = Bench::agreed(start(), 3);
+    bench.begins();
+    bench.fetch.handle_left(PeerId(1));
+    bench.gives(2, 0, Outcome::NotFound);
+    assert_eq!(bench.ends(), End::NobodyLeft { period: 0 });
+}
+
+#[test]
+fn it_ends_where_nothing_comes_for_a_minute() {
+    let mut bench = Bench::agreed(start(), 3);
+    bench.begins();
+    bench.now = STANDSTILL;
+    assert_eq!(bench.ends(), End::Standstill(STANDSTILL));
+}
+
+#[test]
+fn a_chain_that_ends_nearby_is_left_to_header_sync() {
+    let mut bench = Bench::agreed(start(), 2);
+    assert_eq!(bench.ends(), End::Near { headers: 4031 });
+    let mut bench = Bench::agreed(start(), 3);
+    assert_eq!(bench.begins().len(), 3);
+}
+
+#[test]
+fn more_headers_than_time_allows_are_refused() {
+    // A minute a header, and two hours ahead.
+    let seconds = 60 * (3 * 2016 - 1) - 2 * 60 * 60;
+    let in_time = FetchStart { tip_time: UnixTime(TIME.0 - seconds), ..start() };
+    assert_eq!(Bench::agreed(in_time, 3).begins().len(), 3);
+    let too_soon = FetchStart { tip_time: UnixTime(TIME.0 - seconds + 60), ..start() };
+    let end = Bench::agreed(too_soon, 3).ends();
+    assert_eq!(end, End::TooMany { headers: 6047, most: 6046 });
+}
+
+#[test]
+fn below_the_minimum_work_the_target_shows_its_share_before_anything_else_is_fetched() {
+    for (minimum, enough) in [(5000, true), (5004, true), (5005, false)] {
+        let start = FetchStart { minimum: Some(work(minimum)), ..start() };
+        let mut bench = Bench::agreed(start, 5);
+        let asked = bench.begins();
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].1, 4, "the last of five, with a work of 1000");
+        bench.gives(asked[0].0, 4, chunk(0, 4));
+        if enough {
+            assert_eq!(bench.asked().len(), 4);
+        } else {
+            assert_eq!(bench.ends(), End::TooLittleWork);
+        }
+    }
+}
+
+#[test]
+fn who_joins_later_is_asked_for_what_it_has_alike() {
+    let mut bench = Bench::agreed(start(), 20);
+    bench.begins();
+    bench.offers(3, owner(3), [addresses(0, 0..10), addresses(2, 10..30)].concat());
+    let asked = bench.asked();
+    let periods: Vec<_> = asked.iter().map(|(peer, period, _)| (*peer, *period)).collect();
+    assert_eq!(periods, [(3, 8), (3, 9)], "below the fork, and asked of nobody yet");
+}
+
+#[test]
+fn a_busy_peer_is_left_alone_for_as_long_as_it_says() {
+    let mut bench = Bench::agreed(start(), 3);
+    let asked = bench.begins();
+    for (peer, period, _) in asked {
+        bench.gives(peer, period, Outcome::Later(Duration::from_secs(3)));
+    }
+    assert_eq!(bench.steps(), []);
+    assert_eq!(bench.fetch.poll_timeout(bench.now), Some(Duration::from_secs(3)));
+    bench.now = Duration::from_secs(3);
+    assert_eq!(bench.asked().len(), 3);
+}
+
+#[test]
+fn no_more_peers_are_asked_than_the_bound_says() {
+    let mut bench = Bench::new(FetchStart { expected: 99, ..start() });
+    for number in 0..20_u8 {
+        bench.fetch.handle_joined(PeerId(number.into()), Some(owner(number)));
+    }
+    assert_eq!(bench.steps().len(), MAX_PEERS);
+}
