@@ -90,7 +90,9 @@ fn is_synced(chain: &ChainHandle) -> Observation {
     let height = i64::from(status.tip.height.0);
     let seen = match status.phase {
         Phase::Synced => Observation::pass(),
-        Phase::Syncing | Phase::BelowMinimumWork => Observation::fail(status.phase),
+        Phase::Syncing | Phase::CatchingUp | Phase::BelowMinimumWork => {
+            Observation::fail(status.phase)
+        }
     };
     seen.with_value(height, "headers")
 }

@@ -21,7 +21,7 @@ use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
 use crate::bridge::{LightPeers, ServedData, ServedFilters};
 use crate::builder::NodeBuilder;
 use crate::chain::{
-    ChainHandle, Joined, Stopped, Writer, WriterError, commit_blocking, fetch_start,
+    ChainHandle, Joined, SnapshotPeers, Stopped, Writer, WriterError, commit_blocking, fetch_start,
 };
 use crate::clock::Clock;
 use crate::events::EVENTS_KEPT;
@@ -248,10 +248,10 @@ impl Node {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
         let (relay, relayed) = Relay::new(config.watch_mempool);
-        let peers = DataPeers::default();
-        let suspension = Suspension::default();
+        let (peers, suspension) = (DataPeers::default(), Suspension::default());
         let mut network = join(&config, &opened, (&peers, &relay, &suspension), clock, &stop)?;
         let networks = network.handle();
+        let snapshots = config.snapshot_peers(&peers);
         let NodeConfig { params, start_point, sync, filters, events_kept, .. } = config;
         let from = (params, start_point, clock);
         let (chain, joined) = opened_chain(opened.chain, &opened.store, &mut network, from).await?;
@@ -261,6 +261,7 @@ impl Node {
         let kept = Kept { store: Arc::clone(&store), tracker: TaskTracker::new() };
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
+        let writer = writer.with_snapshots(snapshots);
         chain.keep_events(events_kept);
         let services = ServicesStart {
             filters,
@@ -463,6 +464,19 @@ impl NodeConfig {
     #[allow(clippy::unused_self, reason = "the other one needs it")]
     const fn in_libp2p(&self) -> bool {
         false
+    }
+
+    /// Where chunks of snapshots come from; none where there is nobody to expect, or they are not wanted.
+    #[cfg(all(feature = "snapshot", feature = "libp2p"))]
+    fn snapshot_peers(&self, peers: &DataPeers) -> Option<SnapshotPeers> {
+        let wanted = self.libp2p.as_ref().filter(|libp2p| !libp2p.no_snapshots)?;
+        Some(SnapshotPeers { peers: peers.clone(), expected: wanted.expected_peers()? })
+    }
+
+    #[cfg(not(all(feature = "snapshot", feature = "libp2p")))]
+    #[allow(clippy::unused_self, reason = "the other one needs it")]
+    const fn snapshot_peers(&self, _peers: &DataPeers) -> Option<SnapshotPeers> {
+        None
     }
 
     fn check(&self) -> Result<(), NodeError> {

@@ -15,6 +15,8 @@ use crate::events::{EventBus, NodeEvent, Subscription};
 pub enum Phase {
     /// Peers know of more, or none was asked yet.
     Syncing,
+    /// Chunks of a snapshot are fetched from light nodes; the rest comes after that.
+    CatchingUp,
     /// All peers asked know of no better chain, but it has less than the minimum chain work.
     BelowMinimumWork,
     /// As far as the peers know.
@@ -25,6 +27,7 @@ impl std::fmt::Display for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Syncing => "syncing",
+            Self::CatchingUp => "catching up by snapshot",
             Self::BelowMinimumWork => "below the minimum chain work",
             Self::Synced => "synced",
         })

@@ -9,4 +9,6 @@ mod writer;
 
 pub use handle::{ChainHandle, ChainStatus, PeerView, Phase, Stopped};
 pub(crate) use start::{Joined, fetch_start};
-pub(crate) use writer::{HeaderNetwork, NetworkInput, Writer, WriterError, commit_blocking};
+pub(crate) use writer::{
+    HeaderNetwork, NetworkInput, SnapshotPeers, Writer, WriterError, commit_blocking,
+};

@@ -1,8 +1,13 @@
 //! The single writer: the one task that changes the chain.
 //!
 //! It stamps each input with the time, lets the sync machine decide, verifies, commits to the
-//! store off the async threads, applies, and publishes, in that order. What an attacker can grow
+//! store off the async threads, applies, and publishes, in that order. Before all that it catches up by
+//! snapshot, where light nodes have one. What an attacker can grow
 //! is bounded by the sync machine and by the channel that peers share; here nothing is kept.
+
+#[cfg(feature = "snapshot")]
+mod catch_up;
+mod told;
 
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -10,21 +15,20 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use ironlight_spv::chain::{Blame, HeaderError, Violation};
 use ironlight_spv::peers::BanEntry;
 use ironlight_spv::sync::{
-    HeaderSync, MAX_HEADERS, MAX_PAGE, PeerId, PeerStatus, PeerTraits, SyncAction, SyncEvent,
-    SyncOffence, SyncState, Unanswered,
+    HeaderSync, MAX_HEADERS, MAX_PAGE, PeerId, PeerTraits, SyncAction, SyncEvent, SyncOffence,
+    Unanswered,
 };
-use ironlight_spv::{
-    BlockHash, Header, HeaderChain, HeaderRun, LinkedBatch, TipChange, VerifiedBatch,
-};
+use ironlight_spv::{BlockHash, Header, HeaderChain, LinkedBatch, TipChange, VerifiedBatch};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
 use super::start::Joined;
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::events::{EventBus, NodeEvent};
+use crate::net::data::DataPeers;
 use crate::net::{Direction, PeerNetwork, Question};
 use crate::store::{Store, StoreError, WriteBatch, bans, headers};
 use crate::tasks::{blocking, sleep_until};
@@ -87,6 +91,15 @@ pub(crate) enum WriterError {
     Network(String),
 }
 
+/// Where chunks of snapshots come from.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotPeers {
+    /// Who is connected, and can be asked.
+    pub(crate) peers: DataPeers,
+    /// How many of our choice may be expected.
+    pub(crate) expected: usize,
+}
+
 /// The writer and all that it owns.
 pub(crate) struct Writer<N> {
     chain: Arc<RwLock<HeaderChain>>,
@@ -97,6 +110,12 @@ pub(crate) struct Writer<N> {
     network: N,
     clock: Clock,
     peers: Vec<PeerView>,
+    /// Those that the sync machine has not heard of yet.
+    joined: Joined,
+    /// Where chunks of snapshots come from, until that is over.
+    snapshots: Option<SnapshotPeers>,
+    /// Whether chunks are fetched just now.
+    catching_up: bool,
     /// The tip that the network was told of last.
     announced: BlockHash,
     events: Arc<EventBus>,
@@ -130,10 +149,29 @@ impl<N: HeaderNetwork> Writer<N> {
         };
         let peers = Vec::new();
         let announced = handle.tip().hash;
-        let mut writer =
-            Self { chain, audit, store, sync, network, clock, peers, announced, events, status };
-        joined.into_iter().for_each(|input| writer.handle(input));
+        let mut writer = Self {
+            chain,
+            audit,
+            store,
+            sync,
+            network,
+            clock,
+            peers,
+            joined: Joined::new(),
+            snapshots: None,
+            catching_up: false,
+            announced,
+            events,
+            status,
+        };
+        joined.into_iter().for_each(|input| writer.keep(input));
         (writer, handle)
+    }
+
+    /// The same writer, which catches up by snapshot before it follows.
+    pub(crate) fn with_snapshots(mut self, snapshots: Option<SnapshotPeers>) -> Self {
+        self.snapshots = snapshots;
+        self
     }
 
     fn chain(&self) -> RwLockReadGuard<'_, HeaderChain> {
@@ -146,7 +184,7 @@ impl<N: HeaderNetwork> Writer<N> {
     /// [`WriterError`] where the store fails or the network ends by itself. What cannot be
     /// committed was not applied, so nothing that was published is lost.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), WriterError> {
-        let done = self.follow(&stop).await;
+        let done = self.catch_up_and_follow(&stop).await;
         let unasked = !stop.is_cancelled();
         let bans = self.network.close().await;
         done?;
@@ -157,6 +195,15 @@ impl<N: HeaderNetwork> Writer<N> {
             return Err(WriterError::Network("nobody asked it to".to_owned()));
         }
         Ok(())
+    }
+
+    async fn catch_up_and_follow(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        #[cfg(feature = "snapshot")]
+        self.catch_up(stop).await?;
+        for input in std::mem::take(&mut self.joined) {
+            self.tell_sync(input);
+        }
+        self.follow(stop).await
     }
 
     async fn follow(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
@@ -182,26 +229,58 @@ impl<N: HeaderNetwork> Writer<N> {
     }
 
     fn handle(&mut self, input: NetworkInput) {
+        self.view(&input);
+        self.tell_sync(input);
+    }
+
+    /// Keeps who joins and has not left for the sync machine, which hears of them later.
+    fn keep(&mut self, input: NetworkInput) {
+        self.view(&input);
+        match input {
+            NetworkInput::Joined { .. } => self.joined.push(input),
+            NetworkInput::Left { peer: left, .. } => self.joined.retain(
+                |input| !matches!(input, NetworkInput::Joined { peer, .. } if *peer == left),
+            ),
+            // The sync machine asks everybody for what is new.
+            NetworkInput::Headers { .. }
+            | NetworkInput::Unanswered { .. }
+            | NetworkInput::BlockInv { .. } => {}
+        }
+    }
+
+    /// What others see of who is there.
+    fn view(&mut self, input: &NetworkInput) {
+        match input {
+            NetworkInput::Joined { peer, network, address, user_agent, .. } => {
+                self.events
+                    .publish(NodeEvent::PeerJoined { peer: peer.0, address: address.clone() });
+                let (address, user_agent) = (address.clone(), user_agent.clone());
+                let (peer, network, phase) = (peer.0, *network, String::new());
+                self.peers.push(PeerView { peer, network, address, user_agent, phase });
+            }
+            NetworkInput::Left { peer, reason } => {
+                self.peers.retain(|view| view.peer != peer.0);
+                self.events.publish(NodeEvent::PeerLeft { peer: peer.0, reason: reason.clone() });
+            }
+            NetworkInput::Headers { .. }
+            | NetworkInput::Unanswered { .. }
+            | NetworkInput::BlockInv { .. } => {}
+        }
+    }
+
+    fn tell_sync(&mut self, input: NetworkInput) {
         let now = self.clock.now();
         let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
         match input {
-            NetworkInput::Joined { peer, network, direction, address, user_agent } => {
+            NetworkInput::Joined { peer, network, direction, .. } => {
                 let page = match network {
                     PeerNetwork::Bitcoin => MAX_HEADERS,
                     PeerNetwork::LibP2p => MAX_PAGE,
                 };
                 let traits = PeerTraits { page, called: direction == Direction::Inbound };
                 self.sync.handle_connected_with(&chain, peer, traits, now);
-                self.events
-                    .publish(NodeEvent::PeerJoined { peer: peer.0, address: address.clone() });
-                let phase = String::new();
-                self.peers.push(PeerView { peer: peer.0, network, address, user_agent, phase });
             }
-            NetworkInput::Left { peer, reason } => {
-                self.sync.handle_disconnected(&chain, peer, now);
-                self.peers.retain(|view| view.peer != peer.0);
-                self.events.publish(NodeEvent::PeerLeft { peer: peer.0, reason });
-            }
+            NetworkInput::Left { peer, .. } => self.sync.handle_disconnected(&chain, peer, now),
             NetworkInput::Headers { peer, headers } => {
                 self.sync.handle_headers(&chain, peer, headers, now);
             }
@@ -293,112 +372,6 @@ impl<N: HeaderNetwork> Writer<N> {
         self.publish(&change);
         Ok(change)
     }
-
-    fn publish(&self, change: &TipChange) {
-        let tip = self.chain().tip();
-        let count = |run: &HeaderRun| u32::try_from(run.len()).unwrap_or(u32::MAX);
-        match change {
-            TipChange::Unchanged => {}
-            TipChange::Extended { connected } => {
-                let connected = count(connected);
-                info!(height = tip.height.0, hash = %tip.hash, connected, "new tip");
-                self.publish_status();
-                self.events.publish(NodeEvent::TipExtended { tip, connected });
-            }
-            TipChange::Reorg { fork_point, disconnected, connected } => {
-                self.audit.reorg(fork_point, disconnected, &tip);
-                let (disconnected, connected) = (count(disconnected), count(connected));
-                info!(
-                    height = tip.height.0, hash = %tip.hash, connected, disconnected,
-                    fork_height = fork_point.height.0, "new tip after a reorg"
-                );
-                self.publish_status();
-                self.events.publish(NodeEvent::Reorg {
-                    tip,
-                    fork_point: *fork_point,
-                    disconnected,
-                    connected,
-                });
-            }
-        }
-    }
-
-    fn report(&self, event: &SyncEvent) {
-        match event {
-            SyncEvent::Synced { tip } => {
-                info!(height = tip.height.0, hash = %tip.hash, "synced");
-                self.events.publish(NodeEvent::Synced { tip: *tip });
-            }
-            SyncEvent::BelowMinimumWork { tip } => {
-                warn!(
-                    height = tip.height.0, hash = %tip.hash,
-                    "the peers' chain is below the minimum chain work"
-                );
-            }
-            SyncEvent::Stalled { peer } => {
-                warn!(peer = peer.0, "peer stalls; asking another");
-                self.events.publish(NodeEvent::Stalled { peer: peer.0 });
-            }
-            SyncEvent::PresyncStarted { peer, height } => {
-                info!(peer = peer.0, from = height.0, "a long chain of little work: presync");
-            }
-            SyncEvent::PresyncGaveUp { peer, height, reason, .. } => {
-                info!(peer = peer.0, height = height.0, %reason, "presync came to nothing");
-            }
-            SyncEvent::RedownloadStarted { peer, height, .. } => {
-                info!(peer = peer.0, height = height.0, "the chain has enough work: downloading");
-            }
-            SyncEvent::PresyncFinished { peer, height } => {
-                info!(peer = peer.0, height = height.0, "the chain was downloaded as it was shown");
-            }
-            _ => debug!(?event, "an event that this node does not know"),
-        }
-    }
-
-    /// Tells the network of a new tip, once the chain is synced: before that it is no news.
-    async fn announce(&mut self) {
-        let tip = self.chain().tip();
-        // The status was published just now.
-        if self.announced == tip.hash || self.status.borrow().phase != Phase::Synced {
-            return;
-        }
-        self.announced = tip.hash;
-        let entry = self.chain().get(tip.height);
-        if let Some(entry) = entry {
-            self.network.announce(entry.header).await;
-        }
-    }
-
-    /// Writes down how the chain stands, for whoever asks.
-    fn publish_status(&self) {
-        let sync = self.sync.status();
-        let phase = match sync.state {
-            SyncState::NoPeers | SyncState::Syncing => Phase::Syncing,
-            SyncState::BelowMinimumWork => Phase::BelowMinimumWork,
-            SyncState::Synced => Phase::Synced,
-        };
-        let chain = self.chain();
-        self.status.send_replace(ChainStatus {
-            tip: chain.tip(),
-            tip_time: chain.tip_time(),
-            phase,
-            side_headers: chain.side_headers(),
-            peers: self.peers.iter().map(|peer| described(peer, &sync.peers)).collect(),
-        });
-    }
-}
-
-/// A peer with what the sync does with it.
-fn described(view: &PeerView, sync: &[PeerStatus]) -> PeerView {
-    let mut view = view.clone();
-    if let Some(status) = sync.iter().find(|status| status.peer.0 == view.peer) {
-        status.phase.name().clone_into(&mut view.phase);
-        if let Some(presync) = status.presync {
-            let pass = if presync.redownload { "redownload" } else { "presync" };
-            view.phase = format!("{pass} at {}", presync.height);
-        }
-    }
-    view
 }
 
 impl<N> Drop for Writer<N> {

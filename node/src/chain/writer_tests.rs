@@ -12,7 +12,7 @@ use super::*;
 use crate::store::{Backend, MemoryStore, Table, Visitor};
 
 /// A network whose inputs the test writes.
-struct Scripted(mpsc::Receiver<NetworkInput>);
+pub(super) struct Scripted(pub(super) mpsc::Receiver<NetworkInput>);
 
 impl HeaderNetwork for Scripted {
     async fn next(&mut self) -> Option<NetworkInput> {

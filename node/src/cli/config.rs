@@ -259,7 +259,7 @@ pub(super) fn parse_backend(name: &str) -> Result<Backend, String> {
 }
 
 /// Every setting, as files and (in capitals, behind `IRONLIGHT_`) the environment name it.
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 17] = [
     "checkpoint",
     "connect",
     "data_dir",
@@ -271,6 +271,7 @@ const SETTINGS: [&str; 16] = [
     "network",
     "networks",
     "no_seeds",
+    "no_snapshots",
     "peer",
     "signet_challenge",
     "start_point",
@@ -311,7 +312,7 @@ fn environment() -> Result<Dict, ConfigError> {
             "checkpoint" | "connect" | "listen" | "peer" => {
                 Value::from(text.split(',').collect::<Vec<_>>())
             }
-            "mdns" | "no_seeds" | "watch_mempool" => Value::from(
+            "mdns" | "no_seeds" | "no_snapshots" | "watch_mempool" => Value::from(
                 parse_switch(&text)
                     .ok_or_else(|| invalid(name, &text, "true or false expected"))?,
             ),

@@ -31,6 +31,10 @@ pub(super) struct LightSettings {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     mdns: bool,
+    /// Fetch all headers page by page, even where light nodes have them as snapshots.
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    no_snapshots: bool,
 }
 
 /// Which networks a node is in.
@@ -69,6 +73,7 @@ impl LightSettings {
             identity: Identity::Kept { directory },
             mdns: self.mdns,
             allow_private: false,
+            no_snapshots: self.no_snapshots,
         }))
     }
 }

@@ -97,7 +97,7 @@ pub struct NetworkDto {
 /// Bytes that were carried for one purpose since the node started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurposeDto {
-    /// `headers`, `filter_headers`, `filters`, `blocks`, `proofs`, `transactions` or `other`.
+    /// `headers`, `filter_headers`, `filters`, `blocks`, `proofs`, `snapshots`, `transactions` or `other`.
     pub purpose: String,
     /// Received.
     pub bytes_in: u64,

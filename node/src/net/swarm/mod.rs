@@ -66,6 +66,7 @@ pub enum Identity {
 
 /// What a node does on the libp2p network.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct LightNetConfig {
     /// Light nodes to connect to, and to learn of others from.
     pub peers: Vec<Multiaddr>,
@@ -79,6 +80,8 @@ pub struct LightNetConfig {
     pub mdns: bool,
     /// Dial learnt addresses that the internet does not route, for networks of one's own.
     pub allow_private: bool,
+    /// Fetch all headers page by page, even where light nodes have them as snapshots (feature `snapshot`).
+    pub no_snapshots: bool,
 }
 
 /// Why the swarm did not start.
@@ -126,6 +129,14 @@ pub enum SwarmError {
 }
 
 impl LightNetConfig {
+    /// How many peers of its own choice a node may expect right after its start: those that the user
+    /// named, or any number where it looks around. None where it only waits to be called.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn expected_peers(&self) -> Option<usize> {
+        let expected = if self.mdns { usize::MAX } else { self.peers.len() };
+        (expected > 0).then_some(expected)
+    }
+
     pub(crate) fn key(&self) -> Result<Keypair, IdentityError> {
         match &self.identity {
             Identity::Fresh => Ok(Keypair::generate_ed25519()),
