@@ -76,11 +76,20 @@ struct Parts {
     identify: identify::Behaviour,
     gossip: gossipsub::Behaviour,
     headers: request_response::Behaviour<Raw>,
+    snapshots: request_response::Behaviour<Raw>,
 }
 
 type Answer = oneshot::Sender<Result<Vec<u8>, String>>;
 /// What it answers to any request; it serves nothing where there is none.
 type Script = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
+/// Where it is.
+enum Place {
+    /// It calls a node.
+    Calls(Multiaddr),
+    /// Nodes call it.
+    Listens(Multiaddr),
+}
 
 enum Command {
     Publish(Vec<u8>, oneshot::Sender<bool>),
@@ -93,6 +102,7 @@ struct Seen {
     gossip: Vec<Vec<u8>>,
     subscribers: usize,
     closed: bool,
+    listening: Option<String>,
 }
 
 /// One of them, connected to a node of ours until it is dropped or thrown out.
@@ -106,29 +116,48 @@ impl Stranger {
     /// Connects to a node's multiaddress and waits until that node gossips with it.
     #[must_use]
     pub fn connect(address: &str) -> Self {
-        Self::start(address, None)
+        Self::calls(address, None)
     }
 
     /// Connects as one that serves headers, and gives each request the same kind of answer.
     #[must_use]
     pub fn serve(address: &str, answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::start(address, Some(Arc::new(answer)))
+        Self::calls(address, Some(Arc::new(answer)))
     }
 
-    fn start(address: &str, script: Option<Script>) -> Self {
-        let address: Multiaddr = address.parse().unwrap();
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let task = Task { seen: Arc::clone(&seen), script, asked: Vec::new() };
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(task.run(address, inbox));
-        });
-        let stranger = Self { commands, seen };
+    /// Listens as one that serves headers, of which it has none, and snapshots, for which it has a
+    /// script; and says where.
+    #[must_use]
+    pub fn listen(
+        address: &str,
+        chunks: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static,
+    ) -> (Self, String) {
+        let not_found: Script = Arc::new(|_| vec![1, 1, 0, 0]);
+        let place = Place::Listens(address.parse().unwrap());
+        let stranger = Self::start(place, Some(not_found), Some(Arc::new(chunks)));
+        let listening = || stranger.seen.lock().unwrap().listening.clone();
+        eventually("the stranger listens", LIMIT, || listening().is_some());
+        let address = listening().unwrap();
+        (stranger, address)
+    }
+
+    fn calls(address: &str, script: Option<Script>) -> Self {
+        let stranger = Self::start(Place::Calls(address.parse().unwrap()), script, None);
         eventually("the node and the stranger gossip", LIMIT, || {
             stranger.seen.lock().unwrap().subscribers > 0
         });
         stranger
+    }
+
+    fn start(place: Place, script: Option<Script>, chunks: Option<Script>) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let task = Task { seen: Arc::clone(&seen), script, chunks, asked: Vec::new() };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(task.run(place, inbox));
+        });
+        Self { commands, seen }
     }
 
     /// Gossips something; whether anybody was there to hear it.
@@ -165,15 +194,19 @@ impl Stranger {
 struct Task {
     seen: Arc<Mutex<Seen>>,
     script: Option<Script>,
+    chunks: Option<Script>,
     asked: Vec<(OutboundRequestId, Answer)>,
 }
 
 impl Task {
-    async fn run(mut self, address: Multiaddr, mut inbox: mpsc::UnboundedReceiver<Command>) {
-        let mut swarm = swarm(self.script.is_some());
+    async fn run(mut self, place: Place, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        let mut swarm = swarm(self.script.is_some(), self.chunks.is_some());
         let topic = IdentTopic::new(format!("{REGTEST}/tips/1"));
         swarm.behaviour_mut().gossip.subscribe(&topic).unwrap();
-        swarm.dial(address).unwrap();
+        match place {
+            Place::Calls(address) => swarm.dial(address).unwrap(),
+            Place::Listens(address) => drop(swarm.listen_on(address).unwrap()),
+        }
         loop {
             tokio::select! {
                 command = inbox.recv() => match command {
@@ -197,6 +230,10 @@ impl Task {
     fn on_event(&mut self, swarm: &mut Swarm<Parts>, event: SwarmEvent<PartsEvent>) {
         match event {
             SwarmEvent::ConnectionClosed { .. } => self.seen.lock().unwrap().closed = true,
+            SwarmEvent::NewListenAddr { address, .. } => {
+                let address = format!("{address}/p2p/{}", swarm.local_peer_id());
+                self.seen.lock().unwrap().listening = Some(address);
+            }
             SwarmEvent::Behaviour(PartsEvent::Gossip(event)) => match event {
                 gossipsub::Event::Message { message, .. } => {
                     self.seen.lock().unwrap().gossip.push(message.data);
@@ -205,6 +242,15 @@ impl Task {
                 _ => {}
             },
             SwarmEvent::Behaviour(PartsEvent::Headers(event)) => self.on_headers(swarm, event),
+            SwarmEvent::Behaviour(PartsEvent::Snapshots(request_response::Event::Message {
+                message: Message::Request { request, channel, .. },
+                ..
+            })) => {
+                if let Some(script) = &self.chunks {
+                    let answer = script(&request);
+                    let _ = swarm.behaviour_mut().snapshots.send_response(channel, answer);
+                }
+            }
             _ => {}
         }
     }
@@ -237,7 +283,17 @@ impl Task {
     }
 }
 
-fn swarm(serves: bool) -> Swarm<Parts> {
+fn requests(name: &str, serves: bool) -> request_response::Behaviour<Raw> {
+    let support = if serves { ProtocolSupport::Full } else { ProtocolSupport::Outbound };
+    let name = StreamProtocol::try_from_owned(format!("{REGTEST}/{name}/1")).unwrap();
+    request_response::Behaviour::with_codec(
+        Raw,
+        [(name, support)],
+        request_response::Config::default(),
+    )
+}
+
+fn swarm(serves: bool, serves_snapshots: bool) -> Swarm<Parts> {
     let key = Keypair::generate_ed25519();
     let transport = tcp::tokio::Transport::default()
         .upgrade(core::upgrade::Version::V1Lazy)
@@ -252,18 +308,12 @@ fn swarm(serves: bool) -> Swarm<Parts> {
         .message_id_fn(|_| PeerId::random().to_bytes().into())
         .build()
         .unwrap();
-    let support = if serves { ProtocolSupport::Full } else { ProtocolSupport::Outbound };
-    let headers =
-        [(StreamProtocol::try_from_owned(format!("{REGTEST}/headers/1")).unwrap(), support)];
     let family = identify::Config::new(format!("{REGTEST}/node/1"), key.public());
     let parts = Parts {
         identify: identify::Behaviour::new(family),
         gossip: gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, gossip).unwrap(),
-        headers: request_response::Behaviour::with_codec(
-            Raw,
-            headers,
-            request_response::Config::default(),
-        ),
+        headers: requests("headers", serves),
+        snapshots: requests("snapshots", serves_snapshots),
     };
     let tuning = Tuning::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
     Swarm::new(transport, parts, key.public().to_peer_id(), tuning)
