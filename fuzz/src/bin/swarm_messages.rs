@@ -12,14 +12,15 @@ use bitcoin::hashes::Hash as _;
 use bitcoin::{BlockHash, Txid};
 use ironlight::net::swarm::wire::{
     ENVELOPE_VERSION, Extensions, FilterRange, FiltersRequest, HeadersPage, HeadersRequest,
-    MAX_BLOCK, MAX_EXTENSIONS, MAX_FILTER_BYTES, MAX_FILTER_HEADERS, MAX_FILTERS, MAX_LOCATOR,
-    MAX_PAGE, MAX_PROOF, MAX_PROOF_TXIDS, MAX_REQUEST, MAX_RESPONSE, ProofRequest, Status,
-    TIP_SIZE, TraceContext, Wanted, block_head, decode_block, decode_checkpoints,
-    decode_filter_hashes, decode_filters, decode_proof, decode_request, decode_response,
-    encode_checkpoints, encode_filter_hashes, encode_filters, encode_request, encode_response,
-    filters_that_fit,
+    LAST_PERIOD, MAX_BLOCK, MAX_EXTENSIONS, MAX_FILTER_BYTES, MAX_FILTER_HEADERS, MAX_FILTERS,
+    MAX_LOCATOR, MAX_OFFERED, MAX_PAGE, MAX_PROOF, MAX_PROOF_TXIDS, MAX_REQUEST, MAX_RESPONSE,
+    ProofRequest, SnapshotOffer, SnapshotsRequest, Status, TIP_SIZE, TraceContext, Wanted,
+    block_head, decode_block, decode_checkpoints, decode_chunk, decode_filter_hashes,
+    decode_filters, decode_proof, decode_request, decode_response, encode_checkpoints,
+    encode_filter_hashes, encode_filters, encode_request, encode_response, filters_that_fit,
 };
 use ironlight::net::wire::{Cursor, DecodeError};
+use ironlight::snapshot::{self, Chunk, ChunkError};
 use ironlight_fuzz::names_its_place;
 use ironlight_spv::compress::{self, HeaderBody};
 use ironlight_spv::generate::Miner;
@@ -27,7 +28,7 @@ use ironlight_spv::{BlockHeight, Header, Network, Params};
 
 ironlight_fuzz::target!(check, seeds);
 
-const KINDS: [fn(&[u8]); 13] = [
+const KINDS: [fn(&[u8]); 16] = [
     request_envelope,
     response_envelope,
     headers_request,
@@ -41,6 +42,9 @@ const KINDS: [fn(&[u8]); 13] = [
     block,
     proof_request,
     proof,
+    snapshots_request,
+    snapshot_offer,
+    snapshot_chunk,
 ];
 
 fn check(data: &[u8]) {
@@ -245,6 +249,42 @@ fn proof(bytes: &[u8]) {
     assert_eq!(serialize(&theirs), proof);
 }
 
+fn snapshots_request(bytes: &[u8]) {
+    let result = SnapshotsRequest::decode(&mut Cursor::new(bytes));
+    let Some(request) = decoded(result, bytes) else { return };
+    let (SnapshotsRequest::Offer { from: period } | SnapshotsRequest::Chunk { period, .. }) =
+        request;
+    assert!(period <= LAST_PERIOD);
+    assert_eq!(request.encode(), bytes, "two forms of the same request");
+}
+
+/// The first byte says from which period on it was asked for.
+fn snapshot_offer(bytes: &[u8]) {
+    let Some((from, bytes)) = bytes.split_first() else { return };
+    let from = u32::from(*from);
+    let result = SnapshotOffer::decode(&mut Cursor::new(bytes), from);
+    let Some(offer) = decoded(result, bytes) else { return };
+    assert!((from..=LAST_PERIOD).contains(&offer.first) && offer.addresses.len() <= MAX_OFFERED);
+    assert_eq!(offer.encode(), bytes, "two forms of the same offer");
+}
+
+/// The first byte is the period. Whatever has the form of a chunk opens only at its own address, and few
+/// do.
+fn snapshot_chunk(bytes: &[u8]) {
+    let Some((period, bytes)) = bytes.split_first() else { return };
+    let period = u32::from(*period);
+    let Some(chunk) = decoded(decode_chunk(&mut Cursor::new(bytes), period), bytes) else { return };
+    assert_eq!(chunk, bytes);
+    assert!(chunk.len() <= 100_000);
+    let params = Params::new(Network::Regtest);
+    let refused = Chunk::open(&params, period, BlockHash::all_zeros(), &chunk);
+    assert!(refused.is_err(), "nobody has seen a hash of zeros");
+    if let Err(ChunkError::OtherAddress { got, .. }) = refused {
+        let opened = Chunk::open(&params, period, got, &chunk).expect("that is its address");
+        assert_eq!(opened.into_batch().len(), 2016);
+    }
+}
+
 /// As a node reads a request that came: places are those of the whole message.
 fn whole_request(bytes: &[u8]) {
     let Some((_, mut cursor)) = decoded(decode_request(bytes), bytes) else { return };
@@ -332,7 +372,22 @@ fn data_seeds() -> Vec<Vec<u8>> {
     seeds.push(seed(10, &[&block_head(&bytes)[..], &bytes].concat()));
     seeds.push(seed(11, &ProofRequest { block: stop, txids }.encode()));
     seeds.push(seed(12, &serialize(&merkle_block)));
+    seeds.push(seed(13, &SnapshotsRequest::Offer { from: 7 }.encode()));
+    seeds.push(seed(13, &SnapshotsRequest::Chunk { period: 7, hash: stop }.encode()));
+    let offer = SnapshotOffer { first: 7, addresses: vec![stop, BlockHash::all_zeros()] };
+    seeds.push(seed(14, &[&[7][..], &offer.encode()].concat()));
+    seeds.extend(chunk_seed());
     seeds
+}
+
+/// A whole period: larger than what libFuzzer makes, so that only its mutations reach so far.
+fn chunk_seed() -> Option<Vec<u8>> {
+    let genesis = Params::new(Network::Regtest).genesis;
+    let rest = Miner::new(1).run(&genesis, 2015, 600);
+    let bodies = std::iter::once(&genesis).chain(&rest).map(HeaderBody::from);
+    let segment = compress::encode(genesis.prev_hash(), bodies);
+    let frame = snapshot::frame(0, &segment).ok()?;
+    Some(seed(15, &[&[0][..], &frame].concat()))
 }
 
 fn seed(kind: u8, message: &[u8]) -> Vec<u8> {
