@@ -1,6 +1,10 @@
 //! A million headers from one light node to another over loopback: two processes of the program
 //! `ironlight`, all rules checked, stored on disk, minimum chain work 0.
 //!
+//! Page by page from one or from two such nodes, and as chunks of a snapshot from two; over loopback, and
+//! over lines of 50 ms there and back and 4 MB a second each. `IRONLIGHT_BENCH_HEADERS` makes it another
+//! number of headers.
+//!
 //! The time is that from the start of the receiving process to its tip being stored and announced.
 //! This bench is that program where the environment says so, so both are built alike. Peak memory
 //! is the receiver's: what its allocator has handed out, and what was resident.
@@ -8,6 +12,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
     missing_docs,
@@ -15,18 +20,24 @@
 )]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use ironlight::spv::generate::Miner;
 use ironlight::{Network, Params};
+use ironlight_tests::Wire;
 
 #[global_allocator]
 static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
 
-const HEADERS: usize = 1_000_000;
+/// So many headers, unless the environment says otherwise.
+fn headers() -> usize {
+    let told = std::env::var("IRONLIGHT_BENCH_HEADERS");
+    told.map_or(1_000_000, |told| told.parse().unwrap())
+}
+
 /// Set where this process is to be the program.
 const AS_PROGRAM: &str = "IRONLIGHT_BENCH_AS_PROGRAM";
 const PEAK: &str = "peak of the allocator: ";
@@ -58,8 +69,8 @@ impl Node {
         Self { process, log }
     }
 
-    /// Reads its log up to a message and gives a field of it.
-    fn wait_for(&mut self, message: &str, field: &str) -> serde_json::Value {
+    /// Reads its log up to a message and gives its fields.
+    fn wait_for(&mut self, message: &str) -> serde_json::Value {
         let mut seen = String::new();
         loop {
             let mut line = String::new();
@@ -67,7 +78,7 @@ impl Node {
             let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             let fields = event.get("fields").cloned().unwrap_or_default();
             if fields.get("message").is_some_and(|found| found == message) {
-                return fields.get(field).cloned().unwrap_or_default();
+                return fields;
             }
             seen.push_str(&line);
         }
@@ -101,70 +112,113 @@ impl Drop for Node {
     }
 }
 
-/// A node that has the chain and serves it.
-fn server(directory: &Path) -> Node {
+/// The chain as a file, and its tip.
+fn chain(directory: &Path) -> (PathBuf, String) {
     let genesis = Params::new(Network::Regtest).genesis;
-    let chain = Miner::new(1).run(&genesis, HEADERS, 60);
+    let chain = Miner::new(1).run(&genesis, headers(), 60);
     let file = directory.join("headers.bin");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
     std::iter::once(&genesis).chain(&chain).for_each(|h| out.write_all(h.as_bytes()).unwrap());
     out.into_inner().unwrap();
-    let data_dir = directory.join("server");
+    (file, chain.last().unwrap().hash().to_string())
+}
+
+/// A node that has the chain and serves it; and where, by TCP and by QUIC.
+fn server(data_dir: &Path, file: &Path) -> (Node, [String; 2]) {
     let imported = program()
         .args(["headers", "import", "--network", "regtest", "--data-dir"])
-        .args([&data_dir, &file])
+        .args([data_dir, file])
         .stderr(Stdio::null())
         .status();
     assert!(imported.unwrap().success());
-    Node::start(
-        &data_dir,
+    let mut node = Node::start(
+        data_dir,
         &["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"],
-    )
+    );
+    let mut addresses = [(); 2].map(|()| {
+        let told = node.wait_for("listening for light nodes");
+        told["address"].as_str().unwrap().to_owned()
+    });
+    addresses.sort_by_key(|address| address.contains("quic"));
+    (node, addresses)
+}
+
+/// The same address at the end of a slow line: 50 ms there and back, 4 MB a second.
+fn slowed(address: &str) -> (Wire, String) {
+    let port = address.split('/').nth(4).unwrap();
+    let far = format!("127.0.0.1:{port}").parse().unwrap();
+    let wire = Wire::slow(far, 4_000_000, Duration::from_millis(25));
+    let near = address.replacen(port, &wire.address().port().to_string(), 1);
+    (wire, near)
+}
+
+/// A way to sync: the backend, and what the receiver is told beside.
+struct Way {
+    name: &'static str,
+    backend: &'static str,
+    options: Vec<String>,
+}
+
+impl Way {
+    fn new(name: &'static str, backend: &'static str, from: &[&String], pages: bool) -> Self {
+        let peers = from.iter().flat_map(|peer| ["--peer".to_owned(), (*peer).clone()]);
+        let pages = pages.then(|| "--no-snapshots".to_owned());
+        Self { name, backend, options: peers.chain(pages).collect() }
+    }
 }
 
 /// One sync: the time it took, and the receiver.
-fn receive(directory: &Path, backend: &str, from: &str) -> (Duration, Node) {
+fn receive(directory: &Path, way: &Way, tip: &str) -> (Duration, Node) {
     let data_dir = directory.join("receiver");
     let _ = std::fs::remove_dir_all(&data_dir);
+    let options =
+        ["--store", way.backend].into_iter().chain(way.options.iter().map(String::as_str));
+    let options: Vec<&str> = options.collect();
     let started = Instant::now();
-    let mut node = Node::start(&data_dir, &["--store", backend, "--peer", from]);
-    let height = node.wait_for("synced", "height");
+    let mut node = Node::start(&data_dir, &options);
+    let synced = node.wait_for("synced");
     let spent = started.elapsed();
-    assert_eq!(height.as_u64(), u64::try_from(HEADERS).ok());
+    assert_eq!(synced["height"].as_u64(), u64::try_from(headers()).ok());
+    assert_eq!(synced["hash"].as_str(), Some(tip));
     (spent, node)
 }
 
 fn bench() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let mut server = server(directory);
-    let mut addresses = [(); 2].map(|()| {
-        let address = server.wait_for("listening for light nodes", "address");
-        address.as_str().unwrap().to_owned()
-    });
-    addresses.sort_by_key(|address| address.contains("quic"));
-    let [tcp, quic] = addresses;
-    let ways =
-        [("sled-tcp", "sled", &tcp), ("redb-tcp", "redb", &tcp), ("sled-quic", "sled", &quic)];
-    for (name, backend, from) in ways {
-        let (spent, node) = receive(directory, backend, from);
+    let (file, tip) = chain(directory);
+    let (_one, [tcp, quic]) = server(&directory.join("one"), &file);
+    let (_two, [second, _]) = server(&directory.join("two"), &file);
+    let (_near, slow) = slowed(&tcp);
+    let (_far, slow_second) = slowed(&second);
+    let ways = [
+        Way::new("sled-tcp", "sled", &[&tcp], true),
+        Way::new("redb-tcp", "redb", &[&tcp], true),
+        Way::new("sled-quic", "sled", &[&quic], true),
+        Way::new("pages-from-two", "sled", &[&tcp, &second], true),
+        Way::new("chunks-from-two", "sled", &[&tcp, &second], false),
+        Way::new("slow-pages-from-two", "sled", &[&slow, &slow_second], true),
+        Way::new("slow-chunks-from-two", "sled", &[&slow, &slow_second], false),
+    ];
+    for way in &ways {
+        let (spent, node) = receive(directory, way, &tip);
         let resident =
             node.peak_resident().map_or("unknown".to_owned(), |peak| format!("{peak:.1} MB"));
         let handed_out = node.stop();
         println!(
-            "{name}: {:.3} s, peak {handed_out:.1} MB handed out by the allocator, resident {resident}",
+            "{}: {:.3} s, peak {handed_out:.1} MB handed out by the allocator, resident {resident}",
+            way.name,
             spent.as_secs_f64()
         );
     }
 
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
     let mut group = criterion.benchmark_group("sync_over_libp2p");
-    group.throughput(Throughput::Elements(u64::try_from(HEADERS).unwrap()));
-    for (name, backend, from) in ways {
-        group.bench_function(name, |bencher| {
-            bencher.iter_custom(|rounds| {
-                (0..rounds).map(|_| receive(directory, backend, from).0).sum()
-            });
+    group.throughput(Throughput::Elements(u64::try_from(headers()).unwrap()));
+    for way in &ways {
+        group.bench_function(way.name, |bencher| {
+            bencher
+                .iter_custom(|rounds| (0..rounds).map(|_| receive(directory, way, &tip).0).sum());
         });
     }
     group.finish();
