@@ -124,7 +124,7 @@ fn chain(directory: &Path) -> (PathBuf, String) {
 }
 
 /// A node that has the chain and serves it; and where, by TCP and by QUIC.
-fn server(data_dir: &Path, file: &Path) -> (Node, [String; 2]) {
+fn server(data_dir: &Path, file: &Path, ip: &str) -> (Node, [String; 2]) {
     let imported = program()
         .args(["headers", "import", "--network", "regtest", "--data-dir"])
         .args([data_dir, file])
@@ -133,7 +133,7 @@ fn server(data_dir: &Path, file: &Path) -> (Node, [String; 2]) {
     assert!(imported.unwrap().success());
     let mut node = Node::start(
         data_dir,
-        &["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"],
+        &["--listen", &format!("/ip4/{ip}/tcp/0"), "--listen", &format!("/ip4/{ip}/udp/0/quic-v1")],
     );
     let mut addresses = [(); 2].map(|()| {
         let told = node.wait_for("listening for light nodes");
@@ -145,8 +145,9 @@ fn server(data_dir: &Path, file: &Path) -> (Node, [String; 2]) {
 
 /// The same address at the end of a slow line: 50 ms there and back, 4 MB a second.
 fn slowed(address: &str) -> (Wire, String) {
-    let port = address.split('/').nth(4).unwrap();
-    let far = format!("127.0.0.1:{port}").parse().unwrap();
+    let mut parts = address.split('/').skip(2).step_by(2);
+    let (ip, port) = (parts.next().unwrap(), parts.next().unwrap());
+    let far = format!("{ip}:{port}").parse().unwrap();
     let wire = Wire::slow(far, 4_000_000, Duration::from_millis(25));
     let near = address.replacen(port, &wire.address().port().to_string(), 1);
     (wire, near)
@@ -187,8 +188,8 @@ fn bench() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let (file, tip) = chain(directory);
-    let (_one, [tcp, quic]) = server(&directory.join("one"), &file);
-    let (_two, [second, _]) = server(&directory.join("two"), &file);
+    let (_one, [tcp, quic]) = server(&directory.join("one"), &file, "127.0.0.1");
+    let (_two, [second, _]) = server(&directory.join("two"), &file, "127.0.0.2");
     let (_near, slow) = slowed(&tcp);
     let (_far, slow_second) = slowed(&second);
     let ways = [

@@ -25,7 +25,7 @@ impl Wire {
     /// The same, over which everything takes so long each way.
     #[must_use]
     pub fn slow(peer: SocketAddr, bytes_per_second: u64, delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind((peer.ip(), 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let from_peer = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&from_peer);

@@ -22,9 +22,10 @@ use ironlight::net::swarm::wire::{
 use ironlight::net::wire::{Cursor, DecodeError};
 use ironlight::snapshot::{self, Chunk, ChunkError};
 use ironlight_fuzz::names_its_place;
+use ironlight_spv::compress::snapshot::{SnapshotHead, TRAILER_SIZE};
 use ironlight_spv::compress::{self, HeaderBody};
 use ironlight_spv::generate::Miner;
-use ironlight_spv::{BlockHeight, Header, Network, Params};
+use ironlight_spv::{BlockHeight, Header, HeaderChain, Network, Params, UnixTime};
 
 ironlight_fuzz::target!(check, seeds);
 
@@ -380,14 +381,17 @@ fn data_seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// A whole period: larger than what libFuzzer makes, so that only its mutations reach so far.
+/// A whole period, as a snapshot of nothing else has it: larger than what libFuzzer makes, so that only
+/// its mutations reach so far.
 fn chunk_seed() -> Option<Vec<u8>> {
-    let genesis = Params::new(Network::Regtest).genesis;
-    let rest = Miner::new(1).run(&genesis, 2015, 600);
-    let bodies = std::iter::once(&genesis).chain(&rest).map(HeaderBody::from);
-    let segment = compress::encode(genesis.prev_hash(), bodies);
-    let frame = snapshot::frame(0, &segment).ok()?;
-    Some(seed(15, &[&[0][..], &frame].concat()))
+    let mut chain = HeaderChain::new(Params::new(Network::Regtest));
+    let headers = Miner::new(1).run(&chain.params().genesis, 2015, 600);
+    let verified = chain.verify(&headers, UnixTime::MAX).ok()?;
+    chain.apply(verified).ok()?;
+    let mut file = Vec::new();
+    snapshot::write(&chain, &mut file, |_| {}).ok()?;
+    let frame = file.get(SnapshotHead::SIZE..file.len().checked_sub(TRAILER_SIZE)?)?;
+    Some(seed(15, &[&[0][..], frame].concat()))
 }
 
 fn seed(kind: u8, message: &[u8]) -> Vec<u8> {

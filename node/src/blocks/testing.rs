@@ -213,6 +213,7 @@ impl FakeLine {
             network,
             direction: Direction::Outbound,
             owner: NetworkGroup::V4([192, 0]),
+            named: false,
             address: format!("peer {number}"),
             offers: Offers { blocks: true, ..Offers::default() },
             height: BlockHeight::GENESIS,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ironlight_hardening::cache::{CacheStats, SharedLruCache};
 use ironlight_spv::chain::Position;
 use ironlight_spv::compress;
-use ironlight_spv::compress::snapshot::FRAME_HEADERS;
+use ironlight_spv::compress::snapshot::{FRAME_HEADERS, period_heights};
 use ironlight_spv::sync::{TipVerdict, judge_tip};
 use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderChain};
 #[cfg(feature = "snapshot")]
@@ -54,13 +54,13 @@ impl ChainSource for ServedChain {
     }
 
     fn snapshot_chunk(&self, period: u32, address: &BlockHash) -> Option<Arc<[u8]>> {
-        let heights = self.chain.read(|chain| period_of(chain, period, address))?;
+        self.chain.read(|chain| period_of(chain, period, address))?;
         if let Some(kept) = self.chunks.get(address) {
             return Some(kept);
         }
         // Read under the lock, packed outside of it: the writer need not wait for a compressor.
         let segment = self.chain.read(|chain| {
-            let heights = period_of(chain, period, address).filter(|held| *held == heights)?;
+            let heights = period_of(chain, period, address)?;
             Some(segment(chain, heights.start, heights.end))
         });
         let made: Arc<[u8]> = packed(period, &segment?)?.into();
@@ -120,18 +120,14 @@ fn offer(chain: &HeaderChain, from: u32) -> SnapshotOffer {
     let first = chain.start_height().0.div_ceil(FRAME_HEADERS).max(from);
     let whole = chain.tip().height.next().0 / FRAME_HEADERS;
     let addresses = (first..whole.min(LAST_PERIOD)).take(MAX_OFFERED);
-    let addresses = addresses.map_while(|period| chain.hash_at(heights_of(period).end.minus(1)?));
+    let addresses =
+        addresses.map_while(|period| chain.hash_at(period_heights(period).end.minus(1)?));
     SnapshotOffer { first, addresses: addresses.collect() }
-}
-
-const fn heights_of(period: u32) -> Range<BlockHeight> {
-    let first = period.saturating_mul(FRAME_HEADERS);
-    BlockHeight(first)..BlockHeight(first.saturating_add(FRAME_HEADERS))
 }
 
 /// The heights of a period, where the best chain has all of it and it ends with this block.
 fn period_of(chain: &HeaderChain, period: u32, address: &BlockHash) -> Option<Range<BlockHeight>> {
-    let heights = heights_of(period);
+    let heights = period_heights(period);
     let last = chain.hash_at(heights.end.minus(1)?)?;
     (last == *address && heights.start >= chain.start_height()).then_some(heights)
 }

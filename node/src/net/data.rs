@@ -33,6 +33,8 @@ pub(crate) const MAX_FILTER_HEADERS: u32 = 2000;
 pub(crate) const MAX_FILTERS: u32 = 1000;
 /// Blocks from one filter checkpoint to the next (BIP157, `getcfcheckpt`).
 pub(crate) const CHECKPOINT_INTERVAL: u32 = 1000;
+/// Chunks of snapshots that a peer is asked for at the same time, of at most 100 KB each.
+pub(crate) const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// A question about filters, blocks, transactions or snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +157,8 @@ pub(crate) struct DataPeer {
     pub(crate) direction: Direction,
     /// Whose it is, as far as its address says that.
     pub(crate) owner: NetworkGroup,
+    /// Whether the user named its address.
+    pub(crate) named: bool,
     /// Where it is, to be shown.
     pub(crate) address: String,
     /// What it has.
@@ -169,10 +173,11 @@ pub(crate) struct DataPeer {
 
 impl fmt::Debug for DataPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, direction, owner, address, offers, height, latest, line: _ } = self;
+        let Self { network, direction, owner, named, address, offers, height, latest, line: _ } =
+            self;
         let mut shown = f.debug_struct("DataPeer");
         shown.field("network", network).field("direction", direction).field("owner", owner);
-        shown.field("address", address);
+        shown.field("named", named).field("address", address);
         shown.field("offers", offers).field("height", height).field("latest", latest);
         shown.finish_non_exhaustive()
     }

@@ -5,12 +5,10 @@ use std::io;
 use bitcoin::hashes::Hash as _;
 use ironlight_spv::compress::snapshot::{
     CHECKSUM_SIZE, FRAME_HEAD_SIZE, FRAME_HEADERS, FrameHead, SnapshotError, SnapshotPart,
-    frame_checksum,
+    frame_checksum, period_heights,
 };
 use ironlight_spv::compress::{CodecError, Columns, ColumnsError};
-use ironlight_spv::{
-    BlockHash, BlockHeight, CompactTarget, LinkedBatch, Params, Target, Violation, Work,
-};
+use ironlight_spv::{BlockHash, CompactTarget, LinkedBatch, Params, Target, Violation, Work};
 use zstd::bulk::Decompressor;
 
 use super::write::pack;
@@ -103,9 +101,14 @@ impl Chunk {
         self.batch.failure()
     }
 
-    /// The work that its headers stand for, if they have it.
+    /// The work that its headers have; none is counted where one has no proof of it.
     #[must_use]
     pub fn work(&self) -> Work {
+        let none = Work::from_be_bytes([0; 32]);
+        // Targets that nothing was done for may stand for more than the sum can hold.
+        if self.failure().is_some() {
+            return none;
+        }
         let mut known: Option<(CompactTarget, Work)> = None;
         let works = self.batch.headers().iter().map(|header| {
             let bits = header.compact_target();
@@ -117,7 +120,7 @@ impl Chunk {
             known = Some((bits, work));
             work
         });
-        works.fold(Work::from_be_bytes([0; 32]), |sum, work| sum + work)
+        works.fold(none, |sum, work| sum + work)
     }
 
     /// Bytes that it had on its way.
@@ -137,22 +140,17 @@ fn headers() -> usize {
     usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX)
 }
 
-/// The height of a period's first header.
-pub(crate) const fn first_height(period: u32) -> BlockHeight {
-    BlockHeight(period.saturating_mul(FRAME_HEADERS))
-}
-
 /// The frame of a period whose headers are a segment, as [`Chunk::open`] takes it.
 ///
 /// # Errors
 /// What zstd says where it cannot pack, for want of memory.
-pub fn frame(period: u32, segment: &[u8]) -> io::Result<Vec<u8>> {
-    pack(first_height(period), segment)
+pub(crate) fn frame(period: u32, segment: &[u8]) -> io::Result<Vec<u8>> {
+    pack(period_heights(period).start, segment)
 }
 
 /// The segment in a frame.
 fn unframe(period: u32, bytes: &[u8]) -> Result<Vec<u8>, ChunkError> {
-    let first = first_height(period);
+    let first = period_heights(period).start;
     let short = |expected| ChunkError::Length { expected, got: bytes.len() };
     let (sizes, rest) =
         bytes.split_first_chunk::<FRAME_HEAD_SIZE>().ok_or(short(FRAME_HEAD_SIZE))?;

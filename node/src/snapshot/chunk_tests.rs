@@ -1,7 +1,7 @@
 use ironlight_spv::compress::snapshot::frame_checksum;
 use ironlight_spv::compress::{HeaderBody, encode};
 use ironlight_spv::generate::Miner;
-use ironlight_spv::{Header, Network};
+use ironlight_spv::{BlockHeight, Header, Network};
 
 use super::*;
 

@@ -20,6 +20,7 @@
 //! not genesis is a claim like all others: whoever takes it in has to have it in a chain, or to trust it.
 
 use core::fmt;
+use core::ops::Range;
 
 use bitcoin::hashes::Hash as _;
 use bitcoin::hex::DisplayHex as _;
@@ -39,6 +40,14 @@ pub const FRAME_HEAD_SIZE: usize = 4 + 4;
 pub const CHECKSUM_SIZE: usize = 8;
 /// Bytes of a trailer.
 pub const TRAILER_SIZE: usize = 32 + CHECKSUM_SIZE;
+
+/// The heights of a whole period's headers, from the first to the one after the last. A period so high
+/// that heights end within it has fewer.
+#[must_use]
+pub const fn period_heights(period: u32) -> Range<BlockHeight> {
+    let first = period.saturating_mul(FRAME_HEADERS);
+    BlockHeight(first)..BlockHeight(first.saturating_add(FRAME_HEADERS))
+}
 
 const MAGIC: &[u8; 8] = b"IRONHDR1";
 /// A header's height, hash and total work.

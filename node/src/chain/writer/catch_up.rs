@@ -4,28 +4,31 @@
 //! store. Each chunk is verified by all rules and committed as every batch is, so what was interrupted
 //! goes on from the stored chain. Peers that join meanwhile are kept for the sync machine.
 //!
-//! What an attacker can grow: see [`Fetch`]. Chunks are opened off the async threads, no more at a time
-//! than are in flight.
+//! A chunk is opened twice, off the async threads: when it comes, and when it is taken in. In between it is
+//! kept packed, at a third of the memory, and the price is a second hashing of each header.
+//!
+//! What an attacker can grow: see [`Fetch`]. No more chunks are opened at a time than are in flight, and one.
+//! Of peers that have left, addresses are kept to be named in the log, [`MAX_REMEMBERED`] at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ironlight_spv::chain::Blame;
-use ironlight_spv::compress::snapshot::FRAME_HEADERS;
-use ironlight_spv::peers::{NetworkGroup, Offence, PeerId};
+use ironlight_spv::compress::snapshot::{FRAME_HEADERS, period_heights};
+use ironlight_spv::peers::{Offence, PeerId};
 use ironlight_spv::sync::Unanswered;
-use ironlight_spv::{BlockHash, BlockHeight, Params, Work};
+use ironlight_spv::{BlockHash, Params, Target, Work};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{HeaderNetwork, NetworkInput, SnapshotPeers, Writer};
-use crate::net::data::{DataPeer, DataPeers, Query, Reply};
+use crate::net::data::{DataLine, DataPeers, Query, Reply};
 use crate::net::swarm::wire::SnapshotOffer;
 use crate::net::{Direction, PeerNetwork};
 use crate::snapshot::Chunk;
-use crate::snapshot::fetch::{End, Fetch, FetchStart, Opened, Outcome, Step};
+use crate::snapshot::fetch::{End, Fetch, FetchStart, MAX_REMEMBERED, Opened, Outcome, Step};
 use crate::store::StoreError;
 use crate::tasks::{blocking, sleep_until};
 
@@ -35,26 +38,45 @@ const FRESH: Duration = Duration::from_secs(4 * 7 * 24 * 60 * 60);
 /// What came of a question.
 enum Answer {
     Offer(Option<SnapshotOffer>),
-    Chunk { period: u32, outcome: Outcome<Box<Chunk>> },
+    Chunk { period: u32, outcome: Outcome<Vec<u8>> },
 }
 
 type Answered = (PeerId, Answer);
 
-/// The phase while it lasts.
-struct Phase {
-    fetch: Fetch<Box<Chunk>>,
+/// A peer with snapshots.
+struct Known {
+    address: String,
+    /// Where it is asked, while it is connected.
+    line: Option<Arc<dyn DataLine>>,
+}
+
+/// What came of doing all that was to be done.
+enum Done {
+    /// Nothing is to be done until something happens.
+    Waits,
+    /// A chunk was taken in, and there may be more to do.
+    Took,
+    /// It is over.
+    Ended(End),
+}
+
+/// All of it, while it lasts.
+struct CatchUp {
+    fetch: Fetch<Vec<u8>>,
     peers: DataPeers,
     params: Arc<Params>,
     began: Duration,
-    /// Those that are connected and have snapshots.
-    lines: BTreeMap<PeerId, DataPeer>,
+    /// Those that have snapshots, and those that had.
+    known: BTreeMap<PeerId, Known>,
+    /// Addresses that the user named and that have joined.
+    named: BTreeSet<String>,
     asking: JoinSet<Answered>,
     headers: u64,
     bytes: u64,
     false_chunks: u32,
 }
 
-impl Phase {
+impl CatchUp {
     /// Light nodes that we chose; callers are neither believed nor asked.
     fn joined(&mut self, input: &NetworkInput) {
         match input {
@@ -65,14 +87,22 @@ impl Phase {
                 ..
             } => {
                 // It is listed before it joins.
-                let listed = self.peers.list().get(peer).cloned();
-                let listed = listed.filter(|entry| entry.offers.snapshots);
-                let owner: Option<NetworkGroup> = listed.as_ref().map(|entry| entry.owner);
-                self.lines.extend(listed.map(|entry| (*peer, entry)));
-                self.fetch.handle_joined(*peer, owner);
+                let Some(entry) = self.peers.list().get(peer).cloned() else { return };
+                if entry.named {
+                    self.named.insert(entry.address.clone());
+                    self.fetch.handle_named(self.named.len());
+                }
+                if entry.offers.snapshots && self.known.len() < MAX_REMEMBERED {
+                    let known = Known { address: entry.address, line: Some(entry.line) };
+                    self.known.insert(*peer, known);
+                    self.fetch.handle_joined(*peer, entry.owner);
+                }
             }
             NetworkInput::Left { peer, .. } => {
-                self.lines.remove(peer);
+                // Its address stays: what it has sent may yet turn out false.
+                if let Some(known) = self.known.get_mut(peer) {
+                    known.line = None;
+                }
                 self.fetch.handle_left(*peer);
             }
             NetworkInput::Joined { .. }
@@ -82,8 +112,12 @@ impl Phase {
         }
     }
 
+    fn line(&self, peer: PeerId) -> Option<Arc<dyn DataLine>> {
+        self.known.get(&peer)?.line.clone()
+    }
+
     fn ask_offer(&mut self, peer: PeerId, from: u32) {
-        let Some(line) = self.lines.get(&peer).map(|entry| Arc::clone(&entry.line)) else { return };
+        let Some(line) = self.line(peer) else { return };
         self.asking.spawn(async move {
             let offer = match line.ask(Query::SnapshotOffer { from }, false).await {
                 Ok(Reply::SnapshotOffer(offer)) => Some(offer),
@@ -97,13 +131,14 @@ impl Phase {
         });
     }
 
-    fn ask_chunk(&mut self, peer: PeerId, period: u32, address: BlockHash, retry: bool) {
-        let Some(line) = self.lines.get(&peer).map(|entry| Arc::clone(&entry.line)) else { return };
+    fn ask_chunk(&mut self, peer: PeerId, period: u32, address: BlockHash) {
+        let Some(line) = self.line(peer) else { return };
         let params = Arc::clone(&self.params);
         self.asking.spawn(async move {
-            let outcome = match line.ask(Query::SnapshotChunk { period, address }, retry).await {
+            // The machine bounds what is asked of a second peer, so no budget has to.
+            let outcome = match line.ask(Query::SnapshotChunk { period, address }, false).await {
                 Ok(Reply::SnapshotChunk(bytes)) => {
-                    blocking(move || open(&params, period, address, &bytes)).await
+                    blocking(move || open(&params, period, address, bytes)).await
                 }
                 Ok(Reply::NotFound) => Outcome::NotFound,
                 Ok(_other) => Outcome::NoAnswer,
@@ -123,15 +158,18 @@ impl Phase {
             Ok((peer, Answer::Chunk { period, outcome })) => {
                 self.fetch.handle_chunk(peer, period, outcome, now.saturating_sub(self.began));
             }
-            // Nothing comes of that question; the standstill ends what waits for it.
+            // Nothing comes of that question; what waits for it ends as too slow.
             Err(error) => error!(%error, "a chunk was not opened: a defect"),
         }
     }
 
     fn blame(&self, peer: PeerId, offence: Offence) {
-        let Some(entry) = self.lines.get(&peer) else { return };
-        warn!(%peer, address = entry.address, ?offence, "a light node misled us about snapshots");
-        entry.line.misbehaved(offence);
+        let Some(known) = self.known.get(&peer) else { return };
+        let (address, left) = (&known.address, known.line.is_none());
+        warn!(%peer, address, left, ?offence, "a light node misled us about snapshots");
+        if let Some(line) = &known.line {
+            line.misbehaved(offence);
+        }
     }
 
     /// What there is to say at the end.
@@ -152,7 +190,7 @@ impl Phase {
             | End::FalseChain { .. }
             | End::NotNow { .. }
             | End::NobodyLeft { .. }
-            | End::Standstill(_) => info!(
+            | End::TooSlow { .. } => info!(
                 why = %end, headers, bytes, peers, false_chunks, millis,
                 "no more by snapshot; header sync goes on"
             ),
@@ -161,13 +199,13 @@ impl Phase {
 }
 
 /// Hashes and checks what came.
-fn open(params: &Params, period: u32, address: BlockHash, bytes: &[u8]) -> Outcome<Box<Chunk>> {
-    match Chunk::open(params, period, address, bytes) {
+fn open(params: &Params, period: u32, address: BlockHash, bytes: Vec<u8>) -> Outcome<Vec<u8>> {
+    match Chunk::open(params, period, address, &bytes) {
         Ok(chunk) => Outcome::Chunk(Opened {
             parent: chunk.parent(),
             has_work: chunk.failure().is_none(),
             work: chunk.work(),
-            chunk: Box::new(chunk),
+            chunk: bytes,
         }),
         Err(error) => {
             warn!(period, %address, %error, "a false chunk");
@@ -185,12 +223,13 @@ impl<N: HeaderNetwork> Writer<N> {
     pub(super) async fn catch_up(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         let Some(SnapshotPeers { peers, expected }) = self.snapshots.take() else { return Ok(()) };
         let Some(start) = self.fetch_start(expected) else { return Ok(()) };
-        let mut phase = Phase {
+        let mut phase = CatchUp {
             fetch: Fetch::new(start),
             peers,
             params: Arc::new(self.chain().params().clone()),
             began: self.clock.now().elapsed,
-            lines: BTreeMap::new(),
+            known: BTreeMap::new(),
+            named: BTreeSet::new(),
             asking: JoinSet::new(),
             headers: 0,
             bytes: 0,
@@ -204,17 +243,21 @@ impl<N: HeaderNetwork> Writer<N> {
 
     async fn fetch_chunks(
         &mut self,
-        phase: &mut Phase,
+        phase: &mut CatchUp,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         loop {
-            if let Some(end) = self.take_steps(phase, stop).await? {
-                phase.report(end, self.clock.now().elapsed);
-                return Ok(());
-            }
+            let done = self.take_steps(phase, stop).await?;
             self.publish_status();
             let now = self.clock.now().elapsed.saturating_sub(phase.began);
-            let due = phase.fetch.poll_timeout(now);
+            let due = match done {
+                Done::Ended(end) => {
+                    phase.report(end, self.clock.now().elapsed);
+                    return Ok(());
+                }
+                Done::Took => Some(now),
+                Done::Waits => phase.fetch.poll_timeout(now),
+            };
             let deadline = due.map(|due| self.clock.instant(phase.began + due));
             tokio::select! {
                 biased;
@@ -235,45 +278,57 @@ impl<N: HeaderNetwork> Writer<N> {
         }
     }
 
-    /// Does all that is to be done; gives how it ended, once it has.
+    /// Does what is to be done, up to the first chunk that is taken in: what came meanwhile comes first.
     async fn take_steps(
         &mut self,
-        phase: &mut Phase,
+        phase: &mut CatchUp,
         stop: &CancellationToken,
-    ) -> Result<Option<End>, StoreError> {
+    ) -> Result<Done, StoreError> {
         while !stop.is_cancelled() {
             let now = self.clock.now().elapsed.saturating_sub(phase.began);
             let Some(step) = phase.fetch.poll(now) else { break };
             match step {
                 Step::AskOffer { peer, from } => phase.ask_offer(peer, from),
-                Step::AskChunk { peer, period, address, retry } => {
-                    phase.ask_chunk(peer, period, address, retry);
-                }
+                Step::AskChunk { peer, period, address } => phase.ask_chunk(peer, period, address),
                 Step::Begun { from, to } => {
-                    let (from, to) = (from * FRAME_HEADERS, (to + 1) * FRAME_HEADERS - 1);
+                    let (from, to) = (period_heights(from).start, period_heights(to).end.minus(1));
+                    let (from, to) = (from.0, to.unwrap_or(from).0);
                     info!(from, to, "catching up by snapshot from light nodes");
                     self.catching_up = true;
                 }
-                Step::Take { period, chunk } => self.take_chunk(phase, period, *chunk).await?,
+                Step::Take { period, address, chunk } => {
+                    self.take_chunk(phase, period, address, chunk).await?;
+                    return Ok(Done::Took);
+                }
                 Step::FalseChunk { peer } => {
                     phase.false_chunks += 1;
                     phase.blame(peer, Offence::FalseChunk);
                 }
                 Step::FalseChain { peer } => phase.blame(peer, Offence::InvalidHeader),
-                Step::End(end) => return Ok(Some(end)),
+                Step::End(end) => return Ok(Done::Ended(end)),
             }
         }
-        Ok(None)
+        Ok(Done::Waits)
     }
 
     /// A period is taken in whole, or nothing of it.
     async fn take_chunk(
         &self,
-        phase: &mut Phase,
+        phase: &mut CatchUp,
         period: u32,
-        chunk: Chunk,
+        address: BlockHash,
+        chunk: Vec<u8>,
     ) -> Result<(), StoreError> {
-        let bytes = chunk.bytes();
+        let (params, bytes) = (Arc::clone(&phase.params), chunk.len());
+        let opened = blocking(move || Chunk::open(&params, period, address, &chunk)).await;
+        let chunk = match opened {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                error!(%error, period, "a chunk that was opened cannot be opened again: a defect");
+                phase.fetch.handle_refused(period, false);
+                return Ok(());
+            }
+        };
         let verdict = self.chain().verify_linked(chunk.into_batch(), self.clock.now().unix);
         match verdict {
             Ok(batch) => {
@@ -296,14 +351,16 @@ impl<N: HeaderNetwork> Writer<N> {
         let (tip, tip_time) = (chain.tip(), chain.tip_time());
         let age = u64::from(now.0.saturating_sub(tip_time.0));
         let first = tip.height.next().0 / FRAME_HEADERS;
-        let first_height = BlockHeight(first.checked_mul(FRAME_HEADERS)?);
+        let first_height = period_heights(first).start;
         if Duration::from_secs(age) < FRESH || chain.start_height() > first_height {
             return None;
         }
-        let parent = if first_height > tip.height {
-            tip.hash
+        let (parent, work) = if first_height > tip.height {
+            (tip.hash, tip.work)
         } else {
-            chain.get(first_height)?.header.prev_hash()
+            let known = chain.get(first_height)?;
+            let own = Target::from_compact(known.header.compact_target()).to_work();
+            (known.header.prev_hash(), known.work - own)
         };
         let minimum: Work = chain.params().minimum_chain_work;
         Some(FetchStart {
@@ -313,6 +370,7 @@ impl<N: HeaderNetwork> Writer<N> {
             tip_time,
             now,
             spacing: chain.params().spacing,
+            work,
             minimum: (tip.work < minimum).then_some(minimum),
             expected,
         })

@@ -2,8 +2,9 @@ use std::sync::Mutex;
 
 use ironlight_spv::compress::{HeaderBody, encode};
 use ironlight_spv::generate::Miner;
+use ironlight_spv::peers::NetworkGroup;
 use ironlight_spv::sync::{HeaderSync, SyncConfig};
-use ironlight_spv::{Header, HeaderChain, Network};
+use ironlight_spv::{BlockHeight, Header, HeaderChain, Network};
 use tokio::sync::mpsc;
 
 use super::super::tests::Scripted;
@@ -11,7 +12,7 @@ use super::*;
 use crate::audit::NodeAudit;
 use crate::chain::{ChainHandle, Joined};
 use crate::clock::Clock;
-use crate::net::data::{Answering, DataLine, Offers};
+use crate::net::data::{Answering, DataPeer, Offers};
 use crate::snapshot::frame;
 use crate::store::{MemoryStore, Store, headers};
 
@@ -73,6 +74,7 @@ struct Bench {
     handle: ChainHandle,
     store: Arc<dyn Store>,
     lights: Vec<Arc<Light>>,
+    peers: DataPeers,
     inputs: mpsc::Sender<NetworkInput>,
     stop: CancellationToken,
     running: tokio::task::JoinHandle<Result<(), super::super::WriterError>>,
@@ -93,6 +95,7 @@ fn list(peers: &DataPeers, number: u8, light: &Arc<Light>) {
         network: PeerNetwork::LibP2p,
         direction: Direction::Outbound,
         owner: NetworkGroup::V4([60, number]),
+        named: true,
         address: format!("light node {number}"),
         offers: Offers { snapshots: true, ..Offers::default() },
         height: BlockHeight(0),
@@ -138,10 +141,10 @@ fn bench_on(
     let network = Scripted(script);
     let (writer, handle) =
         Writer::new(chain, Arc::clone(&store), sync, network, clock, audit, waiting);
-    let writer = writer.with_snapshots(Some(SnapshotPeers { peers, expected }));
+    let writer = writer.with_snapshots(Some(SnapshotPeers { peers: peers.clone(), expected }));
     let stop = CancellationToken::new();
     let running = tokio::spawn(writer.run(stop.clone()));
-    Bench { handle, store, lights, inputs, stop, running }
+    Bench { handle, store, lights, peers, inputs, stop, running }
 }
 
 impl Bench {
@@ -230,9 +233,24 @@ async fn a_chain_that_does_not_show_the_minimum_of_work_is_left_to_presync() {
 }
 
 #[tokio::test]
+async fn a_chain_that_shows_the_minimum_of_work_is_taken_in_from_within_a_period_on() {
+    let headers = chain(5 * 2016);
+    let all = headers[..5 * 2016].iter().fold(no_work(), |sum, header| {
+        sum + Target::from_compact(header.compact_target()).to_work()
+    });
+    let bench = bench_on(3000, &headers, &[false, false], all, 2);
+    bench.reaches(5 * 2016 - 1).await;
+    bench.follows().await;
+    assert_eq!(bench.blamed(), [vec![], vec![]]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_one_such_peer_header_sync_begins_at_once() {
+    let clock = tokio::time::Instant::now();
     let bench = bench(&chain(4 * 2016), &[false], no_work());
     bench.follows().await;
+    assert_eq!(clock.elapsed(), Duration::ZERO, "nobody was waited for");
     assert_eq!(bench.handle.tip().height, BlockHeight(0));
     bench.stop().await;
 }
@@ -247,20 +265,24 @@ async fn what_was_interrupted_goes_on_from_within_a_period() {
     bench.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn while_peers_are_waited_for_it_ends_when_it_is_told_to() {
     let bench = bench_on(1, &chain(4 * 2016), &[false], no_work(), 2);
+    let clock = tokio::time::Instant::now();
     bench.handle.when(|status| !status.peers.is_empty()).await.unwrap();
     bench.stop().await;
+    assert_eq!(clock.elapsed(), Duration::ZERO, "before the wait was over");
 }
 
 #[tokio::test]
 async fn a_peer_that_joins_meanwhile_takes_part() {
     let headers = chain(4 * 2016);
-    let bench = bench_on(1, &headers, &[false, false], no_work(), 3);
-    bench.inputs.send(joined(3)).await.unwrap();
+    let bench = bench_on(1, &headers, &[false], no_work(), 2);
+    let light = Light { headers: headers.clone(), spoil: false, blamed: Mutex::default() };
+    list(&bench.peers, 2, &Arc::new(light));
+    bench.inputs.send(joined(2)).await.unwrap();
     bench.reaches(4 * 2016 - 1).await;
     bench.follows().await;
-    assert_eq!(bench.handle.status().peers.len(), 3, "header sync knows of it, too");
+    assert_eq!(bench.handle.status().peers.len(), 2, "header sync knows of it, too");
     bench.stop().await;
 }

@@ -23,7 +23,7 @@ use super::bytes_codec::BytesCodec;
 use super::protocol::{Names, Protocol};
 use super::wire::TIP_SIZE;
 use crate::net::PurposeCounter;
-use crate::net::data::Offers;
+use crate::net::data::{CHUNKS_IN_FLIGHT, Offers};
 
 /// Peers that connect to us at most.
 const MAX_INBOUND: u32 = 128;
@@ -37,8 +37,6 @@ const MAX_PER_PEER: u32 = 2;
 const MAX_MEMORY: usize = 1 << 30;
 /// Requests of one protocol that a peer is asked at the same time, for filters, blocks and proofs.
 pub(super) const IN_FLIGHT: usize = 2;
-/// The same for chunks of snapshots, which are at most 100 KB each.
-pub(super) const CHUNKS_IN_FLIGHT: usize = 4;
 /// A request that is not answered by then has failed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The same where an answer is large: 4 MB at 70 KB a second.

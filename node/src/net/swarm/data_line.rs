@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
-use super::behaviour::{CHUNKS_IN_FLIGHT, IN_FLIGHT};
+use super::behaviour::IN_FLIGHT;
 use super::line::{Line, LineError, Said, said};
 use super::protocol::Protocol;
 use super::wire::{
@@ -31,7 +31,7 @@ use super::wire::{
     decode_block, decode_checkpoints, decode_chunk, decode_filter_hashes, decode_filters,
     decode_proof,
 };
-use crate::net::data::{Answering, CHECKPOINT_INTERVAL, DataLine, Query, Reply};
+use crate::net::data::{Answering, CHECKPOINT_INTERVAL, CHUNKS_IN_FLIGHT, DataLine, Query, Reply};
 use crate::net::requests::{Asked, NoAnswer, PeerRequests};
 
 type HeldRanges = Vec<Range<BlockHeight>>;

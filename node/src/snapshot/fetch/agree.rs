@@ -1,37 +1,33 @@
 //! What peers offer alike, and whether it is to be fetched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use ironlight_spv::BlockHash;
+use ironlight_spv::compress::snapshot::{FRAME_HEADERS, period_heights};
+use ironlight_spv::peers::NetworkGroup;
 use ironlight_spv::rules::timestamp::MAX_FUTURE;
-use ironlight_spv::{BlockHash, Work};
 
 use super::{
     End, Fetch, FetchStart, GRACE, HASTE, LEAST_PERIODS, OFFER_PATIENCE, Offered, Source, Stage,
-    Step, last_height,
+    Step,
 };
-use ironlight_spv::compress::snapshot::FRAME_HEADERS;
 
 /// How many addresses two lists begin with alike.
 pub(super) fn alike(left: &[BlockHash], right: &[BlockHash]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
-/// Whether a period has its share of the minimum: as much as the average one of a chain up to here.
-pub(super) fn shows_work(start: &FetchStart, period: u32, work: Work) -> bool {
-    let periods = u64::from(period) + 1;
-    start.minimum.is_none_or(|minimum| work >= share(minimum, periods))
-}
-
-/// A part of work, rounded down.
-fn share(work: Work, parts: u64) -> Work {
-    let mut rest = 0;
-    Work::from_be_bytes(work.to_be_bytes().map(|byte| {
-        let dividend = (rest << 8) | u64::from(byte);
-        rest = dividend % parts;
-        // The rest is less than the parts, so this is less than 256.
-        u8::try_from(dividend / parts).unwrap_or(u8::MAX)
-    }))
+/// Who owns an address, where two that agree have to be two: a port of an address that is not routed makes
+/// nobody another owner.
+pub(super) fn in_one_hand(owner: NetworkGroup) -> NetworkGroup {
+    match owner {
+        NetworkGroup::Unroutable(address) => {
+            NetworkGroup::Unroutable(SocketAddr::new(address.ip(), 0))
+        }
+        NetworkGroup::V4(_) | NetworkGroup::V6(_) => owner,
+    }
 }
 
 impl<T> Fetch<T> {
@@ -39,7 +35,7 @@ impl<T> Fetch<T> {
     pub(super) fn agree(&mut self, now: Duration) {
         let asked = |source: &Source| matches!(source.offered, Offered::Asked);
         let waits = self.sources.values().any(asked) && now < GRACE + OFFER_PATIENCE;
-        let all_there = self.joined >= self.start.expected || now >= GRACE;
+        let all_there = self.named >= self.start.expected || now >= GRACE;
         if waits || !all_there {
             return;
         }
@@ -81,7 +77,7 @@ impl<T> Fetch<T> {
 
     fn begin(&mut self, now: Duration) {
         let target = self.after_target().saturating_sub(1);
-        let headers = last_height(target).saturating_sub(self.start.tip.0);
+        let headers = period_heights(target).end.0.saturating_sub(self.start.tip.next().0);
         if headers <= LEAST_PERIODS * FRAME_HEADERS {
             return self.end(End::Near { headers });
         }
@@ -89,8 +85,8 @@ impl<T> Fetch<T> {
         if u64::from(headers) > most {
             return self.end(End::TooMany { headers, most });
         }
-        self.stage = if self.start.minimum.is_some() { Stage::Proving } else { Stage::Fetching };
-        self.last_progress = now;
+        self.stage = Stage::Fetching;
+        self.counted_since = now;
         self.steps.push_back(Step::Begun { from: self.start.first, to: target });
     }
 
@@ -101,10 +97,17 @@ impl<T> Fetch<T> {
         HASTE * seconds / u64::from(spacing.max(1))
     }
 
-    /// Whether two peers of different owners that have not lied offer the whole of it.
-    pub(super) fn is_supported(&self) -> bool {
-        let whole = self.addresses.len();
-        self.owners(|source| !source.lied && source.has >= whole) >= 2
+    /// How many of the addresses two owners that have not lied offer alike.
+    pub(super) fn supported(&self) -> usize {
+        let mut most: BTreeMap<NetworkGroup, usize> = BTreeMap::new();
+        let honest = |source: &&Source| !source.lied && !self.liars.contains(&source.owner);
+        for source in self.sources.values().filter(honest) {
+            let has = most.entry(source.owner).or_default();
+            *has = source.has.max(*has);
+        }
+        let mut most: Vec<usize> = most.into_values().collect();
+        most.sort_unstable_by(|left, right| right.cmp(left));
+        most.get(1).copied().unwrap_or(0)
     }
 
     fn owners(&self, counts: impl Fn(&Source) -> bool) -> usize {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ironlight_spv::peers::PeerId;
 
-use super::{End, Fetch, MAX_REMEMBERED, Opened, Outcome, PAUSE, Stage, Step, agree};
+use super::{End, Fetch, Held, MAX_REMEMBERED, Opened, Outcome, PAUSE, Stage, Step};
 
 impl<T> Fetch<T> {
     /// What became of a request for a chunk.
@@ -44,7 +44,8 @@ impl<T> Fetch<T> {
     }
 
     fn take(&mut self, period: u32, opened: Opened<T>) {
-        if period < self.next || self.waiting.contains_key(&period) || self.stage == Stage::Over {
+        let is_wanted = (self.next..self.after_target()).contains(&period);
+        if !is_wanted || self.waiting.contains_key(&period) || self.stage == Stage::Over {
             return;
         }
         let before = period.checked_sub(1).filter(|_| period > self.start.first);
@@ -60,13 +61,22 @@ impl<T> Fetch<T> {
         if !opened.has_work {
             return self.refuse_chain(period);
         }
-        if self.stage == Stage::Proving {
-            if !agree::shows_work(&self.start, period, opened.work) {
-                return self.end(End::TooLittleWork);
-            }
-            self.stage = Stage::Fetching;
+        self.came += 1;
+        self.waiting.insert(period, Held { work: opened.work, chunk: opened.chunk });
+        self.link();
+    }
+
+    /// Adds up those that follow each other.
+    fn link(&mut self) {
+        while let Some(held) = self.waiting.get(&self.linked) {
+            self.work = self.work + held.work;
+            self.linked += 1;
         }
-        self.waiting.insert(period, opened.chunk);
+    }
+
+    /// Whether what follows our chain has the minimum of work with it.
+    pub(super) fn is_shown(&self) -> bool {
+        self.start.minimum.is_none_or(|minimum| self.work >= minimum)
     }
 
     fn refuse_liar(&mut self, peer: PeerId) {
@@ -79,8 +89,25 @@ impl<T> Fetch<T> {
             self.liars.insert(source.owner);
         }
         self.steps.push_back(Step::FalseChunk { peer });
-        if !self.is_supported() {
-            self.end(End::NoAgreement);
+        self.shorten();
+    }
+
+    /// The target is no further than two owners that have not lied offer alike.
+    fn shorten(&mut self) {
+        let supported = self.supported();
+        if supported <= self.place(self.next) {
+            return self.end(End::NoAgreement);
+        }
+        if supported >= self.addresses.len() {
+            return;
+        }
+        self.addresses.truncate(supported);
+        self.sources.values_mut().for_each(|source| source.has = source.has.min(supported));
+        let _dropped = self.waiting.split_off(&self.after_target());
+        // What was dropped shows nothing any more.
+        if !self.is_shown() {
+            (self.linked, self.work) = (self.start.first, self.start.work);
+            self.link();
         }
     }
 

@@ -6,21 +6,24 @@
 //!
 //! - **Whom it believes.** Addresses that two peers of our choice, of different owners, offer alike from
 //!   our chain on. The last such period is the target; its address commits to all before it. Whoever has
-//!   sent a false chunk counts no more, and without two that are left all ends.
-//! - **What shows work.** Where the chain is below its minimum work, the target is fetched first, and has
-//!   to have its share of that: as much as the average period of a chain with the minimum. Such headers
-//!   cost their forger that much, before anything is stored.
+//!   sent a false chunk counts no more: the target is then as far as two others offer alike.
+//! - **What shows work.** Where our chain is below its minimum work, chunks are held until those that
+//!   follow each other from our chain on have it, each with its links and its proof of work. So whatever
+//!   is taken in is the beginning of a chain that cost its forger the minimum.
 //! - **How much at most.** A target of more headers than one in a tenth of the network's spacing since our
 //!   tip is refused.
+//! - **How slowly at most.** With fewer than [`LEAST_CHUNKS`] in [`RATE_TIME`] it ends. That bounds how long
+//!   header sync is kept waiting, since the number of chunks is bounded; nothing else has to.
 //! - **Who is to blame.** A chunk that is not what its address says is its sender's fault. What is wrong
 //!   with one that is, all who offered the address have to answer for.
 //!
 //! Invariant: chunks are handed out in order, each once, and each has the one before it as parent.
 //!
 //! What an attacker can grow: offers of 16,000 addresses each from [`MAX_PEERS`] peers until the target is
-//! chosen (4 MB in all), then 512 KB of addresses; [`WINDOW`] chunks in flight or waiting for those before
-//! them, 230 KB each as headers and hashes (7.4 MB), and of one peer [`IN_FLIGHT`] in flight; a record
-//! each of [`MAX_REMEMBERED`] peers and [`MAX_REMEMBERED`] owners that lied.
+//! chosen (4 MB in all), then 512 KB of addresses; packed chunks of some 80 KB, at most 100 KB: [`WINDOW`] in
+//! flight or waiting for those before them (3 MB), of one peer [`CHUNKS_IN_FLIGHT`] in flight, and before
+//! them [`MAX_HELD`] until the minimum is shown (62 MB); a record each of [`MAX_REMEMBERED`] peers and
+//! [`MAX_REMEMBERED`] owners that lied.
 
 mod agree;
 mod judge;
@@ -31,18 +34,21 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use ironlight_spv::compress::snapshot::FRAME_HEADERS;
 use ironlight_spv::peers::{NetworkGroup, PeerId};
 use ironlight_spv::{BlockHash, BlockHeight, UnixTime, Work};
 
+use crate::net::data::CHUNKS_IN_FLIGHT;
+
 /// Peers that are asked at the same time.
 pub(crate) const MAX_PEERS: usize = 8;
-/// Chunks that one peer is asked for at the same time.
-pub(crate) const IN_FLIGHT: usize = 4;
 /// Chunks in flight, or here and waiting for those before them.
 pub(crate) const WINDOW: u32 = 32;
+/// Chunks that are held until the minimum of work is shown, at most. Mainnet needs about 470.
+const MAX_HELD: u32 = 768;
+/// Chunks that are asked of more than one peer at the same time.
+const MAX_DUPLICATES: usize = 4;
 /// Peers and owners that are remembered.
-const MAX_REMEMBERED: usize = 64;
+pub(crate) const MAX_REMEMBERED: usize = 64;
 /// So long peers may take to join.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// So long after that an offer may take.
@@ -53,8 +59,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(500);
 /// A peer that has given no answer so often is left.
 const MAX_FAILURES: u32 = 3;
-/// Where no chunk is handed out for so long, all ends.
-const STANDSTILL: Duration = Duration::from_secs(60);
+/// Fewer chunks in so long are too few: 640 KB, about 21 KB a second.
+const LEAST_CHUNKS: u32 = 8;
+/// See [`LEAST_CHUNKS`].
+const RATE_TIME: Duration = Duration::from_secs(30);
 /// Whole periods that have to be missing for this to be worth its while.
 const LEAST_PERIODS: u32 = 2;
 /// Headers come so many times faster than they are meant to, at most.
@@ -75,9 +83,11 @@ pub(crate) struct FetchStart {
     pub(crate) now: UnixTime,
     /// Seconds from one block to the next, as the network means them to be.
     pub(crate) spacing: u32,
+    /// The work of our chain up to `parent`.
+    pub(crate) work: Work,
     /// What a whole chain has to have where ours does not yet; none where ours has it.
     pub(crate) minimum: Option<Work>,
-    /// Peers that may be expected to join; when they have, nobody is waited for.
+    /// Peers that the user named; when they have joined, nobody is waited for.
     pub(crate) expected: usize,
 }
 
@@ -88,7 +98,7 @@ pub(crate) struct Opened<T> {
     pub(crate) parent: BlockHash,
     /// Whether each header has its proof of work.
     pub(crate) has_work: bool,
-    /// What the headers' targets stand for.
+    /// What the headers' targets stand for, where each has its proof of work.
     pub(crate) work: Work,
     /// The chunk.
     pub(crate) chunk: T,
@@ -114,12 +124,12 @@ pub(crate) enum Outcome<T> {
 pub(crate) enum Step<T> {
     /// Ask a peer what it has.
     AskOffer { peer: PeerId, from: u32 },
-    /// Ask a peer for a chunk; `retry` where another one was asked before.
-    AskChunk { peer: PeerId, period: u32, address: BlockHash, retry: bool },
+    /// Ask a peer for a chunk.
+    AskChunk { peer: PeerId, period: u32, address: BlockHash },
     /// The target is chosen, and chunks are fetched from now on.
     Begun { from: u32, to: u32 },
     /// Take this chunk in: it follows all that were handed out before.
-    Take { period: u32, chunk: T },
+    Take { period: u32, address: BlockHash, chunk: T },
     /// A peer has sent a false chunk.
     FalseChunk { peer: PeerId },
     /// A peer has offered a chain that breaks a rule.
@@ -151,8 +161,8 @@ pub(crate) enum End {
     NotNow { period: u32 },
     #[error("nobody is left who has period {period}")]
     NobodyLeft { period: u32 },
-    #[error("nothing has come for {0:?}")]
-    Standstill(Duration),
+    #[error("{chunks} chunks in {time:?}, which is slower than header sync")]
+    TooSlow { chunks: u32, time: Duration },
 }
 
 /// A peer's addresses, until the target is chosen.
@@ -210,11 +220,16 @@ impl Source {
 enum Stage {
     /// Peers are asked what they have.
     Agreeing,
-    /// The target's chunk is fetched, alone, to show its work.
-    Proving,
-    /// All are fetched.
+    /// Chunks are fetched.
     Fetching,
     Over,
+}
+
+/// A chunk that is here and not handed out yet.
+#[derive(Debug)]
+struct Held<T> {
+    work: Work,
+    chunk: T,
 }
 
 /// See the [module](self).
@@ -223,17 +238,22 @@ pub(crate) struct Fetch<T> {
     start: FetchStart,
     stage: Stage,
     sources: BTreeMap<PeerId, Source>,
-    /// Peers of our choice that have joined, with snapshots or without.
-    joined: usize,
+    /// Peers that the user named and that have joined, with snapshots or without.
+    named: usize,
     liars: BTreeSet<NetworkGroup>,
     /// Those that are believed, from the first period on.
     addresses: Vec<BlockHash>,
     /// The next one to hand out.
     next: u32,
-    /// Here, and not handed out yet.
-    waiting: BTreeMap<u32, T>,
+    waiting: BTreeMap<u32, Held<T>>,
+    /// The first one that is missing of those that follow each other from our chain on.
+    linked: u32,
+    /// The work of the chain before that one.
+    work: Work,
     steps: VecDeque<Step<T>>,
-    last_progress: Duration,
+    /// Chunks that came since then.
+    came: u32,
+    counted_since: Duration,
 }
 
 impl<T> Fetch<T> {
@@ -241,30 +261,39 @@ impl<T> Fetch<T> {
     pub(crate) const fn new(start: FetchStart) -> Self {
         Self {
             next: start.first,
+            linked: start.first,
+            work: start.work,
             start,
             stage: Stage::Agreeing,
             sources: BTreeMap::new(),
-            joined: 0,
+            named: 0,
             liars: BTreeSet::new(),
             addresses: Vec::new(),
             waiting: BTreeMap::new(),
             steps: VecDeque::new(),
-            last_progress: Duration::ZERO,
+            came: 0,
+            counted_since: Duration::ZERO,
         }
     }
 
-    /// A peer of our choice has joined. Where it offers snapshots its owner is told, and it is asked
-    /// what it has.
-    pub(crate) fn handle_joined(&mut self, peer: PeerId, offers: Option<NetworkGroup>) {
-        self.joined += 1;
-        let Some(owner) = offers else { return };
-        let live = self.sources.values().filter(|source| source.is_of_use()).count();
-        let room = live < MAX_PEERS && self.sources.len() < MAX_REMEMBERED;
+    /// A peer of our choice that has snapshots has joined, and is asked which.
+    pub(crate) fn handle_joined(&mut self, peer: PeerId, owner: NetworkGroup) {
+        let owner = agree::in_one_hand(owner);
+        // Whoever left is asked no more, but what it offered is held.
+        let held = |source: &Source| matches!(source.offered, Offered::Addresses(_));
+        let counted = |source: &&Source| source.is_of_use() || held(source);
+        let counted = self.sources.values().filter(counted).count();
+        let room = counted < MAX_PEERS && self.sources.len() < MAX_REMEMBERED;
         if !room || self.liars.contains(&owner) || self.sources.contains_key(&peer) {
             return;
         }
         self.sources.insert(peer, Source::new(owner, Offered::Asked));
         self.steps.push_back(Step::AskOffer { peer, from: self.start.first });
+    }
+
+    /// So many of those that the user named have joined so far, each counted once.
+    pub(crate) const fn handle_named(&mut self, joined: usize) {
+        self.named = joined;
     }
 
     /// A peer is gone. What it offered is still what it offered.
@@ -327,9 +356,4 @@ impl<T> Fetch<T> {
             self.steps.push_back(Step::End(end));
         }
     }
-}
-
-/// The height of a period's last header.
-const fn last_height(period: u32) -> u32 {
-    period.saturating_mul(FRAME_HEADERS).saturating_add(FRAME_HEADERS - 1)
 }

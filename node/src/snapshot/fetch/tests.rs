@@ -36,6 +36,7 @@ fn start() -> FetchStart {
         tip_time: UnixTime(1_300_000_000),
         now: TIME,
         spacing: 600,
+        work: work(0),
         minimum: None,
         expected: 2,
     }
@@ -48,14 +49,19 @@ fn chunk(branch: u8, period: u32) -> Outcome<u32> {
     Outcome::Chunk(Opened { parent, has_work: true, work: work(1000), chunk: period })
 }
 
+fn take(period: u32) -> Step<u32> {
+    Step::Take { period, address: address(0, period), chunk: period }
+}
+
 struct Bench {
     fetch: Fetch<u32>,
     now: Duration,
+    named: usize,
 }
 
 impl Bench {
     fn new(start: FetchStart) -> Self {
-        Self { fetch: Fetch::new(start), now: Duration::ZERO }
+        Self { fetch: Fetch::new(start), now: Duration::ZERO, named: 0 }
     }
 
     /// Two peers of different owners that offer so many periods alike.
@@ -69,9 +75,29 @@ impl Bench {
 
     fn offers(&mut self, number: u8, owner: NetworkGroup, addresses: Vec<BlockHash>) {
         let (peer, from) = (PeerId(number.into()), self.fetch.start.first);
-        self.fetch.handle_joined(peer, Some(owner));
+        self.joins(number, owner);
         assert_eq!(self.steps(), [Step::AskOffer { peer, from }]);
         self.fetch.handle_offer(peer, from, addresses);
+    }
+
+    /// A peer that the user named.
+    fn joins(&mut self, number: u8, owner: NetworkGroup) {
+        self.named += 1;
+        self.fetch.handle_named(self.named);
+        self.fetch.handle_joined(PeerId(number.into()), owner);
+    }
+
+    /// Whoever is asked gives what it is asked for, until all is over.
+    fn all_give(&mut self, chunk: impl Fn(u32) -> Outcome<u32>) -> (Vec<u32>, Vec<Step<u32>>) {
+        let (mut taken, mut others) = (Vec::new(), Vec::new());
+        while let Some(step) = self.fetch.poll(self.now) {
+            match step {
+                Step::AskChunk { peer, period, .. } => self.gives(peer.0, period, chunk(period)),
+                Step::Take { period, .. } => taken.push(period),
+                other => others.push(other),
+            }
+        }
+        (taken, others)
     }
 
     fn steps(&mut self) -> Vec<Step<u32>> {
@@ -83,15 +109,15 @@ impl Bench {
     }
 
     /// Who is asked for what.
-    fn asked(&mut self) -> Vec<(u64, u32, bool)> {
+    fn asked(&mut self) -> Vec<(u64, u32)> {
         let asked = |step| {
-            let Step::AskChunk { peer, period, retry, .. } = step else { panic!("{step:?}") };
-            (peer.0, period, retry)
+            let Step::AskChunk { peer, period, .. } = step else { panic!("{step:?}") };
+            (peer.0, period)
         };
         self.steps().into_iter().map(asked).collect()
     }
 
-    fn begins(&mut self) -> Vec<(u64, u32, bool)> {
+    fn begins(&mut self) -> Vec<(u64, u32)> {
         assert!(matches!(self.fetch.poll(self.now), Some(Step::Begun { .. })));
         self.asked()
     }
@@ -108,14 +134,14 @@ impl Bench {
 fn chunks_are_asked_of_all_and_handed_out_in_order() {
     let mut bench = Bench::agreed(start(), 5);
     let asked = bench.begins();
-    let of = |peer| asked.iter().filter(|(who, ..)| *who == peer).count();
+    let of = |peer| asked.iter().filter(|(who, _)| *who == peer).count();
     assert_eq!((asked.len(), of(1), of(2)), (5, 3, 2), "{asked:?}");
-    for (peer, period, _) in asked.iter().rev().filter(|(_, period, _)| *period > 0) {
+    for (peer, period) in asked.iter().rev().filter(|(_, period)| *period > 0) {
         bench.gives(*peer, *period, chunk(0, *period));
     }
     assert_eq!(bench.steps(), [], "the first one is missing");
     bench.gives(asked[0].0, 0, chunk(0, 0));
-    let taken = (0..5).map(|period| Step::Take { period, chunk: period });
+    let taken = (0..5).map(|period| take(period));
     let expected: Vec<_> = taken.chain([Step::End(End::Done)]).collect();
     assert_eq!(bench.steps(), expected);
     assert_eq!(bench.fetch.givers(), 2);
@@ -126,10 +152,10 @@ fn no_more_is_in_flight_or_waiting_than_the_bounds_say() {
     let mut bench = Bench::agreed(start(), 100);
     let mut in_flight = bench.begins();
     let mut asked = in_flight.len();
-    assert_eq!(asked, 2 * IN_FLIGHT);
+    assert_eq!(asked, 2 * CHUNKS_IN_FLIGHT);
     // All but the first come, and so nothing can be handed out.
-    while let Some(at) = in_flight.iter().position(|(_, period, _)| *period > 0) {
-        let (peer, period, _) = in_flight.remove(at);
+    while let Some(at) = in_flight.iter().position(|(_, period)| *period > 0) {
+        let (peer, period) = in_flight.remove(at);
         bench.gives(peer, period, chunk(0, period));
         let more = bench.asked();
         asked += more.len();
@@ -156,8 +182,8 @@ fn the_target_is_the_last_period_that_two_offer_alike() {
     bench.offers(3, owner(3), fork);
     assert_eq!(bench.fetch.poll(bench.now), Some(Step::Begun { from: 0, to: 4 }));
     let asked = bench.asked();
-    assert!(asked.iter().all(|(peer, period, _)| *peer != 3 || *period < 4), "{asked:?}");
-    assert!(asked.iter().any(|(peer, ..)| *peer == 3), "what it has alike it is asked for");
+    assert!(asked.iter().all(|(peer, period)| *peer != 3 || *period < 4), "{asked:?}");
+    assert!(asked.iter().any(|(peer, _)| *peer == 3), "what it has alike it is asked for");
 }
 
 #[test]
@@ -173,7 +199,7 @@ fn nobody_is_waited_for_once_all_who_are_expected_have_joined() {
     let mut bench = Bench::new(FetchStart { expected: 1, ..start() });
     assert_eq!(bench.steps(), []);
     assert_eq!(bench.fetch.poll_timeout(bench.now), Some(GRACE));
-    bench.fetch.handle_joined(PeerId(1), None);
+    bench.fetch.handle_named(1);
     assert_eq!(bench.ends(), End::TooFewPeers);
 }
 
@@ -190,7 +216,7 @@ fn who_does_not_come_is_waited_for_no_longer_than_the_grace() {
 #[test]
 fn an_offer_that_does_not_come_holds_up_the_others_for_a_while_only() {
     let mut bench = Bench::agreed(FetchStart { expected: 3, ..start() }, 5);
-    bench.fetch.handle_joined(PeerId(3), Some(owner(3)));
+    bench.joins(3, owner(3));
     bench.now = GRACE;
     assert_eq!(bench.steps(), [Step::AskOffer { peer: PeerId(3), from: 0 }]);
     assert_eq!(bench.fetch.poll_timeout(bench.now), Some(GRACE + OFFER_PATIENCE));
@@ -206,7 +232,7 @@ fn a_false_chunk_is_its_senders_fault_and_is_asked_of_another() {
     }
     let asked = bench.begins();
     assert_eq!(asked.len(), 3);
-    let period = asked.iter().find(|(peer, ..)| *peer == 3).unwrap().1;
+    let period = asked.iter().find(|(peer, _)| *peer == 3).unwrap().1;
     bench.gives(3, period, Outcome::False);
     let steps = bench.steps();
     assert_eq!(steps[0], Step::FalseChunk { peer: PeerId(3) });
@@ -215,14 +241,14 @@ fn a_false_chunk_is_its_senders_fault_and_is_asked_of_another() {
     bench.gives(3, 2, Outcome::False);
     assert_eq!(bench.steps(), [], "it is blamed once");
     bench.fetch.handle_left(PeerId(3));
-    bench.fetch.handle_joined(PeerId(4), Some(owner(3)));
+    bench.joins(4, owner(3));
     assert_eq!(bench.steps(), [], "its owner is not asked again");
 }
 
 #[test]
 fn without_two_that_have_not_lied_it_ends() {
     let mut bench = Bench::agreed(start(), 5);
-    let (peer, period, _) = bench.begins()[0];
+    let (peer, period) = bench.begins()[0];
     bench.gives(peer, period, Outcome::False);
     let steps = bench.steps();
     assert_eq!(steps, [Step::FalseChunk { peer: PeerId(peer) }, Step::End(End::NoAgreement),]);
@@ -236,7 +262,7 @@ fn chunks_that_contradict_each_other_are_the_fault_of_all_who_offered_them() {
     ] {
         let mut bench = Bench::agreed(start(), 5);
         let asked = bench.begins();
-        let (peer, period, _) = asked.into_iter().find(|(_, period, _)| *period == 1).unwrap();
+        let (peer, period) = asked.into_iter().find(|(_, period)| *period == 1).unwrap();
         bench.gives(peer, period, Outcome::Chunk(lie));
         let expected = [
             Step::FalseChain { peer: PeerId(1) },
@@ -251,9 +277,9 @@ fn chunks_that_contradict_each_other_are_the_fault_of_all_who_offered_them() {
 fn a_broken_rule_is_the_fault_of_all_who_offered_it_and_our_clocks_fault_nobodys() {
     for (is_a_lie, blamed) in [(true, 2), (false, 0)] {
         let mut bench = Bench::agreed(start(), 5);
-        let (peer, period, _) = bench.begins()[0];
+        let (peer, period) = bench.begins()[0];
         bench.gives(peer, period, chunk(0, period));
-        assert_eq!(bench.fetch.poll(bench.now), Some(Step::Take { period: 0, chunk: 0 }));
+        assert_eq!(bench.fetch.poll(bench.now), Some(take(0)));
         bench.fetch.handle_refused(0, is_a_lie);
         let steps = bench.steps();
         assert_eq!(steps.len(), blamed + 1, "{steps:?}");
@@ -274,15 +300,15 @@ fn another_branch_than_ours_is_nobodys_fault() {
 fn a_slow_peers_chunk_is_asked_of_another_and_the_first_that_comes_counts() {
     let mut bench = Bench::agreed(start(), 3);
     let asked = bench.begins();
-    let (slow, period, _) = asked[0];
-    for (peer, period, _) in &asked[1..] {
+    let (slow, period) = asked[0];
+    for (peer, period) in &asked[1..] {
         bench.gives(*peer, *period, chunk(0, *period));
     }
     assert_eq!(bench.steps(), []);
     assert_eq!(bench.fetch.poll_timeout(bench.now), Some(PATIENCE));
     bench.now = PATIENCE;
     let other = if slow == 1 { 2 } else { 1 };
-    assert_eq!(bench.asked(), [(other, period, true)]);
+    assert_eq!(bench.asked(), [(other, period)]);
     bench.gives(other, period, chunk(0, period));
     assert_eq!(bench.steps().len(), 4);
     bench.gives(slow, period, chunk(0, period));
@@ -291,23 +317,19 @@ fn a_slow_peers_chunk_is_asked_of_another_and_the_first_that_comes_counts() {
 
 #[test]
 fn who_fails_three_times_is_left_and_who_lacks_a_period_is_not_blamed() {
-    let mut bench = Bench::agreed(start(), 3);
-    let mut asked = bench.begins();
+    let mut bench = Bench::agreed(start(), 12);
+    let first = bench.begins();
+    let mut of_one: Vec<u32> = first.iter().filter(|(peer, _)| *peer == 1).map(|of| of.1).collect();
     for _ in 0..MAX_FAILURES {
-        let (_, period, _) = *asked.iter().find(|(peer, ..)| *peer == 1).unwrap();
-        bench.gives(1, period, Outcome::NoAnswer);
-        asked.retain(|(peer, at, _)| (*peer, *at) != (1, period));
-        // Only the first peer may be asked again: the other one is full of its own accord.
-        bench.now += PAUSE;
-        asked.extend(bench.asked());
-        asked.sort_by_key(|(_, period, _)| *period);
-        if !asked.iter().any(|(peer, ..)| *peer == 1) {
-            break;
-        }
+        bench.gives(1, of_one.pop().unwrap(), Outcome::NoAnswer);
     }
-    let lacks = asked.iter().find(|(peer, ..)| *peer == 2).unwrap().1;
-    bench.gives(2, lacks, Outcome::NotFound);
-    assert!(!bench.steps().iter().any(|step| matches!(step, Step::FalseChunk { .. })));
+    bench.now = PATIENCE + PAUSE;
+    let lacked = first.iter().find(|(peer, _)| *peer == 2).unwrap().1;
+    bench.gives(2, lacked, Outcome::NotFound);
+    let steps = bench.steps();
+    assert!(!steps.iter().any(|step| matches!(step, Step::FalseChunk { .. })), "{steps:?}");
+    let asks_one = |step: &&Step<u32>| matches!(step, Step::AskChunk { peer: PeerId(1), .. });
+    assert_eq!(steps.iter().find(asks_one), None);
 }
 
 #[test]
@@ -320,11 +342,24 @@ fn it_ends_where_nobody_has_the_next_period() {
 }
 
 #[test]
-fn it_ends_where_nothing_comes_for_a_minute() {
-    let mut bench = Bench::agreed(start(), 3);
-    bench.begins();
-    bench.now = STANDSTILL;
-    assert_eq!(bench.ends(), End::Standstill(STANDSTILL));
+fn it_ends_where_chunks_come_too_slowly_though_they_come() {
+    for (count, is_over) in [(LEAST_CHUNKS - 1, true), (LEAST_CHUNKS, false)] {
+        let mut bench = Bench::agreed(start(), 100);
+        let mut asked = bench.begins();
+        for _ in 0..count {
+            let (peer, period) = asked.remove(0);
+            bench.gives(peer, period, chunk(0, period));
+            let steps = bench.steps();
+            asked.extend(steps.iter().filter_map(|step| match step {
+                Step::AskChunk { peer, period, .. } => Some((peer.0, *period)),
+                _ => None,
+            }));
+        }
+        assert_eq!(bench.fetch.poll_timeout(bench.now), Some(PATIENCE));
+        bench.now = RATE_TIME;
+        let end = Step::End(End::TooSlow { chunks: count, time: RATE_TIME });
+        assert_eq!(bench.steps().contains(&end), is_over, "{count}");
+    }
 }
 
 #[test]
@@ -347,20 +382,89 @@ fn more_headers_than_time_allows_are_refused() {
 }
 
 #[test]
-fn below_the_minimum_work_the_target_shows_its_share_before_anything_else_is_fetched() {
-    for (minimum, enough) in [(5000, true), (5004, true), (5005, false)] {
-        let start = FetchStart { minimum: Some(work(minimum)), ..start() };
-        let mut bench = Bench::agreed(start, 5);
-        let asked = bench.begins();
-        assert_eq!(asked.len(), 1);
-        assert_eq!(asked[0].1, 4, "the last of five, with a work of 1000");
-        bench.gives(asked[0].0, 4, chunk(0, 4));
-        if enough {
-            assert_eq!(bench.asked().len(), 4);
-        } else {
-            assert_eq!(bench.ends(), End::TooLittleWork);
-        }
+fn below_the_minimum_all_is_held_until_it_is_shown_and_then_handed_out_in_order() {
+    for (has, minimum, enough) in [(0, 100_000, true), (0, 100_001, false), (1, 100_001, true)] {
+        let start = FetchStart { minimum: Some(work(minimum)), work: work(has), ..start() };
+        let mut bench = Bench::agreed(start, 100);
+        let (taken, others) = bench.all_give(|period| chunk(0, period));
+        let (periods, end) =
+            if enough { ((0..100).collect(), End::Done) } else { (vec![], End::TooLittleWork) };
+        assert_eq!(taken, periods);
+        assert_eq!(others, [Step::Begun { from: 0, to: 99 }, Step::End(end)]);
     }
+}
+
+#[test]
+fn a_forged_beginning_is_not_taken_in_though_a_chain_with_much_work_seems_to_follow_it() {
+    let mut bench = Bench::new(FetchStart { minimum: Some(work(50_000)), ..start() });
+    for number in [1, 2] {
+        let offered = [addresses(7, 0..60), addresses(0, 60..100)].concat();
+        bench.offers(number, owner(number), offered);
+    }
+    let (taken, others) = bench.all_give(|period| match chunk(0, period) {
+        Outcome::Chunk(opened) if period < 60 => {
+            let parent = period.checked_sub(1).map_or_else(genesis_parent, |at| address(7, at));
+            Outcome::Chunk(Opened { parent, work: work(1), ..opened })
+        }
+        genuine => genuine,
+    });
+    assert!(taken.is_empty(), "{taken:?}");
+    assert!(others.contains(&Step::FalseChain { peer: PeerId(1) }), "{others:?}");
+    assert_eq!(others.last(), Some(&Step::End(End::FalseChain { period: 60 })));
+}
+
+#[test]
+fn no_more_is_held_than_the_bound_says() {
+    let start = FetchStart { minimum: Some(work(u64::MAX)), ..start() };
+    let mut bench = Bench::agreed(start, MAX_HELD + 100);
+    let (taken, others) = bench.all_give(|period| chunk(0, period));
+    assert!(taken.is_empty(), "{taken:?}");
+    assert_eq!(others.last(), Some(&Step::End(End::TooLittleWork)));
+    assert_eq!(bench.fetch.linked, MAX_HELD);
+}
+
+#[test]
+fn where_one_lied_the_target_is_what_two_others_offer_alike() {
+    for minimum in [None, Some(work(5000))] {
+        let mut bench = Bench::new(FetchStart { expected: 3, minimum, ..start() });
+        for (number, periods) in [(1, 9), (2, 5), (3, 9)] {
+            bench.offers(number, owner(number), addresses(0, 0..periods));
+        }
+        let asked = bench.begins();
+        for (peer, period) in &asked {
+            bench.gives(
+                *peer,
+                *period,
+                if *peer == 3 { Outcome::False } else { chunk(0, *period) },
+            );
+        }
+        let (taken, others) = bench.all_give(|period| chunk(0, period));
+        assert_eq!(taken, [0, 1, 2, 3, 4]);
+        assert_eq!(others, [Step::FalseChunk { peer: PeerId(3) }, Step::End(End::Done)]);
+    }
+}
+
+#[test]
+fn ports_of_one_address_that_is_not_routed_are_one_owner() {
+    let mut bench = Bench::new(start());
+    for (number, port) in [(1, 8333), (2, 8334)] {
+        let local = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        bench.offers(number, NetworkGroup::of(local), addresses(0, 0..9));
+    }
+    assert_eq!(bench.ends(), End::TooFewPeers);
+}
+
+#[test]
+fn no_more_is_asked_twice_than_the_bound_says() {
+    let mut bench = Bench::agreed(start(), 100);
+    assert_eq!(bench.begins().len(), 2 * CHUNKS_IN_FLIGHT);
+    bench.joins(3, owner(3));
+    bench.joins(4, owner(4));
+    bench.steps();
+    bench.fetch.handle_offer(PeerId(3), 0, addresses(0, 0..8));
+    bench.fetch.handle_offer(PeerId(4), 0, addresses(0, 0..8));
+    bench.now = PATIENCE;
+    assert_eq!(bench.asked().len(), MAX_DUPLICATES);
 }
 
 #[test]
@@ -369,7 +473,7 @@ fn who_joins_later_is_asked_for_what_it_has_alike() {
     bench.begins();
     bench.offers(3, owner(3), [addresses(0, 0..10), addresses(2, 10..30)].concat());
     let asked = bench.asked();
-    let periods: Vec<_> = asked.iter().map(|(peer, period, _)| (*peer, *period)).collect();
+    let periods: Vec<_> = asked.iter().map(|(peer, period)| (*peer, *period)).collect();
     assert_eq!(periods, [(3, 8), (3, 9)], "below the fork, and asked of nobody yet");
 }
 
@@ -377,7 +481,7 @@ fn who_joins_later_is_asked_for_what_it_has_alike() {
 fn a_busy_peer_is_left_alone_for_as_long_as_it_says() {
     let mut bench = Bench::agreed(start(), 3);
     let asked = bench.begins();
-    for (peer, period, _) in asked {
+    for (peer, period) in asked {
         bench.gives(peer, period, Outcome::Later(Duration::from_secs(3)));
     }
     assert_eq!(bench.steps(), []);
@@ -390,7 +494,18 @@ fn a_busy_peer_is_left_alone_for_as_long_as_it_says() {
 fn no_more_peers_are_asked_than_the_bound_says() {
     let mut bench = Bench::new(FetchStart { expected: 99, ..start() });
     for number in 0..20_u8 {
-        bench.fetch.handle_joined(PeerId(number.into()), Some(owner(number)));
+        bench.joins(number, owner(number));
     }
     assert_eq!(bench.steps().len(), MAX_PEERS);
+}
+
+#[test]
+fn offers_of_peers_that_left_count_for_the_bound() {
+    let mut bench = Bench::new(FetchStart { expected: 99, ..start() });
+    for number in 0..8_u8 {
+        bench.offers(number, owner(number), addresses(0, 0..9));
+        bench.fetch.handle_left(PeerId(number.into()));
+    }
+    bench.joins(8, owner(8));
+    assert_eq!(bench.steps(), [], "no more than eight offers are held");
 }

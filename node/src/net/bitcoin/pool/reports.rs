@@ -48,6 +48,7 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 network: PeerNetwork::Bitcoin,
                 direction: Direction::Outbound,
                 owner: NetworkGroup::of(addr),
+                named: self.policy.is_manual(addr),
                 address: addr.to_string(),
                 offers,
                 height: version.start_height,

@@ -56,6 +56,7 @@ impl Swarm {
             network: PeerNetwork::LibP2p,
             direction: neighbour.direction(),
             owner: NetworkGroup::of(neighbour.owner()),
+            named: self.policy.is_manual(neighbour.socket),
             address: with_identity(&neighbour.address, id),
             offers,
             // It says what it does not have, so nothing is lost by asking.

@@ -12,10 +12,9 @@
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
-use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::Columns;
 use ironlight_spv::compress::snapshot::{
-    CHECKSUM_SIZE, FRAME_HEAD_SIZE, FRAME_HEADERS, FrameHead, SnapshotError,
+    CHECKSUM_SIZE, FRAME_HEAD_SIZE, FRAME_HEADERS, FrameHead, SnapshotError, period_heights,
 };
 
 use crate::net::wire::{Cursor, DecodeError, Problem};
@@ -140,7 +139,7 @@ impl SnapshotOffer {
 pub fn decode_chunk(cursor: &mut Cursor<'_>, period: u32) -> Result<Vec<u8>, DecodeError> {
     let place = cursor.clone();
     let sizes: [u8; FRAME_HEAD_SIZE] = cursor.array()?;
-    let first = BlockHeight(period.saturating_mul(FRAME_HEADERS));
+    let first = period_heights(period).start;
     let head = FrameHead::decode(sizes, first, FRAME_HEADERS).map_err(|error| {
         let got = if let SnapshotError::TooLarge { bytes, .. } = error { bytes } else { u32::MAX };
         place.error(Problem::Unknown { field: "size of a frame's part", got })
