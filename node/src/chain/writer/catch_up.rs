@@ -89,7 +89,9 @@ impl CatchUp {
                 // It is listed before it joins.
                 let Some(entry) = self.peers.list().get(peer).cloned() else { return };
                 if entry.named {
-                    self.named.insert(entry.address.clone());
+                    // Whoever is there: another identity makes no second peer of a named address.
+                    let place = entry.address.split("/p2p/").next().unwrap_or_default();
+                    self.named.insert(place.to_owned());
                     self.fetch.handle_named(self.named.len());
                 }
                 if entry.offers.snapshots && self.known.len() < MAX_REMEMBERED {

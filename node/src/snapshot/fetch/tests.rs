@@ -141,7 +141,7 @@ fn chunks_are_asked_of_all_and_handed_out_in_order() {
     }
     assert_eq!(bench.steps(), [], "the first one is missing");
     bench.gives(asked[0].0, 0, chunk(0, 0));
-    let taken = (0..5).map(|period| take(period));
+    let taken = (0..5).map(take);
     let expected: Vec<_> = taken.chain([Step::End(End::Done)]).collect();
     assert_eq!(bench.steps(), expected);
     assert_eq!(bench.fetch.givers(), 2);
@@ -350,9 +350,9 @@ fn it_ends_where_chunks_come_too_slowly_though_they_come() {
             let (peer, period) = asked.remove(0);
             bench.gives(peer, period, chunk(0, period));
             let steps = bench.steps();
-            asked.extend(steps.iter().filter_map(|step| match step {
-                Step::AskChunk { peer, period, .. } => Some((peer.0, *period)),
-                _ => None,
+            asked.extend(steps.iter().filter_map(|step| {
+                let Step::AskChunk { peer, period, .. } = step else { return None };
+                Some((peer.0, *period))
             }));
         }
         assert_eq!(bench.fetch.poll_timeout(bench.now), Some(PATIENCE));
