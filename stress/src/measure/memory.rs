@@ -1,0 +1,14 @@
+//! What is asked of an allocator that counts.
+
+/// Bytes that the program has asked its allocator for. The program or the test brings it, since a
+/// process has one allocator; the library never sets one.
+pub trait MemoryProbe: Sync {
+    /// Bytes handed out and not given back, now.
+    fn current(&self) -> u64;
+
+    /// The most of them at once, since the last [`reset_peak`](Self::reset_peak).
+    fn peak(&self) -> u64;
+
+    /// The peak begins anew, at what is handed out now.
+    fn reset_peak(&self);
+}

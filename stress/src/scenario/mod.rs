@@ -1,0 +1,117 @@
+//! The workloads, each defined once: for tests and for benches.
+//!
+//! A [`Scenario`] prepares its input from a seed, does it under a [`Meter`], and says what it found
+//! as [`Bound`]s that hold or do not. A wrong answer of the code under load is a broken bound too;
+//! an error is only what kept the scenario from looking.
+
+mod accounts;
+mod audit;
+mod chains;
+mod concurrent_headers;
+mod header_chain;
+mod memory_efficiency;
+mod merkle_tree;
+mod mixed;
+mod plan;
+mod registry;
+mod resilience;
+mod state_compression;
+
+use core::fmt;
+use core::time::Duration;
+
+pub use accounts::Accounts;
+pub use audit::Audit;
+pub use concurrent_headers::ConcurrentHeaders;
+pub use header_chain::HeaderChains;
+pub use memory_efficiency::MemoryEfficiency;
+pub use merkle_tree::MerkleTrees;
+pub use mixed::Mixed;
+pub use plan::{Plan, Weights, WrongWeights};
+pub use registry::Registry;
+pub use resilience::Resilience;
+pub use state_compression::StateCompression;
+
+use crate::measure::Meter;
+use crate::report::{Bound, Figure, StateChange};
+
+/// What a scenario is, for lists and reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its name, in lower case with hyphens.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub does: &'static str,
+    /// What is counted as one operation.
+    pub operation: &'static str,
+    /// What one sample of latency is the time of.
+    pub sample: &'static str,
+    /// What has to hold, in words.
+    pub bound: &'static str,
+    /// What `count` counts.
+    pub counts: &'static str,
+    /// The count where none is asked for.
+    pub usual: u64,
+    /// The least and the largest count.
+    pub range: (u64, u64),
+}
+
+/// A workload.
+pub trait Scenario: fmt::Debug + Send + Sync {
+    /// What it is.
+    fn about(&self) -> About;
+
+    /// Does it once. Equal plans do equal work.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] where it could not be carried through; what was measured until then
+    /// stays in the meter.
+    fn run(&self, plan: &Plan, meter: &mut Meter<'_>) -> Result<Findings, ScenarioError>;
+}
+
+/// What a scenario found, beside what the meter has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// What had to hold, and whether it did.
+    pub bounds: Vec<Bound>,
+    /// Figures of its own.
+    pub figures: Vec<Figure>,
+    /// The states that something went through, oldest first.
+    pub states: Vec<StateChange>,
+}
+
+/// Why a scenario could not be carried through.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScenarioError {
+    /// It took longer than it may.
+    #[error("not done within {limit:?}")]
+    OutOfTime {
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// It is about memory, and nobody counts.
+    #[error("it needs an allocator that counts, and this program has none")]
+    MemoryNotCounted,
+    /// A thread panicked.
+    #[error("one of its threads panicked")]
+    Panicked,
+    /// Its input could not be prepared.
+    #[error("cannot prepare {what}")]
+    Preparing {
+        /// What could not be prepared.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn core::error::Error + Send + Sync>,
+    },
+}
+
+impl ScenarioError {
+    /// For `map_err` around what prepares the input.
+    pub(crate) fn preparing<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: core::error::Error + Send + Sync + 'static,
+    {
+        move |source| Self::Preparing { what, source: Box::new(source) }
+    }
+}

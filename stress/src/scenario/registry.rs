@@ -1,0 +1,53 @@
+//! The scenarios that there are, by name.
+
+use super::{
+    About, Audit, ConcurrentHeaders, HeaderChains, MemoryEfficiency, MerkleTrees, Mixed,
+    Resilience, Scenario, StateCompression,
+};
+
+/// A list of scenarios, in the order in which `all` runs them.
+#[derive(Debug, Default)]
+pub struct Registry {
+    scenarios: Vec<Box<dyn Scenario>>,
+}
+
+impl Registry {
+    /// Those of this crate.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+            .with(HeaderChains)
+            .with(MerkleTrees)
+            .with(ConcurrentHeaders)
+            .with(StateCompression)
+            .with(MemoryEfficiency)
+            .with(Audit)
+            .with(Mixed)
+            .with(Resilience)
+    }
+
+    /// One more. One of the same name takes the other's place.
+    #[must_use]
+    pub fn with(mut self, scenario: impl Scenario + 'static) -> Self {
+        let name = scenario.about().name;
+        self.scenarios.retain(|other| other.about().name != name);
+        self.scenarios.push(Box::new(scenario));
+        self
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Scenario> {
+        self.scenarios.iter().map(AsRef::as_ref)
+    }
+
+    /// What they are.
+    pub fn abouts(&self) -> impl Iterator<Item = About> {
+        self.iter().map(Scenario::about)
+    }
+
+    /// The one with a name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&dyn Scenario> {
+        self.iter().find(|scenario| scenario.about().name == name)
+    }
+}

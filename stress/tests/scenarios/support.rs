@@ -1,0 +1,62 @@
+//! An allocator that counts, and a runner.
+
+use std::time::{Duration, Instant};
+
+use ironlight_stress::measure::{MemoryProbe, Silent, Surroundings};
+use ironlight_stress::report::ScenarioResult;
+use ironlight_stress::runner::{Order, RunError, run};
+use ironlight_stress::scenario::{Registry, Scenario};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+/// What all tests of the process have asked for together.
+pub(crate) struct Allocated;
+
+impl MemoryProbe for Allocated {
+    fn current(&self) -> u64 {
+        ALLOCATED.current_usage() as u64
+    }
+
+    fn peak(&self) -> u64 {
+        ALLOCATED.peak_usage() as u64
+    }
+
+    fn reset_peak(&self) {
+        ALLOCATED.reset_peak_usage();
+    }
+}
+
+/// Bounds that are about time: a test does not look at them.
+pub(crate) const TIMED: [&str; 3] = ["under 1 ms", "under 5 ms", "events a second"];
+
+/// With a limit so long that no machine reaches it.
+pub(crate) fn result_of(
+    scenario: &dyn Scenario,
+    order: &Order,
+) -> Result<ScenarioResult, RunError> {
+    within(scenario, order, Duration::from_secs(3_600))
+}
+
+pub(crate) fn within(
+    scenario: &dyn Scenario,
+    order: &Order,
+    limit: Duration,
+) -> Result<ScenarioResult, RunError> {
+    let start = Instant::now();
+    let clock = || start.elapsed();
+    run(scenario, order, Surroundings { clock: &clock, memory: None, progress: &Silent, limit })
+}
+
+/// A registered scenario with a count; every bound that is not about time has to hold.
+pub(crate) fn passes(name: &str, count: u64) -> ScenarioResult {
+    let registry = Registry::new();
+    let scenario = registry.find(name).unwrap();
+    let result = result_of(scenario, &Order { count: Some(count), ..Order::default() }).unwrap();
+    let broken: Vec<_> =
+        result.broken().filter(|bound| !TIMED.contains(&bound.name.as_str())).collect();
+    assert!(broken.is_empty(), "{name}: {broken:?}");
+    assert_eq!((result.count, result.name.as_str()), (count, name));
+    result
+}
