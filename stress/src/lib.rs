@@ -4,7 +4,8 @@
 //! - [`sim::World`]: one node and scripted peers, for what one sync machine has to get right.
 //! - [`sim::network::SimNetwork`]: many nodes, full, light and lying, for what only shows between
 //!   them: who dials whom, lines of light nodes that serve each other, partitions, restarts.
-//! - [`scenario`]: workloads, each defined once, for tests and for benches. [`runner::run`] does one and gives its [`report`].
+//! - [`scenario`]: workloads, each defined once, for the program `ironlight-stress`, for tests and
+//!   for benches. [`runner::run`] does one and gives its [`report`].
 //!
 //! Both networks simulate time, latency, loss, reordering and lies, and run the real sync machine,
 //! chain and peer policy. Neither simulates bytes, handshakes, bandwidth, what nodes compute, disks,
@@ -29,6 +30,8 @@
 //! # Ok::<(), ironlight_stress::runner::RunError>(())
 //! ```
 
+#[cfg(feature = "program")]
+pub mod cli;
 pub mod measure;
 pub mod report;
 pub mod runner;

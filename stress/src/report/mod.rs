@@ -1,18 +1,22 @@
-//! What a run says: as data and as JSON.
+//! What a run says: as data, as JSON, as lines for a terminal.
 //!
-//! The JSON form is versioned by [`Report::FORMAT`]. Fields may be
+//! The JSON form is versioned by [`Report::FORMAT`] and described in docs/STRESS.md. Fields may be
 //! added within a version; none is renamed or given another meaning.
 
 mod bound;
+mod compare;
 mod machine;
 mod result;
+mod text;
 
 use serde::{Deserialize, Serialize};
 
 pub use bound::{Bound, Figure, StateChange};
+pub use compare::{Change, Comparison, Metric, Verdict, compare};
 pub use machine::{Machine, commit};
 pub use result::{ErrorCount, Latency, Round, ScenarioResult, Series, SeriesSlot};
 pub(crate) use result::{a_second, nanos};
+pub use text::{comparison_lines, quantity, result_lines, time};
 
 /// All that one run of the program found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

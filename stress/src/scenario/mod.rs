@@ -1,4 +1,4 @@
-//! The workloads, each defined once: for tests and for benches.
+//! The workloads, each defined once: for the program, for tests and for benches.
 //!
 //! A [`Scenario`] prepares its input from a seed, does it under a [`Meter`], and says what it found
 //! as [`Bound`]s that hold or do not. A wrong answer of the code under load is a broken bound too;

@@ -1,5 +1,9 @@
-//! The scenarios: what they find, not how long they take.
+//! The scenarios and the program around them: what they find, not how long they take.
 
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod reports;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ironlight_stress::measure::{MemoryProbe, Silent, Surroundings};
-use ironlight_stress::report::ScenarioResult;
+use ironlight_stress::report::{Machine, Report, ScenarioResult};
 use ironlight_stress::runner::{Order, RunError, run};
 use ironlight_stress::scenario::{Registry, Scenario};
 use peak_alloc::PeakAlloc;
@@ -59,4 +59,11 @@ pub(crate) fn passes(name: &str, count: u64) -> ScenarioResult {
     assert!(broken.is_empty(), "{name}: {broken:?}");
     assert_eq!((result.count, result.name.as_str()), (count, name));
     result
+}
+
+/// A report of these results, as if from some machine.
+pub(crate) fn report(results: Vec<ScenarioResult>) -> Report {
+    let machine = Machine { cores: 2, load: Some(0.1), ..Machine::default() };
+    let (program, commit) = ("0.1.0".to_owned(), Some("0123456789ab".to_owned()));
+    Report { format: Report::FORMAT, program, commit, began: 1_767_225_600, machine, results }
 }

@@ -1,0 +1,112 @@
+//! `ironlight-stress run`
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ironlight_hardening::{Clock as _, MonotonicClock};
+
+use super::bar::Bar;
+use super::{Failure, write_file};
+use crate::measure::{MemoryProbe, Surroundings};
+use crate::report::{Machine, Report, commit, result_lines};
+use crate::runner::{Order, run as run_one};
+use crate::scenario::{Registry, Scenario, Weights};
+
+/// The name that stands for every scenario.
+const ALL: &str = "all";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// A scenario's name, or `all`.
+    name: String,
+    /// How much, in the scenario's own unit (see `list`).
+    #[arg(long)]
+    count: Option<u64>,
+    /// Everything random follows from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How often each scenario is done; how far rounds lie apart is the noise that `compare` goes by.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// The turns of `mixed`: headers, proofs, state.
+    #[arg(long, default_value = "1,1,1")]
+    weights: Weights,
+    /// How many seconds one round of a scenario may take.
+    #[arg(long, default_value_t = 300)]
+    limit: u64,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn run(
+    args: &RunArgs,
+    registry: &Registry,
+    memory: &dyn MemoryProbe,
+) -> Result<(), Failure> {
+    let report = measure(args, registry, memory)?;
+    if let Some(path) = &args.json {
+        let json = report.to_json();
+        let json = json.map_err(|source| Failure::Report { path: path.clone(), source })?;
+        write_file(path, &json)?;
+    }
+    let broken = report.broken().inspect(|(scenario, bound)| {
+        note!("broken: {scenario}: {}: {}, got {}", bound.name, bound.wanted, bound.got);
+    });
+    match broken.count() {
+        0 => Ok(()),
+        broken => Err(Failure::Broken(broken)),
+    }
+}
+
+fn measure(
+    args: &RunArgs,
+    registry: &Registry,
+    memory: &dyn MemoryProbe,
+) -> Result<Report, Failure> {
+    let scenarios = chosen(&args.name, registry)?;
+    let &RunArgs { count, seed, weights, rounds, .. } = args;
+    let order = Order { count, seed, weights, rounds };
+    let (clock, bar) = (MonotonicClock::new(), Bar::new());
+    let around = Surroundings {
+        clock: &|| clock.now(),
+        memory: Some(memory),
+        progress: &bar,
+        limit: Duration::from_secs(args.limit),
+    };
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut report = Report {
+        format: Report::FORMAT,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: commit(),
+        began: began.as_secs(),
+        machine: Machine::here(),
+        results: Vec::with_capacity(scenarios.len()),
+    };
+    for scenario in scenarios {
+        let order =
+            Order { count: order.count.map(|count| fitting(count, scenario, args)), ..order };
+        let result = run_one(scenario, &order, around)?;
+        for line in result_lines(&result) {
+            say!("{line}");
+        }
+        report.results.push(result);
+    }
+    Ok(report)
+}
+
+/// Of all scenarios each does as much of the count as it can: one count does not fit all.
+fn fitting(count: u64, scenario: &dyn Scenario, args: &RunArgs) -> u64 {
+    let (least, most) = scenario.about().range;
+    if args.name == ALL { count.clamp(least, most) } else { count }
+}
+
+fn chosen<'a>(name: &str, registry: &'a Registry) -> Result<Vec<&'a dyn Scenario>, Failure> {
+    if name == ALL {
+        return Ok(registry.iter().collect());
+    }
+    registry.find(name).map(|scenario| vec![scenario]).ok_or_else(|| {
+        let known: Vec<_> = registry.abouts().map(|about| about.name).collect();
+        Failure::UnknownScenario { name: name.to_owned(), known: known.join(", ") }
+    })
+}
