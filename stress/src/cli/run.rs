@@ -8,7 +8,7 @@ use ironlight_hardening::{Clock as _, MonotonicClock};
 use super::bar::Bar;
 use super::{Failure, write_file};
 use crate::measure::{MemoryProbe, Surroundings};
-use crate::report::{Machine, Report, commit, result_lines};
+use crate::report::{Machine, Report, commit, page, result_lines};
 use crate::runner::{Order, run as run_one};
 use crate::scenario::{Registry, Scenario, Weights};
 
@@ -37,6 +37,9 @@ pub(super) struct RunArgs {
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as a page.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 pub(super) fn run(
@@ -49,6 +52,9 @@ pub(super) fn run(
         let json = report.to_json();
         let json = json.map_err(|source| Failure::Report { path: path.clone(), source })?;
         write_file(path, &json)?;
+    }
+    if let Some(path) = &args.html {
+        write_file(path, &page(&report))?;
     }
     let broken = report.broken().inspect(|(scenario, bound)| {
         note!("broken: {scenario}: {}: {}, got {}", bound.name, bound.wanted, bound.got);

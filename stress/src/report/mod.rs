@@ -1,10 +1,11 @@
-//! What a run says: as data, as JSON, as lines for a terminal.
+//! What a run says: as data, as JSON, as lines for a terminal, as a page.
 //!
 //! The JSON form is versioned by [`Report::FORMAT`] and described in docs/STRESS.md. Fields may be
 //! added within a version; none is renamed or given another meaning.
 
 mod bound;
 mod compare;
+mod html;
 mod machine;
 mod result;
 mod text;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bound::{Bound, Figure, StateChange};
 pub use compare::{Change, Comparison, Metric, Verdict, compare};
+pub use html::page;
 pub use machine::{Machine, commit};
 pub use result::{ErrorCount, Latency, Round, ScenarioResult, Series, SeriesSlot};
 pub(crate) use result::{a_second, nanos};

@@ -21,14 +21,15 @@ fn path(name: &str) -> String {
 
 #[test]
 fn a_run_whose_bounds_hold_ends_well_and_writes_its_report() {
-    let json = path("one.json");
+    let (json, html) = (path("one.json"), path("one.html"));
     let run = ["run", "memory-efficiency", "--count", "2000", "--rounds", "2"];
-    let done = stress(&[&run[..], &["--json", &json]].concat());
+    let done = stress(&[&run[..], &["--json", &json, "--html", &html]].concat());
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     assert!(text(&done.stdout).contains("bound ours: at most 800000 bytes, met"));
     let report = Report::from_json(&std::fs::read_to_string(&json).unwrap()).unwrap();
     assert_eq!(report.results[0].rounds.len(), 2);
     assert!(report.results[0].peak_bytes.is_some());
+    assert!(std::fs::read_to_string(&html).unwrap().contains("memory-efficiency"));
     let compared = stress(&["compare", &json, &json]);
     assert_eq!(compared.status.code(), Some(0));
     assert!(text(&compared.stdout).contains("0 of 5 figures moved"), "{}", text(&compared.stdout));
