@@ -9,8 +9,9 @@ use super::Report;
 use super::result::{Round, ScenarioResult};
 use super::text::{bytes, percent, quantity, time};
 
-/// Two builds of the same sources differ by so much: where their code lies in memory.
-const LEAST_NOISE: f64 = 0.05;
+/// Rounds follow each other at once, so they do not show what changes from minute to minute, nor where
+/// another build's code lies in memory.
+const LEAST_NOISE: f64 = 0.10;
 /// Taken where there is one round only.
 const UNKNOWN_NOISE: f64 = 0.25;
 

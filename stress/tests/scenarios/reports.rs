@@ -57,9 +57,9 @@ fn what_moves_less_than_rounds_do_is_noise() {
 }
 
 #[test]
-fn rounds_that_agree_are_believed_to_five_percent_and_single_ones_to_twenty_five() {
-    assert_eq!(throughput(&[100.0, 100.0], &[104.0, 104.0]), Verdict::WithinNoise);
-    assert_eq!(throughput(&[100.0, 100.0], &[106.0, 106.0]), Verdict::Better);
+fn rounds_that_agree_are_believed_to_ten_percent_and_single_ones_to_twenty_five() {
+    assert_eq!(throughput(&[100.0, 100.0], &[109.0, 109.0]), Verdict::WithinNoise);
+    assert_eq!(throughput(&[100.0, 100.0], &[111.0, 111.0]), Verdict::Better);
     assert_eq!(throughput(&[100.0], &[76.0]), Verdict::WithinNoise);
     assert_eq!(throughput(&[100.0], &[74.0]), Verdict::Worse);
 }
