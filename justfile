@@ -199,6 +199,13 @@ bench *args:
     fi
     cargo bench -p ironlight-benches {{ args }}
 
+# Run all scenarios under load, or what is named with its options: docs/STRESS.md
+[script]
+stress *args="all":
+    out=${CARGO_TARGET_DIR:-target}
+    cargo run --release -p ironlight-stress -- run {{ args }} --json "$out/stress.json" --html "$out/stress.html"
+    echo "the report is in $out/stress.html and $out/stress.json"
+
 # Fuzz what reads strangers' bytes, so many seconds each target, or only those named (needs a C++ compiler)
 [script]
 fuzz seconds="10" *targets:
