@@ -225,6 +225,7 @@ impl Bench {
     }
 
     pub(super) fn reopen_states(&mut self) {
+        self.kept.close();
         let (kept, notes) = Kept::open(&self.states_store, &self.wallet, SALT).unwrap();
         assert_eq!(notes, Vec::<String>::new());
         self.kept = kept;

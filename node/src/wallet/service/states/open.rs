@@ -45,6 +45,12 @@ impl Kept {
         Ok((kept, notes))
     }
 
+    /// Closes both collections, as the process's end does.
+    #[cfg(test)]
+    pub(in crate::wallet) fn close(&mut self) {
+        (self.own, self.claim) = (None, None);
+    }
+
     /// Takes back what the wallet has not, or has of other blocks.
     fn keep_branch(&mut self, wallet: &Wallet) -> Result<(), StatesError> {
         let Some((own, newest)) = self.own.as_ref().and_then(|own| Some((own, own.newest()?)))

@@ -33,8 +33,25 @@ fn heights(kept: &Kept) -> Vec<u32> {
     kept.own.as_ref().unwrap().sealed().map(|(height, _)| height.0).collect()
 }
 
+/// The keys of all rows of states.
+fn keys(bench: &Bench) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    let scanned = bench.states_store.scan(Table::States, &[], &mut |key, _| {
+        keys.push(key.to_vec());
+        std::ops::ControlFlow::Continue(())
+    });
+    scanned.unwrap();
+    keys
+}
+
+/// Whether a row is of a collection: its name stands in its key.
+fn is_of(key: &[u8], name: &str) -> bool {
+    key.windows(name.len()).any(|part| part == name.as_bytes())
+}
+
 /// Opens them anew, seals what is missing, and compares the newest with what coins say.
 fn mended(bench: &mut Bench) -> Vec<String> {
+    bench.kept.close();
     let (kept, notes) = Kept::open(&bench.states_store, &bench.wallet, SALT).unwrap();
     bench.kept = kept;
     while bench.kept.seal(&bench.wallet, 1).unwrap() {}
@@ -85,27 +102,22 @@ fn removing_an_item_leaves_nothing_of_it_behind() {
 #[test]
 fn what_is_sealed_of_another_branch_is_taken_back_when_it_is_opened() {
     let (_, mut bench) = paid();
+    bench.kept.close();
     let mut other = StoredStates::<WalletAccount>::open(&bench.states_store, OWN, SALT).unwrap().0;
     other.rollback(BlockHeight(3)).unwrap();
     let account = WalletAccount { balance: 9, ..WalletAccount::blank([1; 32]) };
     other.seal(BlockHeight(4), [Change::Put(account)], &[7; 32]).unwrap();
-    let (kept, _) = Kept::open(&bench.states_store, &bench.wallet, SALT).unwrap();
+    drop(other);
+    let (mut kept, _) = Kept::open(&bench.states_store, &bench.wallet, SALT).unwrap();
     assert_eq!(heights(&kept), [3]);
+    kept.close();
     assert_eq!(mended(&mut bench), Vec::<String>::new());
     assert_eq!(heights(&bench.kept), [3, 4, 5]);
 }
 
 #[test]
 fn every_damaged_row_is_found_and_made_anew() {
-    let (_, bench) = paid();
-    let mut keys = Vec::new();
-    bench
-        .states_store
-        .scan(Table::States, &[], &mut |key, _| {
-            keys.push(key.to_vec());
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
+    let keys = keys(&paid().1);
     assert!(keys.len() >= 4, "{keys:?}");
     for key in keys {
         for damaged in [None, Some(vec![0; 40])] {
@@ -169,6 +181,7 @@ fn a_claim_is_there_after_a_restart_until_it_is_proven_and_then_as_well() {
 #[test]
 fn a_claim_whose_state_is_lost_says_so() {
     let (mut bench, _) = imported();
+    bench.kept.close();
     crate::states::remove(bench.states_store.as_ref(), super::CLAIM).unwrap();
     let notes = mended(&mut bench);
     assert!(matches!(&notes[..], [note] if note.contains("import the file again")), "{notes:?}");
@@ -199,10 +212,13 @@ fn the_state_of_a_new_file_is_not_shown_under_the_record_of_the_old_one() {
 #[test]
 fn an_import_that_fails_keeps_the_claim_before() {
     let (mut bench, file) = imported();
-    // Another handle writes, so that this one is refused.
-    let store = &bench.states_store;
-    let mut other = StoredStates::<WalletAccount>::open(store, super::CLAIM, SALT).unwrap().0;
-    other.mark_proven(&file.root().unwrap()).unwrap();
+    // Its rows are gone, so that it is refused as one that somebody else has changed.
+    let mut batch = WriteBatch::new();
+    for key in keys(&bench).into_iter().filter(|key| is_of(key, super::CLAIM)) {
+        batch.delete(Table::States, key);
+    }
+    assert!(!batch.is_empty());
+    bench.states_store.commit(batch).unwrap();
     assert!(bench.kept.take_claim(&changed(&file), FileId([2; 32])).is_err());
     let status = super::claims::status(&bench.wallet, &bench.kept).unwrap();
     assert_eq!(status.balance.unwrap().to_sat(), 150);
