@@ -256,8 +256,7 @@ impl Node {
         let from = (params, start_point, clock);
         let (chain, joined) = opened_chain(opened.chain, &opened.store, &mut network, from).await?;
         let sync = HeaderSync::new(sync, random_seed());
-        let (of, store) = (chain.params().network, Arc::clone(&opened.store));
-        let audit = opened.audit;
+        let (of, store, audit) = (chain.params().network, Arc::clone(&opened.store), opened.audit);
         let kept = Kept { store: Arc::clone(&store), tracker: TaskTracker::new() };
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);

@@ -1,6 +1,6 @@
 //! What each watched script had at each height: a pure function of coins and history.
 //!
-//! A script's account ([`WalletAccount`]) is found by the SHA-256 of the script and changes in the
+//! A script's account ([`WalletAccount`](ironlight_spv::compress::state::WalletAccount)) is found by the SHA-256 of the script and changes in the
 //! blocks that pay to it or spend from it. Its coins hash commits to all of its outputs, made and
 //! spent, in the order of the chain, so that a block costs what it changes and not what the script
 //! holds:
