@@ -57,7 +57,7 @@ pub(super) fn run(
         write_file(path, &page(&report))?;
     }
     let broken = report.broken().inspect(|(scenario, bound)| {
-        note!("broken: {scenario}: {}: {}, got {}", bound.name, bound.wanted, bound.got);
+        note!("broken: {scenario}: {bound}");
     });
     match broken.count() {
         0 => Ok(()),

@@ -12,3 +12,18 @@ pub trait MemoryProbe: Sync {
     /// The peak begins anew, at what is handed out now.
     fn reset_peak(&self);
 }
+
+#[cfg(feature = "program")]
+impl MemoryProbe for peak_alloc::PeakAlloc {
+    fn current(&self) -> u64 {
+        self.current_usage() as u64
+    }
+
+    fn peak(&self) -> u64 {
+        self.peak_usage() as u64
+    }
+
+    fn reset_peak(&self) {
+        self.reset_peak_usage();
+    }
+}

@@ -1,6 +1,6 @@
 //! What had to hold, and figures that a scenario has of its own.
 
-use core::fmt::Display;
+use core::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,12 @@ pub struct Bound {
     pub got: String,
     /// Whether it holds.
     pub met: bool,
+}
+
+impl Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, got {}", self.name, self.wanted, self.got)
+    }
 }
 
 impl Bound {

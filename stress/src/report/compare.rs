@@ -165,8 +165,7 @@ fn machines(before: &Report, after: &Report) -> Vec<String> {
     if !same {
         notes.push("the runs were made on different machines".to_owned());
     }
-    let busy = |load: Option<f64>, cores: u64| load.is_some_and(|load| load > 0.5 * cores as f64);
-    if busy(one.load, one.cores) || busy(other.load, other.cores) {
+    if one.is_busy() || other.is_busy() {
         notes.push("other work was going on during a run".to_owned());
     }
     notes

@@ -6,6 +6,9 @@ use std::thread::available_parallelism;
 
 use serde::{Deserialize, Serialize};
 
+/// More processes than this share of the cores, and figures say less.
+const BUSY: f64 = 0.5;
+
 /// What a run was made on, as far as the system says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -37,6 +40,13 @@ impl Machine {
             hashing: format!("{:?}", ironlight_spv::lanes::report().fastest()),
             load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()),
         }
+    }
+}
+
+impl Machine {
+    /// Whether other work went on when the run began, as far as is known.
+    pub(super) fn is_busy(&self) -> bool {
+        self.load.is_some_and(|load| load > BUSY * self.cores as f64)
     }
 }
 

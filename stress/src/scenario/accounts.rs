@@ -5,10 +5,14 @@
 
 use std::collections::HashSet;
 
-use ironlight_spv::compress::state::Account;
+use ironlight_spv::BlockHeight;
+use ironlight_spv::compress::state::{Account, Salt, StateCompressor};
 use ironlight_spv::generate::Miner;
 
+use super::ScenarioError;
 use super::chains::below;
+
+const SALT: Salt = Salt::Bytes([7; 32]);
 
 /// The accounts as plain copies, and what makes their changes.
 #[derive(Clone, Debug)]
@@ -26,6 +30,16 @@ impl Accounts {
         let mut random = Miner::new(seed);
         let all = (0..count).map(|_| account(&mut random)).collect();
         Self { random, all }
+    }
+
+    /// The compressed states with all of them at height 0.
+    pub(super) fn sealed(&self) -> Result<StateCompressor<Account>, ScenarioError> {
+        let mut states = StateCompressor::new(SALT);
+        self.all.iter().for_each(|account| states.put(account.clone()));
+        states
+            .seal(BlockHeight::GENESIS)
+            .map_err(ScenarioError::preparing("the accounts' first height"))?;
+        Ok(states)
     }
 
     /// So many accounts of the next block, none twice and at most all.

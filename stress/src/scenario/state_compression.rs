@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ironlight_spv::BlockHeight;
-use ironlight_spv::compress::state::{Account, Salt, StateCompressor, StateValue as _, Verdict};
+use ironlight_spv::compress::state::{Account, StateCompressor, StateValue as _, Verdict};
 
 use super::accounts::Accounts;
 use super::chains::{WRONG, below};
@@ -12,7 +12,6 @@ use crate::measure::{Class, Meter};
 use crate::report::{Bound, Figure};
 
 const HEIGHTS: u32 = 100;
-const SALT: Salt = Salt::Bytes([7; 32]);
 /// Accounts read back at random heights, and as many proved.
 const SAMPLE: u64 = 2_000;
 /// What is held, in hundredths of what plain copies take.
@@ -46,7 +45,7 @@ impl Scenario for StateCompression {
         for _ in 0..SAMPLE {
             let (account, height) = heights.draw();
             read += u64::from(meter.time(1, || heights.read(&account, height)).is_ok());
-            proved += u64::from(meter.time(1, || heights.prove(&account, height)).is_ok());
+            proved += u64::from(meter.time(1, || prove(&heights.states, &account, height)).is_ok());
             meter.check_time()?;
         }
         let stats = heights.states.stats();
@@ -82,11 +81,7 @@ struct Heights {
 impl Heights {
     /// All accounts at height 0. Building them is preparation.
     fn new(accounts: Accounts) -> Result<Self, ScenarioError> {
-        let mut states = StateCompressor::new(SALT);
-        accounts.all.iter().for_each(|account| states.put(account.clone()));
-        states
-            .seal(BlockHeight::GENESIS)
-            .map_err(ScenarioError::preparing("the accounts' first height"))?;
+        let states = accounts.sealed()?;
         let all = accounts.all.iter();
         let histories = all.map(|account| (account.key, vec![(0, account.clone())])).collect();
         Ok(Self { states, accounts, histories })
@@ -124,22 +119,17 @@ impl Heights {
         let got = self.states.get(&wanted.key, height).map_err(|_error| "not_read")?;
         if got.as_ref() == Some(wanted) { Ok(()) } else { Err(WRONG) }
     }
-
-    fn prove(&self, wanted: &Account, height: BlockHeight) -> Result<(), Class> {
-        prove(&self.states, &SALT, wanted, height)
-    }
 }
 
 /// Makes the proof of an account at a height, and checks it as a stranger would: by the root.
 pub(super) fn prove(
     states: &StateCompressor<Account>,
-    salt: &Salt,
     wanted: &Account,
     height: BlockHeight,
 ) -> Result<(), Class> {
     let root = states.root(height).map_err(|_error| "no_root")?;
     let proof = states.prove(&wanted.key, height).map_err(|_error| "not_proved")?;
-    match proof.verify(&root, &wanted.key, salt) {
+    match proof.verify(&root, &wanted.key, &states.salt()) {
         Ok(Verdict::Included(got)) if got == *wanted => Ok(()),
         Ok(Verdict::Included(_) | Verdict::Absent) => Err(WRONG),
         Err(_) => Err("proof_refused"),

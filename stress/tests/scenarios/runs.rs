@@ -11,7 +11,7 @@ use ironlight_stress::scenario::{
     Resilience, Scenario, ScenarioError, Weights,
 };
 
-use super::support::{Allocated, passes, result_of, within};
+use super::support::{ALLOCATED, passes, result_of, within};
 
 fn errors(result: &ironlight_stress::report::ScenarioResult) -> u64 {
     result.errors.iter().map(|error| error.count).sum()
@@ -83,7 +83,7 @@ fn a_chain_of_ten_thousand_headers_keeps_to_its_memory() {
     let start = Instant::now();
     let clock = || start.elapsed();
     let limit = Duration::from_secs(3_600);
-    let memory = Some(&Allocated as &dyn ironlight_stress::measure::MemoryProbe);
+    let memory = Some(&ALLOCATED as &dyn ironlight_stress::measure::MemoryProbe);
     let around = Surroundings { clock: &clock, memory, progress: &Silent, limit };
     let result = run(&MemoryEfficiency, &Order::default(), around).unwrap();
     assert_eq!((result.operations, result.failed), (10_000, 0));

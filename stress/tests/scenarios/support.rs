@@ -2,31 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use ironlight_stress::measure::{MemoryProbe, Silent, Surroundings};
+use ironlight_stress::measure::{Silent, Surroundings};
 use ironlight_stress::report::{Machine, Report, ScenarioResult};
 use ironlight_stress::runner::{Order, RunError, run};
 use ironlight_stress::scenario::{Registry, Scenario};
 use peak_alloc::PeakAlloc;
 
-#[global_allocator]
-static ALLOCATED: PeakAlloc = PeakAlloc;
-
 /// What all tests of the process have asked for together.
-pub(crate) struct Allocated;
-
-impl MemoryProbe for Allocated {
-    fn current(&self) -> u64 {
-        ALLOCATED.current_usage() as u64
-    }
-
-    fn peak(&self) -> u64 {
-        ALLOCATED.peak_usage() as u64
-    }
-
-    fn reset_peak(&self) {
-        ALLOCATED.reset_peak_usage();
-    }
-}
+#[global_allocator]
+pub(crate) static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// Bounds that are about time: a test does not look at them.
 pub(crate) const TIMED: [&str; 3] = ["under 1 ms", "under 5 ms", "events a second"];

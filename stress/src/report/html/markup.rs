@@ -29,6 +29,14 @@ pub(super) fn cells(kind: &str, inner: &[String]) -> String {
     element("tr", "", &cells)
 }
 
+/// A table that scrolls by itself where it is too wide.
+pub(super) fn table(head: &[&str], rows: String) -> String {
+    let head: Vec<String> = head.iter().map(|name| (*name).to_owned()).collect();
+    let head = element("thead", "", &cells("th", &head));
+    let table = element("table", "", &(head + &element("tbody", "", &rows)));
+    element("div", r#" class="wide""#, &table)
+}
+
 /// Shapes and labels of one picture.
 #[derive(Default)]
 pub(super) struct Svg {

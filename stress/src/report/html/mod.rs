@@ -8,13 +8,11 @@ mod date;
 mod markup;
 mod section;
 
-use self::markup::{cells, element, escaped};
+use self::markup::{cells, element, escaped, table};
 use super::text::{bytes, percent, quantity, time};
 use super::{Report, ScenarioResult};
 
 const STYLE: &str = include_str!("style.css");
-/// More processes than this share of the cores, and figures say less.
-const BUSY: f64 = 0.5;
 
 /// The page.
 #[must_use]
@@ -58,8 +56,8 @@ fn introduction(report: &Report) -> String {
         ),
     ];
     if let Some(load) = machine.load {
-        let busy = load > BUSY * machine.cores as f64;
-        let word = if busy { ": a loaded machine, whose figures say less" } else { "" };
+        let word =
+            if machine.is_busy() { ": a loaded machine, whose figures say less" } else { "" };
         lines.push(format!("{load:.2} processes wanted to run when it began{word}"));
     }
     element("p", r#" class="about""#, &lines.join("<br/>"))
@@ -68,8 +66,7 @@ fn introduction(report: &Report) -> String {
 fn verdict(report: &Report) -> String {
     let all: usize = report.results.iter().map(|result| result.bounds.len()).sum();
     let item = |(scenario, bound): (&str, &super::Bound)| {
-        let text = format!("{scenario}: {}: {}, got {}", bound.name, bound.wanted, bound.got);
-        element("li", "", &escaped(&text))
+        element("li", "", &escaped(&format!("{scenario}: {bound}")))
     };
     let broken: Vec<String> = report.broken().map(item).collect();
     if broken.is_empty() {
@@ -92,9 +89,7 @@ fn overview(report: &Report) -> String {
         "bounds",
     ];
     let rows: String = report.results.iter().map(row).collect();
-    let head = element("thead", "", &cells("th", &head.map(str::to_owned)));
-    let table = element("table", "", &(head + &element("tbody", "", &rows)));
-    element("div", r#" class="wide""#, &table)
+    table(&head, rows)
 }
 
 fn row(result: &ScenarioResult) -> String {

@@ -3,7 +3,7 @@
 use super::super::result::ScenarioResult;
 use super::super::text::{percent, quantity, time};
 use super::chart;
-use super::markup::{cells, element, escaped};
+use super::markup::{cells, element, escaped, table};
 
 /// Its text, charts, bounds, errors and figures.
 pub(super) fn section(result: &ScenarioResult) -> String {
@@ -76,11 +76,4 @@ fn figures(result: &ScenarioResult) -> String {
     });
     let rows: String = own.chain(errors).collect();
     if rows.is_empty() { rows } else { table(&["figure", ""], rows) }
-}
-
-fn table(head: &[&str], rows: String) -> String {
-    let head: Vec<String> = head.iter().map(|name| (*name).to_owned()).collect();
-    let head = element("thead", "", &cells("th", &head));
-    let table = element("table", "", &(head + &element("tbody", "", &rows)));
-    element("div", r#" class="wide""#, &table)
 }

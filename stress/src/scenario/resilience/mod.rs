@@ -20,6 +20,7 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use self::peer::{Peer, Storms};
+use super::chains::WRONG;
 use super::{About, Findings, Plan, Scenario, ScenarioError};
 use crate::measure::{Class, Meter};
 use crate::report::{Bound, Figure, StateChange, nanos};
@@ -193,7 +194,7 @@ where
     let class = |error: Error<IoError>| error.class().name();
     poll_fn(|context| service.poll_ready(context)).await.map_err(class)?;
     let answer = service.call(number).await.map_err(class)?;
-    if answer == number { Ok(()) } else { Err("wrong_answer") }
+    if answer == number { Ok(()) } else { Err(WRONG) }
 }
 
 /// How long after a moment the breaker was closed again; no time where it was closed then.

@@ -26,7 +26,7 @@ impl Storms {
     }
 
     fn rages(&self, now: Duration) -> bool {
-        self.0.iter().any(|(from, to)| (*from..*to).contains(&now))
+        !self.is_over(now, Duration::ZERO)
     }
 
     /// When they end.
