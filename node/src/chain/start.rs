@@ -64,19 +64,23 @@ pub(crate) async fn fetch_start<N: HeaderNetwork>(
 fn handle(fetch: &mut StartFetch, joined: &mut Joined, input: NetworkInput, clock: Clock) {
     let now = clock.now();
     match &input {
-        NetworkInput::Joined { peer, .. } => {
-            fetch.handle_connected(*peer, now);
-            joined.push(input);
-        }
-        NetworkInput::Left { peer, .. } => {
-            fetch.handle_disconnected(*peer, now);
-            let left = *peer;
-            joined.retain(
-                |input| !matches!(input, NetworkInput::Joined { peer, .. } if *peer == left),
-            );
-        }
+        NetworkInput::Joined { peer, .. } => fetch.handle_connected(*peer, now),
+        NetworkInput::Left { peer, .. } => fetch.handle_disconnected(*peer, now),
         NetworkInput::Headers { peer, headers } => fetch.handle_headers(*peer, headers, now),
         // Before there is a chain, an announcement says nothing; and it asks on by its own deadlines.
         NetworkInput::BlockInv { .. } | NetworkInput::Unanswered { .. } => {}
+    }
+    keep(joined, input);
+}
+
+/// Keeps who joins, until it leaves.
+pub(super) fn keep(joined: &mut Joined, input: NetworkInput) {
+    match input {
+        NetworkInput::Joined { .. } => joined.push(input),
+        NetworkInput::Left { peer: left, .. } => joined
+            .retain(|input| !matches!(input, NetworkInput::Joined { peer, .. } if *peer == left)),
+        NetworkInput::Headers { .. }
+        | NetworkInput::Unanswered { .. }
+        | NetworkInput::BlockInv { .. } => {}
     }
 }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::handle::{ChainHandle, ChainStatus, PeerView, Phase};
-use super::start::Joined;
+use super::start::{Joined, keep};
 use crate::audit::NodeAudit;
 use crate::clock::Clock;
 use crate::events::{EventBus, NodeEvent};
@@ -233,19 +233,11 @@ impl<N: HeaderNetwork> Writer<N> {
         self.tell_sync(input);
     }
 
-    /// Keeps who joins and has not left for the sync machine, which hears of them later.
+    /// Keeps who joins and has not left for the sync machine, which hears of them later, and asks
+    /// everybody for what is new.
     fn keep(&mut self, input: NetworkInput) {
         self.view(&input);
-        match input {
-            NetworkInput::Joined { .. } => self.joined.push(input),
-            NetworkInput::Left { peer: left, .. } => self.joined.retain(
-                |input| !matches!(input, NetworkInput::Joined { peer, .. } if *peer == left),
-            ),
-            // The sync machine asks everybody for what is new.
-            NetworkInput::Headers { .. }
-            | NetworkInput::Unanswered { .. }
-            | NetworkInput::BlockInv { .. } => {}
-        }
+        keep(&mut self.joined, input);
     }
 
     /// What others see of who is there.

@@ -4,14 +4,12 @@ use std::io;
 
 use bitcoin::hashes::Hash as _;
 use ironlight_spv::compress::snapshot::{
-    CHECKSUM_SIZE, FRAME_HEAD_SIZE, FRAME_HEADERS, FrameHead, SnapshotError, SnapshotPart,
-    frame_checksum, period_heights,
+    FRAME_HEAD_SIZE, FRAME_HEADERS, FrameHead, SnapshotError, SnapshotPart, frame_checksum,
+    period_heights,
 };
 use ironlight_spv::compress::{CodecError, Columns, ColumnsError};
-use ironlight_spv::{BlockHash, CompactTarget, LinkedBatch, Params, Target, Violation, Work};
+use ironlight_spv::{BlockHash, LinkedBatch, Params, Violation, Work};
 use zstd::bulk::Decompressor;
-
-use super::write::pack;
 
 /// Why bytes are not the chunk that their address says. Whoever sent them is to blame.
 #[derive(Debug, thiserror::Error)]
@@ -75,17 +73,14 @@ impl Chunk {
     ) -> Result<Self, ChunkError> {
         let segment = unframe(period, bytes)?;
         let batch = LinkedBatch::decode(params, &segment, headers())?;
-        let last = batch.len().checked_sub(1).and_then(|last| batch.hash(last));
         if batch.len() != headers() {
             return Err(ChunkError::Count { got: batch.len() });
         }
-        match last {
-            Some(last) if last == address => Ok(Self { batch, bytes: bytes.len() }),
-            last => {
-                let got = last.unwrap_or_else(BlockHash::all_zeros);
-                Err(ChunkError::OtherAddress { address, got })
-            }
+        let got = batch.hashes().next_back().unwrap_or_else(BlockHash::all_zeros);
+        if got != address {
+            return Err(ChunkError::OtherAddress { address, got });
         }
+        Ok(Self { batch, bytes: bytes.len() })
     }
 
     /// The parent of its first header: the address of the period before.
@@ -101,26 +96,10 @@ impl Chunk {
         self.batch.failure()
     }
 
-    /// The work that its headers have; none is counted where one has no proof of it.
+    /// The work that its headers stand for; none where one has no proof of it.
     #[must_use]
-    pub fn work(&self) -> Work {
-        let none = Work::from_be_bytes([0; 32]);
-        // Targets that nothing was done for may stand for more than the sum can hold.
-        if self.failure().is_some() {
-            return none;
-        }
-        let mut known: Option<(CompactTarget, Work)> = None;
-        let works = self.batch.headers().iter().map(|header| {
-            let bits = header.compact_target();
-            // Most of a period has the same target, and what it stands for is a long division.
-            let work = match known {
-                Some((of, work)) if of == bits => work,
-                Some(_) | None => Target::from_compact(bits).to_work(),
-            };
-            known = Some((bits, work));
-            work
-        });
-        works.fold(none, |sum, work| sum + work)
+    pub fn work(&self) -> Option<Work> {
+        self.batch.work()
     }
 
     /// Bytes that it had on its way.
@@ -144,8 +123,9 @@ fn headers() -> usize {
 ///
 /// # Errors
 /// What zstd says where it cannot pack, for want of memory.
+#[cfg(any(feature = "libp2p", test))]
 pub(crate) fn frame(period: u32, segment: &[u8]) -> io::Result<Vec<u8>> {
-    pack(period_heights(period).start, segment)
+    super::write::pack(period_heights(period).start, segment)
 }
 
 /// The segment in a frame.
@@ -156,7 +136,7 @@ fn unframe(period: u32, bytes: &[u8]) -> Result<Vec<u8>, ChunkError> {
         bytes.split_first_chunk::<FRAME_HEAD_SIZE>().ok_or(short(FRAME_HEAD_SIZE))?;
     let head = FrameHead::decode(*sizes, first, FRAME_HEADERS)?;
     let large = Columns::large_size(headers());
-    let expected = FRAME_HEAD_SIZE + head.packed + large + CHECKSUM_SIZE;
+    let expected = head.frame_size(FRAME_HEADERS);
     if bytes.len() != expected {
         return Err(short(expected));
     }

@@ -1,7 +1,7 @@
-use ironlight_spv::compress::snapshot::frame_checksum;
+use ironlight_spv::compress::snapshot::{CHECKSUM_SIZE, frame_checksum};
 use ironlight_spv::compress::{HeaderBody, encode};
 use ironlight_spv::generate::Miner;
-use ironlight_spv::{BlockHeight, Header, Network};
+use ironlight_spv::{BlockHeight, Header, Network, Target};
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn a_period_makes_the_round_trip_and_its_work_is_that_of_its_targets() {
     assert_eq!((chunk.bytes(), chunk.failure()), (bytes.len(), None));
     let one = Target::from_compact(headers[0].compact_target()).to_work();
     let all = (0..2016).fold(Work::from_be_bytes([0; 32]), |sum, _| sum + one);
-    assert_eq!(chunk.work(), all);
+    assert_eq!(chunk.work(), Some(all));
     assert_eq!(chunk.into_batch().headers(), headers);
 }
 

@@ -16,6 +16,7 @@ mod read;
 mod take_in;
 mod write;
 
+#[cfg(feature = "libp2p")]
 pub(crate) use chunk::frame;
 pub use chunk::{Chunk, ChunkError};
 pub use error::SnapshotFileError;

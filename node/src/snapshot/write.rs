@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ironlight_spv::compress::log::{Frontier, LogHead};
+use ironlight_spv::compress::log::{Frontier, LeafHashes, LogHead};
 use ironlight_spv::compress::snapshot::{FrameHead, SnapshotHead, frame_checksum};
 use ironlight_spv::compress::{Columns, HeaderBody, encode};
 use ironlight_spv::{BlockHash, BlockHeight, HeaderChain};
@@ -71,14 +71,14 @@ impl<W: Write> Writer<'_, W> {
         parent: BlockHash,
         bodies: impl Iterator<Item = HeaderBody>,
     ) -> Result<BlockHash, SnapshotFileError> {
-        let mut last = parent;
-        let log = &mut self.log;
+        let (mut last, mut hashes) = (parent, Vec::new());
         let bodies = bodies.inspect(|body| {
             last = body.with_parent(last).hash();
-            // There are no more than heights, and there is room for each height.
-            let _full = log.append(&last);
+            hashes.push(last);
         });
         let segment = encode(parent, bodies);
+        // There are no more than heights, and there is room for each height.
+        let _full = self.log.append_all(LeafHashes::of(hashes.into_iter()));
         self.plain += segment.len() as u64;
         let frame = pack(first, &segment).map_err(SnapshotFileError::Io)?;
         self.put(&frame)?;

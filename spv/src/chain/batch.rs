@@ -13,6 +13,7 @@ use bitcoin::{BlockHash, Work};
 
 use super::context::Context;
 use super::error::Violation;
+use super::work::WorkSum;
 use crate::compress::{CodecError, Hashed, Unlinked};
 use crate::header::{BlockHeight, Header};
 use crate::lanes;
@@ -234,6 +235,20 @@ impl LinkedBatch {
     #[must_use]
     pub const fn failure(&self) -> Option<&Violation> {
         self.failure.as_ref()
+    }
+
+    /// The work that the headers stand for; none where one has failed, since a target that nothing was
+    /// done for may stand for more than a sum can hold.
+    #[must_use]
+    pub fn work(&self) -> Option<Work> {
+        if self.failure.is_some() {
+            return None;
+        }
+        let mut sum = WorkSum::from(crate::params::no_work());
+        for header in &self.headers {
+            sum.add(header.compact_target());
+        }
+        Some(sum.total)
     }
 
     /// The hashes of all headers, the failing ones included.

@@ -167,7 +167,6 @@ pub(crate) struct Unlinked {
 }
 
 /// Headers and their hashes, each of which is the next one's parent.
-#[derive(Default)]
 pub(crate) struct Hashed {
     pub(crate) headers: Vec<Header>,
     pub(crate) hashes: Vec<[u8; 32]>,
@@ -210,10 +209,9 @@ impl Unlinked {
     /// The same for two segments, in little more than the time of one: their hashes do not wait for each
     /// other.
     pub(crate) fn link_two([mut one, mut other]: [Self; 2]) -> [Hashed; 2] {
-        let count = one.headers.len().min(other.headers.len());
         let mut hashes = [&one, &other].map(|it| Vec::with_capacity(it.headers.len()));
         let mut last = [one.first_parent, other.first_parent];
-        for (a, b) in one.headers.iter_mut().zip(&mut other.headers).take(count) {
+        for (a, b) in one.headers.iter_mut().zip(&mut other.headers) {
             a.set_parent(&last[0]);
             b.set_parent(&last[1]);
             lanes::sha256d_80(&[&*a, &*b], &mut last);

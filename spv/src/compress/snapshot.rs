@@ -314,6 +314,13 @@ impl FrameHead {
         Some(bytes)
     }
 
+    /// The bytes of a whole frame of so many headers.
+    #[must_use]
+    pub fn frame_size(&self, headers: u32) -> usize {
+        let headers = usize::try_from(headers).unwrap_or(usize::MAX);
+        FRAME_HEAD_SIZE + self.packed + Columns::large_size(headers) + CHECKSUM_SIZE
+    }
+
     /// Reads the sizes of a frame of so many headers, which bound them.
     ///
     /// # Errors

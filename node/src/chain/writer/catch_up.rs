@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{HeaderNetwork, NetworkInput, SnapshotPeers, Writer};
+use crate::clock::Clock;
 use crate::net::data::{DataLine, DataPeers, Query, Reply};
 use crate::net::swarm::wire::SnapshotOffer;
 use crate::net::{Direction, PeerNetwork};
@@ -65,6 +66,7 @@ struct CatchUp {
     fetch: Fetch<Vec<u8>>,
     peers: DataPeers,
     params: Arc<Params>,
+    clock: Clock,
     began: Duration,
     /// Those that have snapshots, and those that had.
     known: BTreeMap<PeerId, Known>,
@@ -77,6 +79,11 @@ struct CatchUp {
 }
 
 impl CatchUp {
+    /// The time since it began, as the machine counts it.
+    fn elapsed(&self) -> Duration {
+        self.clock.now().elapsed.saturating_sub(self.began)
+    }
+
     /// Light nodes that we chose; callers are neither believed nor asked.
     fn joined(&mut self, input: &NetworkInput) {
         match input {
@@ -151,14 +158,15 @@ impl CatchUp {
         });
     }
 
-    fn answered(&mut self, answered: Result<Answered, JoinError>, now: Duration) {
+    fn answered(&mut self, answered: Result<Answered, JoinError>) {
         match answered {
             Ok((peer, Answer::Offer(Some(SnapshotOffer { first, addresses })))) => {
                 self.fetch.handle_offer(peer, first, addresses);
             }
             Ok((peer, Answer::Offer(None))) => self.fetch.handle_no_offer(peer),
             Ok((peer, Answer::Chunk { period, outcome })) => {
-                self.fetch.handle_chunk(peer, period, outcome, now.saturating_sub(self.began));
+                let now = self.elapsed();
+                self.fetch.handle_chunk(peer, period, outcome, now);
             }
             // Nothing comes of that question; what waits for it ends as too slow.
             Err(error) => error!(%error, "a chunk was not opened: a defect"),
@@ -175,10 +183,10 @@ impl CatchUp {
     }
 
     /// What there is to say at the end.
-    fn report(&self, end: End, now: Duration) {
+    fn report(&self, end: End) {
         let (headers, bytes, peers) = (self.headers, self.bytes, self.fetch.givers());
         let false_chunks = self.false_chunks;
-        let millis = u64::try_from(now.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX);
+        let millis = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
         match end {
             End::Done => {
                 info!(headers, bytes, peers, false_chunks, millis, "caught up by snapshot");
@@ -203,12 +211,9 @@ impl CatchUp {
 /// Hashes and checks what came.
 fn open(params: &Params, period: u32, address: BlockHash, bytes: Vec<u8>) -> Outcome<Vec<u8>> {
     match Chunk::open(params, period, address, &bytes) {
-        Ok(chunk) => Outcome::Chunk(Opened {
-            parent: chunk.parent(),
-            has_work: chunk.failure().is_none(),
-            work: chunk.work(),
-            chunk: bytes,
-        }),
+        Ok(chunk) => {
+            Outcome::Chunk(Opened { parent: chunk.parent(), work: chunk.work(), chunk: bytes })
+        }
         Err(error) => {
             warn!(period, %address, %error, "a false chunk");
             Outcome::False
@@ -229,6 +234,7 @@ impl<N: HeaderNetwork> Writer<N> {
             fetch: Fetch::new(start),
             peers,
             params: Arc::new(self.chain().params().clone()),
+            clock: self.clock,
             began: self.clock.now().elapsed,
             known: BTreeMap::new(),
             named: BTreeSet::new(),
@@ -251,10 +257,10 @@ impl<N: HeaderNetwork> Writer<N> {
         loop {
             let done = self.take_steps(phase, stop).await?;
             self.publish_status();
-            let now = self.clock.now().elapsed.saturating_sub(phase.began);
+            let now = phase.elapsed();
             let due = match done {
                 Done::Ended(end) => {
-                    phase.report(end, self.clock.now().elapsed);
+                    phase.report(end);
                     return Ok(());
                 }
                 Done::Took => Some(now),
@@ -273,7 +279,7 @@ impl<N: HeaderNetwork> Writer<N> {
                     None => return Ok(()),
                 },
                 Some(answered) = phase.asking.join_next() => {
-                    phase.answered(answered, self.clock.now().elapsed);
+                    phase.answered(answered);
                 }
                 () = sleep_until(deadline) => {}
             }
@@ -287,7 +293,7 @@ impl<N: HeaderNetwork> Writer<N> {
         stop: &CancellationToken,
     ) -> Result<Done, StoreError> {
         while !stop.is_cancelled() {
-            let now = self.clock.now().elapsed.saturating_sub(phase.began);
+            let now = phase.elapsed();
             let Some(step) = phase.fetch.poll(now) else { break };
             match step {
                 Step::AskOffer { peer, from } => phase.ask_offer(peer, from),

@@ -58,11 +58,11 @@ impl<T> Fetch<T> {
                 self.end(End::OtherBranch { period });
             };
         }
-        if !opened.has_work {
+        let Some(work) = opened.work else {
             return self.refuse_chain(period);
-        }
+        };
         self.came += 1;
-        self.waiting.insert(period, Held { work: opened.work, chunk: opened.chunk });
+        self.waiting.insert(period, Held { work, chunk: opened.chunk });
         self.link();
     }
 

@@ -96,10 +96,8 @@ pub(crate) struct FetchStart {
 pub(crate) struct Opened<T> {
     /// The parent of its first header.
     pub(crate) parent: BlockHash,
-    /// Whether each header has its proof of work.
-    pub(crate) has_work: bool,
-    /// What the headers' targets stand for, where each has its proof of work.
-    pub(crate) work: Work,
+    /// What the headers' targets stand for; none where one has no proof of work.
+    pub(crate) work: Option<Work>,
     /// The chunk.
     pub(crate) chunk: T,
 }

@@ -46,7 +46,7 @@ fn start() -> FetchStart {
 fn chunk(branch: u8, period: u32) -> Outcome<u32> {
     let before = period.checked_sub(1);
     let parent = before.map_or_else(genesis_parent, |before| address(branch, before));
-    Outcome::Chunk(Opened { parent, has_work: true, work: work(1000), chunk: period })
+    Outcome::Chunk(Opened { parent, work: Some(work(1000)), chunk: period })
 }
 
 fn take(period: u32) -> Step<u32> {
@@ -261,8 +261,8 @@ fn without_two_that_have_not_lied_it_ends() {
 #[test]
 fn chunks_that_contradict_each_other_are_the_fault_of_all_who_offered_them() {
     for lie in [
-        Opened { parent: address(9, 9), has_work: true, work: work(1), chunk: 1 },
-        Opened { parent: address(0, 0), has_work: false, work: work(1), chunk: 1 },
+        Opened { parent: address(9, 9), work: Some(work(1)), chunk: 1 },
+        Opened { parent: address(0, 0), work: None, chunk: 1 },
     ] {
         let mut bench = Bench::agreed(start(), 5);
         let asked = bench.begins();
@@ -408,7 +408,7 @@ fn a_forged_beginning_is_not_taken_in_though_a_chain_with_much_work_seems_to_fol
     let (taken, others) = bench.all_give(|period| match chunk(0, period) {
         Outcome::Chunk(opened) if period < 60 => {
             let parent = period.checked_sub(1).map_or_else(genesis_parent, |at| address(7, at));
-            Outcome::Chunk(Opened { parent, work: work(1), ..opened })
+            Outcome::Chunk(Opened { parent, work: Some(work(1)), ..opened })
         }
         genuine @ (Outcome::Chunk(_)
         | Outcome::False

@@ -12,9 +12,8 @@
 
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
-use ironlight_spv::compress::Columns;
 use ironlight_spv::compress::snapshot::{
-    CHECKSUM_SIZE, FRAME_HEAD_SIZE, FRAME_HEADERS, FrameHead, SnapshotError, period_heights,
+    FRAME_HEAD_SIZE, FRAME_HEADERS, FrameHead, SnapshotError, period_heights,
 };
 
 use crate::net::wire::{Cursor, DecodeError, Problem};
@@ -144,9 +143,7 @@ pub fn decode_chunk(cursor: &mut Cursor<'_>, period: u32) -> Result<Vec<u8>, Dec
         let got = if let SnapshotError::TooLarge { bytes, .. } = error { bytes } else { u32::MAX };
         place.error(Problem::Unknown { field: "size of a frame's part", got })
     })?;
-    let headers = usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX);
-    let rest = head.packed + Columns::large_size(headers) + CHECKSUM_SIZE;
-    let rest = cursor.take(rest)?;
+    let rest = cursor.take(head.frame_size(FRAME_HEADERS) - FRAME_HEAD_SIZE)?;
     cursor.end()?;
     Ok([&sizes, rest].concat())
 }
