@@ -38,12 +38,9 @@ pub(crate) fn read(path: &Path, longest: u64) -> Result<Option<Vec<u8>>, Refused
     Ok(Some(bytes))
 }
 
-/// Makes one with its directory. Written whole under another name first: a crash leaves no half of
-/// a key.
-pub(crate) fn create(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let draft = path.with_extension("new");
-    match std::fs::remove_file(&draft) {
+/// An empty one, in place of what is there: that may be readable for others.
+pub(crate) fn open_new(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
@@ -51,7 +48,15 @@ pub(crate) fn create(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
+    options.open(path)
+}
+
+/// Makes one with its directory. Written whole under another name first: a crash leaves no half of
+/// a key.
+pub(crate) fn create(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let draft = path.with_extension("new");
+    let mut file = open_new(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&draft, path)?;

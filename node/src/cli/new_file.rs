@@ -1,8 +1,10 @@
 //! Files that a command makes: whole, or not at all.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+
+use crate::secret_file;
 
 /// Writes a file that is not there yet: to one beside it first, so that a full disk leaves no half of it
 /// behind. One that exists is left alone.
@@ -51,26 +53,12 @@ fn write_synced<T, E: From<io::Error>>(
     readers: Readers,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut file = BufWriter::new(create(path, readers)?);
+    let file = match readers {
+        Readers::All => File::create(path)?,
+        Readers::Owner => secret_file::open_new(path)?,
+    };
+    let mut file = BufWriter::new(file);
     let done = write(&mut file)?;
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     Ok(done)
-}
-
-fn create(path: &Path, readers: Readers) -> io::Result<File> {
-    match readers {
-        Readers::All => File::create(path),
-        Readers::Owner => {
-            // One that a crash left may be readable for others.
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(path)
-        }
-    }
 }

@@ -97,7 +97,7 @@ impl<V: StateValue> StoredStates<V> {
     }
 
     /// The head with another newest height.
-    fn head_up_to(&self, newest: BlockHeight) -> Head {
+    pub(super) fn head_up_to(&self, newest: BlockHeight) -> Head {
         let base = self.head.base.clone().map(|base| Base { newest, ..base });
         Head { base, ..self.head.clone() }
     }

@@ -12,7 +12,7 @@ use ironlight_spv::compress::state::{ChangeSet, Importer, Salt, StateCompressor,
 use super::base::{self, Sizes};
 use super::error::{Cut, Fault, Opening, Row, StatesError};
 use super::once::Taken;
-use super::rows::{Base, Block, Head, Keys};
+use super::rows::{Block, Head, Keys};
 use super::{Notes, StoredStates};
 use crate::store::{Store, StoreError, StoreIdentity, Table, WriteBatch, checksum};
 
@@ -43,8 +43,7 @@ pub(super) fn open<V: StateValue>(
     let store = Arc::clone(store);
     let mut opened = StoredStates { _taken: taken, store, keys, head, states, notes, sizes };
     if let Some(cut) = &cut {
-        let base = opened.head.base.clone().map(|base| Base { newest: cut.newest, ..base });
-        opened.change_head(Head { base, ..opened.head.clone() }, WriteBatch::new())?;
+        opened.change_head(opened.head_up_to(cut.newest), WriteBatch::new())?;
     }
     base::delete(left_over, sizes, |batch| opened.commit(batch))?;
     Ok((opened, cut.map_or(Opening::Whole, Opening::Cut)))

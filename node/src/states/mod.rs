@@ -258,6 +258,12 @@ impl<V: StateValue> StoredStates<V> {
         self.states.accounts(height)
     }
 
+    /// The states by themselves, as they are in memory.
+    #[cfg(feature = "wallet")]
+    pub(crate) const fn compressor(&self) -> &StateCompressor<V> {
+        &self.states
+    }
+
     /// What is held in memory, and what full copies would take.
     #[must_use]
     pub fn stats(&self) -> Stats {

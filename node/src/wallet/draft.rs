@@ -5,6 +5,7 @@
 //! memory are made from one list, [`Changes`]: they cannot differ.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
 
 use bitcoin::{OutPoint, Script, ScriptBuf, Transaction, Txid};
 use ironlight_spv::BlockHeight;
@@ -160,23 +161,19 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn jobs(&self) -> BTreeMap<JobKey, Job> {
-        let mut jobs = self.wallet.jobs.clone();
-        for (key, job) in &self.changes.jobs {
-            match job {
-                Some(job) => jobs.insert(*key, *job),
-                None => jobs.remove(key),
-            };
-        }
-        jobs
+        self.jobs_in(..)
     }
 
     /// Those of one item, without a look at all others.
     pub(super) fn jobs_of(&self, watch: WatchId) -> BTreeMap<JobKey, Job> {
         let key = |keychain, first| JobKey { watch, keychain: Keychain(keychain), first };
-        let all = key(0, 0)..=key(u8::MAX, u32::MAX);
-        let kept = self.wallet.jobs.range(all.clone()).map(|(key, job)| (*key, *job));
+        self.jobs_in(key(0, 0)..=key(u8::MAX, u32::MAX))
+    }
+
+    fn jobs_in(&self, range: impl RangeBounds<JobKey> + Clone) -> BTreeMap<JobKey, Job> {
+        let kept = self.wallet.jobs.range(range.clone()).map(|(key, job)| (*key, *job));
         let mut jobs: BTreeMap<JobKey, Job> = kept.collect();
-        for (key, job) in self.changes.jobs.range(all) {
+        for (key, job) in self.changes.jobs.range(range) {
             match job {
                 Some(job) => jobs.insert(*key, *job),
                 None => jobs.remove(key),

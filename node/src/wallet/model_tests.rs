@@ -231,24 +231,8 @@ impl World {
         scripts[self.dice.below(12)].clone()
     }
 
-    fn unspent(&self) -> Vec<(OutPoint, u64)> {
-        let mut unspent = BTreeMap::new();
-        for (_, transaction) in all(&self.chain) {
-            for input in &transaction.input {
-                unspent.remove(&input.previous_output);
-            }
-            let txid = transaction.compute_txid();
-            for (output, vout) in transaction.output.iter().zip(0..) {
-                if !output.script_pubkey.is_op_return() {
-                    unspent.insert(OutPoint { txid, vout }, output.value.to_sat());
-                }
-            }
-        }
-        unspent.into_iter().collect()
-    }
-
     fn mine(&mut self) {
-        let mut unspent = self.unspent();
+        let mut unspent = self.chain.unspent();
         let mut transactions = Vec::new();
         for _ in 0..self.dice.below(4) {
             let inputs = 1 + self.dice.below(3);

@@ -132,6 +132,23 @@ impl TestChain {
         touched
     }
 
+    /// What can be spent, with what it is worth.
+    pub(super) fn unspent(&self) -> Vec<(OutPoint, u64)> {
+        let mut unspent = BTreeMap::new();
+        for transaction in self.blocks.iter().flat_map(|block| &block.txdata) {
+            for input in &transaction.input {
+                unspent.remove(&input.previous_output);
+            }
+            let txid = transaction.compute_txid();
+            for (output, vout) in transaction.output.iter().zip(0..) {
+                if !output.script_pubkey.is_op_return() {
+                    unspent.insert(OutPoint { txid, vout }, output.value.to_sat());
+                }
+            }
+        }
+        unspent.into_iter().collect()
+    }
+
     /// Takes the newest blocks off.
     pub(super) fn take_off(&mut self, blocks: usize) {
         let kept = self.blocks.len() - blocks;

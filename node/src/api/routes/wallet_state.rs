@@ -13,7 +13,7 @@ use crate::api::dto::{ClaimDto, ScriptAtDto, StateDto, WalletStateDto};
 use crate::api::error::ApiError;
 use crate::chain::ChainHandle;
 use crate::wallet::claim::ClaimVerdict;
-use crate::wallet::service::{WalletError, WalletHandle};
+use crate::wallet::service::{WalletError, WalletHandle, off_async};
 use crate::wallet::watch::{TargetView, WatchTarget};
 
 /// Differences that are listed.
@@ -92,7 +92,7 @@ async fn state(
     network: Network,
 ) -> Result<StateDto, WalletError> {
     let wallet = wallet.clone();
-    let reading = tokio::task::spawn_blocking(move || {
+    off_async(move || {
         let Some(script) = script else {
             return Ok(StateDto::of(&wallet.state_at(height)?, None));
         };
@@ -100,8 +100,8 @@ async fn state(
         let (state, account) = wallet.state_and_account_at(&script, height)?;
         let script = ScriptAtDto::of(&script, account.as_ref(), network);
         Ok(StateDto::of(&state, Some(script)))
-    });
-    reading.await.map_err(|_stopping| crate::chain::Stopped)?
+    })
+    .await
 }
 
 async fn claim(

@@ -13,7 +13,7 @@ use crate::wallet::coin::Coin;
 use crate::wallet::draft::Changes;
 use crate::wallet::file::FileId;
 use crate::wallet::marks::Marks;
-use crate::wallet::states::{accounts_at, script_id, sealed_at};
+use crate::wallet::states::{script_id, sealed_at};
 use crate::wallet::watch::WatchId;
 
 type Accounts = BTreeMap<[u8; 32], WalletAccount>;
@@ -95,11 +95,12 @@ impl Wallet {
         if own.root(height)? == state.root(height)? {
             return Ok(Comparison::Same);
         }
-        let keyed = |account: WalletAccount| (account.script_id, account);
-        let claimed = state.values(height)?.map(|account| account.map(keyed));
-        let claimed: Accounts = claimed.collect::<Result<_, StateError>>()?;
-        let found = accounts_at(&self.ledger, height, counts);
-        Ok(Comparison::Differs(self.differences(&claimed, &found)))
+        let accounts = |state: &StateCompressor<WalletAccount>| {
+            let keyed = |account: WalletAccount| (account.script_id, account);
+            let accounts = state.values(height)?.map(|account| account.map(keyed));
+            accounts.collect::<Result<Accounts, StateError>>()
+        };
+        Ok(Comparison::Differs(self.differences(&accounts(state)?, &accounts(&own)?)))
     }
 
     fn differences(&self, claimed: &Accounts, found: &Accounts) -> Vec<Difference> {

@@ -149,20 +149,27 @@ fn accounts_that_are_invented_or_left_out_are_refuted() {
     assert!(scripts.len() == 2 && scripts.contains(&Some(script(1))), "{scripts:?}");
 }
 
-/// A wallet with the ranged descriptor, at the chain's tip.
+/// Watches a ranged descriptor.
 fn ranged() -> WatchRequest {
     let text = format!("wpkh({TPUB}/0/*)");
     WatchRequest::new(WatchTarget::descriptor(&text, NETWORK).unwrap(), BlockHeight(0))
 }
 
-#[test]
-fn a_payment_beyond_the_gap_of_its_time_does_not_refute_an_honest_file() {
+/// A chain that pays to the thirtieth script of a range, beyond the gap limit; the range's scripts, and a
+/// wallet that watches them and has looked at no block.
+fn paid_beyond_the_gap() -> (Vec<ScriptBuf>, TestChain, Bench) {
     let derived = ranged().target.derive(0, 0, 60).unwrap();
     let mut chain = TestChain::new(3);
     let mut exporter = Bench::new(chain.at(0));
     let planned = exporter.wallet.plan_watch(ranged()).unwrap();
     exporter.commit(planned);
     chain.mine(&derived[30], Vec::new());
+    (derived, chain, exporter)
+}
+
+#[test]
+fn a_payment_beyond_the_gap_of_its_time_does_not_refute_an_honest_file() {
+    let (derived, mut chain, mut exporter) = paid_beyond_the_gap();
     exporter.sync(&chain, GOOD, &mut Dice(1));
     let block = chain.tip();
     let state = sealed_at(&exporter.wallet.ledger, block.height, SALT, |_| true).unwrap();
@@ -181,12 +188,7 @@ fn a_payment_beyond_the_gap_of_its_time_does_not_refute_an_honest_file() {
 
 #[test]
 fn a_file_brings_the_scripts_that_its_wallet_had_derived() {
-    let derived = ranged().target.derive(0, 0, 60).unwrap();
-    let mut chain = TestChain::new(3);
-    let mut exporter = Bench::new(chain.at(0));
-    let planned = exporter.wallet.plan_watch(ranged()).unwrap();
-    exporter.commit(planned);
-    chain.mine(&derived[30], Vec::new());
+    let (derived, mut chain, mut exporter) = paid_beyond_the_gap();
     let block = chain.tip();
     chain.mine(&derived[15], Vec::new());
     exporter.sync(&chain, GOOD, &mut Dice(1));

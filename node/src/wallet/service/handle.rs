@@ -95,6 +95,13 @@ pub enum WalletError {
     Stopped(#[from] Stopped),
 }
 
+/// Work that takes long, off the async threads.
+pub(crate) async fn off_async<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WalletError> + Send + 'static,
+) -> Result<T, WalletError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_stopping| Stopped)?
+}
+
 /// Asks the wallet and tells it what to do. Cheap to clone; what it reads is of one moment.
 #[derive(Clone, Debug)]
 pub struct WalletHandle(pub(super) Arc<Shared>);
@@ -255,10 +262,10 @@ impl WalletHandle {
         txid: Txid,
     ) -> Result<Option<crate::wallet::StoredTransaction>, WalletError> {
         let shared = Arc::clone(&self.0);
-        let reading = tokio::task::spawn_blocking(move || {
-            shared.read(|wallet| wallet.transaction(shared.store.as_ref(), &txid))
-        });
-        Ok(reading.await.map_err(|_stopping| Stopped)??)
+        off_async(move || {
+            Ok(shared.read(|wallet| wallet.transaction(shared.store.as_ref(), &txid))?)
+        })
+        .await
     }
 
     /// Looks at blocks again from a height on, for one item or all; from filters that are kept, so far

@@ -21,6 +21,8 @@ mod status;
 mod task;
 
 pub use crate::proven::{ProofError, TransactionProof};
+#[cfg(feature = "daemon")]
+pub(crate) use handle::off_async;
 pub use handle::{Birthday, WalletError, WalletHandle};
 pub use states::{AccountProof, ClaimStatus, Exported, Imported, ScriptAt, StateAt};
 pub use status::ScanStatus;

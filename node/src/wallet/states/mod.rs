@@ -24,8 +24,10 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+use fold::accounts_at;
 pub use fold::script_id;
-pub(in crate::wallet) use fold::{accounts_at, sealed_at};
-pub(in crate::wallet) use reach::check_at_tip;
+pub(in crate::wallet) use fold::sealed_at;
 pub use reach::{Behind, NotComplete};
+pub(in crate::wallet) use reach::{check_at_tip, check_height};
 pub use totals::{AccountAt, TotalsAt};

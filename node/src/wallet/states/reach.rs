@@ -43,6 +43,21 @@ pub(in crate::wallet) fn check_at_tip(
     }
 }
 
+/// Refuses heights above the one up to which the history is complete.
+///
+/// # Errors
+/// [`NotComplete`]
+pub(in crate::wallet) fn check_height(
+    complete: Option<BlockHeight>,
+    height: BlockHeight,
+) -> Result<(), NotComplete> {
+    if complete.is_some_and(|complete| height <= complete) {
+        Ok(())
+    } else {
+        Err(NotComplete { height, complete })
+    }
+}
+
 fn reaches(complete: Option<BlockHeight>) -> String {
     match complete {
         Some(height) => {
@@ -72,11 +87,6 @@ impl Wallet {
     /// # Errors
     /// [`NotComplete`]
     pub fn check_complete(&self, height: BlockHeight) -> Result<(), NotComplete> {
-        let complete = self.complete_to();
-        if complete.is_some_and(|complete| height <= complete) {
-            Ok(())
-        } else {
-            Err(NotComplete { height, complete })
-        }
+        check_height(self.complete_to(), height)
     }
 }

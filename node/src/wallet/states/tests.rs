@@ -104,22 +104,8 @@ impl World {
         BlockHeight(u32::try_from(self.dice.below(self.chain.blocks.len() + 2)).unwrap())
     }
 
-    fn unspent(&self) -> Vec<(OutPoint, u64)> {
-        let mut unspent = BTreeMap::new();
-        for transaction in self.chain.blocks.iter().flat_map(|block| &block.txdata) {
-            for input in &transaction.input {
-                unspent.remove(&input.previous_output);
-            }
-            let txid = transaction.compute_txid();
-            for (output, vout) in transaction.output.iter().zip(0..) {
-                unspent.insert(OutPoint { txid, vout }, output.value.to_sat());
-            }
-        }
-        unspent.into_iter().collect()
-    }
-
     fn mine(&mut self) {
-        let mut unspent = self.unspent();
+        let mut unspent = self.chain.unspent();
         let mut transactions = Vec::new();
         for _ in 0..self.dice.below(4) {
             let inputs = (1 + self.dice.below(2)).min(unspent.len());

@@ -49,7 +49,8 @@ impl Sum {
 }
 
 impl Wallet {
-    /// Adds up what the watched scripts had at a height, which `get` knows. Linear in scripts.
+    /// Adds up what the watched scripts had at a height, which `get` knows. Linear in scripts; where an account's
+    /// birthday cuts coins off, in coins, too.
     ///
     /// # Errors
     /// As `get`.
@@ -58,7 +59,7 @@ impl Wallet {
         height: BlockHeight,
         mut get: impl FnMut(&[u8; 32]) -> Result<Option<WalletAccount>, E>,
     ) -> Result<TotalsAt, E> {
-        let mut all = Sum::default();
+        let (mut all, mut unspent) = (Sum::default(), None);
         let mut accounts: BTreeMap<AccountName, Sum> =
             self.accounts().into_iter().map(|name| (name, Sum::default())).collect();
         for (script, owners) in self.watched.index().iter() {
@@ -69,7 +70,12 @@ impl Wallet {
                 // A coin of before the birthday of one account's item is another account's alone.
                 let own = match from_start {
                     None => balance,
-                    Some(birthday) => self.coins_at(script, birthday, height),
+                    Some(birthday) => {
+                        let all = unspent.get_or_insert_with(|| self.unspent_at(height));
+                        let coins = all.get(script).into_iter().flatten();
+                        let own = coins.filter(|coin| coin.made.height >= birthday);
+                        sum(own.map(|coin| coin.value))
+                    }
                 };
                 accounts.entry(name).or_default().add(own);
             }
@@ -95,18 +101,15 @@ impl Wallet {
         names.into_iter().map(|name| (name.clone(), birthday(name))).collect()
     }
 
-    /// What a script's coins of a birthday on were worth at a height.
-    fn coins_at(
-        &self,
-        script: &bitcoin::Script,
-        birthday: BlockHeight,
-        height: BlockHeight,
-    ) -> Amount {
-        let counts = |coin: &&Coin| {
-            coin.script.as_script() == script
-                && (birthday..=height).contains(&coin.made.height)
-                && coin.spent.is_none_or(|spend| spend.place.height > height)
+    /// The coins of each script that were unspent at a height.
+    fn unspent_at(&self, height: BlockHeight) -> BTreeMap<&bitcoin::Script, Vec<&Coin>> {
+        let mut unspent: BTreeMap<&bitcoin::Script, Vec<&Coin>> = BTreeMap::new();
+        let is_unspent = |coin: &&Coin| {
+            coin.made.height <= height && coin.spent.is_none_or(|spend| spend.place.height > height)
         };
-        sum(self.ledger.coins().values().filter(counts).map(|coin| coin.value))
+        for coin in self.ledger.coins().values().filter(is_unspent) {
+            unspent.entry(coin.script.as_script()).or_default().push(coin);
+        }
+        unspent
     }
 }

@@ -9,11 +9,10 @@ use ironlight_spv::compress::state::{
 };
 
 use super::{Kept, States, claims};
-use crate::chain::Stopped;
 use crate::wallet::claim::{Claim, ClaimVerdict, Difference};
 use crate::wallet::file::{FileId, FileItem, WalletFile};
 use crate::wallet::service::commands::Command;
-use crate::wallet::service::handle::{Shared, WalletError, WalletHandle};
+use crate::wallet::service::handle::{Shared, WalletError, WalletHandle, off_async};
 use crate::wallet::states::{NotComplete, TotalsAt, check_at_tip, script_id, sealed_at};
 use crate::wallet::watch::Watched;
 use crate::wallet::{BlockId, Wallet};
@@ -174,9 +173,8 @@ impl Shared {
         let seen = self.seen(height);
         self.with_kept(|wallet, kept| {
             let (own, sealed) = kept.at(wallet, height)?;
-            let complete = kept.reach(wallet);
             let hash = seen.and_then(|seen| seen.block(wallet));
-            let hash = hash.ok_or(NotComplete { height, complete })?;
+            let hash = hash.ok_or_else(|| NotComplete { height, complete: kept.reach(wallet) })?;
             ask(&At { block: BlockId { height, hash }, wallet, own, sealed })
         })
     }
@@ -310,13 +308,6 @@ impl WalletHandle {
         let file = Box::new(file);
         self.tell(|answer| Command::Import { file, id, answer }).await
     }
-}
-
-/// Work that takes long, off the async threads.
-async fn off_async<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, WalletError> + Send + 'static,
-) -> Result<T, WalletError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_stopping| Stopped)?
 }
 
 impl Shared {

@@ -1,9 +1,7 @@
 //! What the last file claims.
 
 use bitcoin::{Amount, BlockHash};
-use ironlight_spv::compress::state::{
-    ImportError, Importer, StateCompressor, StateError, WalletAccount,
-};
+use ironlight_spv::compress::state::Importer;
 
 use super::{CLAIM, ClaimStatus, Kept, States};
 use crate::chain::Phase;
@@ -94,22 +92,12 @@ impl Totals {
     fn of(states: &States) -> Result<Self, StatesError> {
         let Some(height) = states.newest() else { return Ok(Self::default()) };
         let (mut balance, mut scripts) = (0_u64, 0_u32);
-        for account in copied(states)?.values(height)? {
+        for account in states.values(height)? {
             balance = balance.saturating_add(account?.balance);
             scripts = scripts.saturating_add(1);
         }
         Ok(Self { balance: Amount::from_sat(balance), scripts })
     }
-}
-
-/// A state by itself, as a comparison takes it.
-fn copied(states: &States) -> Result<StateCompressor<WalletAccount>, ImportError> {
-    let height = states.newest().ok_or(StateError::NothingSealed)?;
-    let mut importer = Importer::new(u32::MAX);
-    for piece in states.export(height)? {
-        importer.push(&piece?)?;
-    }
-    importer.finish()
 }
 
 /// What is claimed, in short.
@@ -155,8 +143,9 @@ pub(super) fn is_due(shared: &Shared) -> bool {
 pub(super) fn compare(shared: &Shared) -> Result<Comparison, WalletError> {
     with_best(shared, |wallet, kept, best| {
         let (claim, held) = kept.claimed(wallet).ok_or(WalletError::NoClaim)?;
-        let state = copied(&held.states).map_err(StatesError::from)?;
-        Ok(wallet.compare(claim, &state, best)?)
+        let state = held.states.compressor();
+        state.verify().map_err(StatesError::from)?;
+        Ok(wallet.compare(claim, state, best)?)
     })
 }
 

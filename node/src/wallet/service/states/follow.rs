@@ -43,6 +43,9 @@ impl WalletTask {
 
     /// Seals what the wallet has further. Whether there is more to do.
     pub(in crate::wallet::service) async fn seal(&mut self) -> Result<bool, StoreError> {
+        if self.shared.with_kept(|wallet, kept| kept.due(wallet).is_none()) {
+            return Ok(false);
+        }
         let shared = Arc::clone(&self.shared);
         let seal = move || shared.change_kept(|wallet, kept| kept.seal(wallet, AT_ONCE));
         let sealed = blocking(seal).await;

@@ -28,7 +28,7 @@ use super::handle::WalletError;
 use crate::states::{StatesError, StoredStates};
 use crate::store::Store;
 use crate::wallet::Wallet;
-use crate::wallet::states::NotComplete;
+use crate::wallet::states::check_height;
 
 /// The collection of the wallet's own states.
 const OWN: &str = "node.wallet";
@@ -75,10 +75,7 @@ impl Kept {
         height: BlockHeight,
     ) -> Result<(&States, Option<BlockHeight>), WalletError> {
         let own = self.own.as_ref().ok_or(WalletError::StatesLost)?;
-        let complete = self.reach(wallet);
-        if complete.is_none_or(|complete| height > complete) {
-            return Err(NotComplete { height, complete }.into());
-        }
+        check_height(self.reach(wallet), height)?;
         let sealed = own.newest().map(|newest| newest.min(height));
         Ok((own, sealed.filter(|at| own.oldest().is_some_and(|oldest| oldest <= *at))))
     }
@@ -118,6 +115,14 @@ impl Kept {
         crate::states::remove(self.store.as_ref(), OWN)
     }
 
+    /// Up to which height there is something to seal.
+    pub(super) fn due(&self, wallet: &Wallet) -> Option<BlockHeight> {
+        self.own.as_ref()?;
+        let is_new =
+            |complete: &BlockHeight| self.through.is_none_or(|through| through < *complete);
+        wallet.complete_to().filter(is_new)
+    }
+
     /// Seals what the wallet has further, at most so many blocks. Whether there is more.
     ///
     /// # Errors
@@ -127,12 +132,8 @@ impl Kept {
         wallet: &Wallet,
         limit: usize,
     ) -> Result<bool, StatesError> {
-        let (Some(own), Some(complete)) = (self.own.as_mut(), wallet.complete_to()) else {
-            return Ok(false);
-        };
-        if self.through.is_some_and(|through| through >= complete) {
-            return Ok(false);
-        }
+        let Some(complete) = self.due(wallet) else { return Ok(false) };
+        let Some(own) = self.own.as_mut() else { return Ok(false) };
         let from = self.through.map_or(BlockHeight::GENESIS, BlockHeight::next);
         for (done, block) in wallet.changed_blocks(from..=complete).enumerate() {
             if done == limit {
