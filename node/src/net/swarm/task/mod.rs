@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use ironlight_spv::peers::{BanEntry, PeerId, PeerPolicy, PolicyConfig};
 use ironlight_spv::{BlockHash, Params};
+use libp2p::core::upgrade::Version;
 use libp2p::futures::StreamExt as _;
 use libp2p::request_response::{OutboundFailure, OutboundRequestId};
 use libp2p::swarm::{Config as Tuning, ConnectionId, SwarmEvent};
@@ -163,7 +164,10 @@ impl Swarm {
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
         let behaviour = Behaviour::new(params, &key, config.serve, offers, config.mdns, &carried)?;
         // Connections are closed by decision: one that is idle waits for the next block.
-        let tuning = Tuning::with_tokio_executor().with_idle_connection_timeout(Duration::MAX);
+        let tuning = Tuning::with_tokio_executor()
+            .with_idle_connection_timeout(Duration::MAX)
+            // Lazy: a request goes with the agreement on its protocol, one way back and forth less.
+            .with_substream_upgrade_protocol_override(Version::V1Lazy);
         let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning);
         let policy = policy(&config, bans, clock, seed);
         let (commands, commands_in) = mpsc::channel(COMMANDS);
