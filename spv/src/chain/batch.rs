@@ -207,6 +207,19 @@ impl LinkedBatch {
         Self { headers, hashes, passed, failure }
     }
 
+    /// Appends the headers of another one: what comes of it is as if all had come in together.
+    pub fn append(&mut self, mut next: Self) {
+        if self.failure.is_none() {
+            let link = next.headers.first().map_or(Ok(()), |it| follows(self.hashes.last(), it));
+            (self.passed, self.failure) = match link {
+                Ok(()) => (self.passed + next.passed, next.failure),
+                Err(violation) => (self.passed, Some(violation)),
+            };
+        }
+        self.headers.append(&mut next.headers);
+        self.hashes.append(&mut next.hashes);
+    }
+
     /// How many headers came in, the failing ones included.
     #[must_use]
     pub fn len(&self) -> usize {

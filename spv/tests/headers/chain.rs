@@ -241,6 +241,30 @@ fn hashing_a_batch_beforehand_changes_no_verdict() {
 }
 
 #[test]
+fn batches_that_are_joined_are_as_one_that_came_in_whole() {
+    let params = Params::new(Network::Regtest);
+    let headers = branch(&regtest().start().header, 9, 1);
+    for broken in [None, Some(0), Some(3), Some(4), Some(8)] {
+        let mut all = headers.clone();
+        if let Some(place) = broken {
+            let mut bytes = *all[place].as_bytes();
+            bytes[75] = 0x21;
+            all[place] = Header::from_bytes(bytes);
+        }
+        for parts in [[0, 0], [0, 9], [4, 4], [3, 5], [1, 8]] {
+            let [one, two] = parts;
+            let mut joined = LinkedBatch::new(&params, all[..one].to_vec());
+            joined.append(LinkedBatch::new(&params, all[one..two].to_vec()));
+            joined.append(LinkedBatch::new(&params, all[two..].to_vec()));
+            let whole = LinkedBatch::new(&params, all.clone());
+            assert_eq!(joined.headers(), whole.headers());
+            assert!(joined.hashes().eq(whole.hashes()));
+            assert_eq!((joined.passed(), joined.failure()), (whole.passed(), whole.failure()));
+        }
+    }
+}
+
+#[test]
 fn every_batch_size_around_the_lanes_gives_the_same_chain() {
     let headers = branch(&regtest().start().header, 200, 1);
     for size in (1..=50).chain([63, 64, 65, 100, 200]) {

@@ -4,11 +4,12 @@
 //! store. Each chunk is verified by all rules and committed as every batch is, so what was interrupted
 //! goes on from the stored chain. Peers that join meanwhile are kept for the sync machine.
 //!
-//! A chunk is opened twice, off the async threads: when it comes, and when it is taken in. In between it is
-//! kept packed, at a third of the memory, and the price is a second hashing of each header.
+//! A chunk is opened off the async threads, when it comes. Until the minimum of work is shown, hundreds wait:
+//! they are kept packed, at a sixth of the memory, and opened a second time when they are taken in. After
+//! that a window of them waits at the most, and each is opened once.
 //!
-//! What an attacker can grow: see [`Fetch`]. No more chunks are opened at a time than are in flight, and one.
-//! Of peers that have left, addresses are kept to be named in the log, [`MAX_REMEMBERED`] at most.
+//! What an attacker can grow: see [`Fetch`]; an open chunk has 226 KB. No more chunks are opened at a time than
+//! are in flight, and one. Of peers that have left, addresses are kept to be named in the log, [`MAX_REMEMBERED`] at most.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use ironlight_spv::chain::Blame;
 use ironlight_spv::compress::snapshot::{FRAME_HEADERS, period_heights};
 use ironlight_spv::peers::{Offence, PeerId};
 use ironlight_spv::sync::Unanswered;
-use ironlight_spv::{BlockHash, Params, Target, Work};
+use ironlight_spv::{BlockHash, LinkedBatch, Params, Target, Work};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -28,8 +29,8 @@ use crate::clock::Clock;
 use crate::net::data::{DataLine, DataPeers, Query, Reply};
 use crate::net::swarm::wire::SnapshotOffer;
 use crate::net::{Direction, PeerNetwork};
-use crate::snapshot::Chunk;
 use crate::snapshot::fetch::{End, Fetch, FetchStart, MAX_REMEMBERED, Opened, Outcome, Step};
+use crate::snapshot::{Chunk, ChunkError};
 use crate::store::StoreError;
 use crate::tasks::{blocking, sleep_until};
 
@@ -39,7 +40,15 @@ const FRESH: Duration = Duration::from_secs(4 * 7 * 24 * 60 * 60);
 /// What came of a question.
 enum Answer {
     Offer(Option<SnapshotOffer>),
-    Chunk { period: u32, outcome: Outcome<Vec<u8>> },
+    Chunk { period: u32, outcome: Outcome<Kept> },
+}
+
+/// A chunk that is what its address says, and waits to be taken in.
+enum Kept {
+    /// Where few can wait.
+    Open(Chunk),
+    /// Where many can.
+    Packed(Vec<u8>),
 }
 
 type Answered = (PeerId, Answer);
@@ -63,7 +72,7 @@ enum Done {
 
 /// All of it, while it lasts.
 struct CatchUp {
-    fetch: Fetch<Vec<u8>>,
+    fetch: Fetch<Kept>,
     peers: DataPeers,
     params: Arc<Params>,
     clock: Clock,
@@ -142,12 +151,12 @@ impl CatchUp {
 
     fn ask_chunk(&mut self, peer: PeerId, period: u32, address: BlockHash) {
         let Some(line) = self.line(peer) else { return };
-        let params = Arc::clone(&self.params);
+        let (params, keep_open) = (Arc::clone(&self.params), self.fetch.is_shown());
         self.asking.spawn(async move {
             // The machine bounds what is asked of a second peer, so no budget has to.
             let outcome = match line.ask(Query::SnapshotChunk { period, address }, false).await {
                 Ok(Reply::SnapshotChunk(bytes)) => {
-                    blocking(move || open(&params, period, address, bytes)).await
+                    blocking(move || check(&params, period, address, bytes, keep_open)).await
                 }
                 Ok(Reply::NotFound) => Outcome::NotFound,
                 Ok(_other) => Outcome::NoAnswer,
@@ -209,16 +218,50 @@ impl CatchUp {
 }
 
 /// Hashes and checks what came.
-fn open(params: &Params, period: u32, address: BlockHash, bytes: Vec<u8>) -> Outcome<Vec<u8>> {
+fn check(
+    params: &Params,
+    period: u32,
+    address: BlockHash,
+    bytes: Vec<u8>,
+    keep_open: bool,
+) -> Outcome<Kept> {
     match Chunk::open(params, period, address, &bytes) {
         Ok(chunk) => {
-            Outcome::Chunk(Opened { parent: chunk.parent(), work: chunk.work(), chunk: bytes })
+            let (parent, work) = (chunk.parent(), chunk.work());
+            let chunk = if keep_open { Kept::Open(chunk) } else { Kept::Packed(bytes) };
+            Outcome::Chunk(Opened { parent, work, chunk })
         }
         Err(error) => {
             warn!(period, %address, %error, "a false chunk");
             Outcome::False
         }
     }
+}
+
+/// Chunks that follow each other, as one batch.
+struct Joined {
+    batch: LinkedBatch,
+    /// That they had on their way.
+    bytes: u64,
+}
+
+/// Opens those that are packed, and joins all. The error is that of a period which cannot be opened.
+fn join(
+    params: &Params,
+    first: u32,
+    chunks: Vec<(BlockHash, Kept)>,
+) -> Result<Joined, (u32, ChunkError)> {
+    let mut joined = Joined { batch: LinkedBatch::new(params, Vec::new()), bytes: 0 };
+    for (period, (address, kept)) in (first..).zip(chunks) {
+        let opened = match kept {
+            Kept::Open(chunk) => Ok(chunk),
+            Kept::Packed(bytes) => Chunk::open(params, period, address, &bytes),
+        };
+        let chunk = opened.map_err(|error| (period, error))?;
+        joined.bytes += u64::try_from(chunk.bytes()).unwrap_or(u64::MAX);
+        joined.batch.append(chunk.into_batch());
+    }
+    Ok(joined)
 }
 
 impl<N: HeaderNetwork> Writer<N> {
@@ -286,7 +329,7 @@ impl<N: HeaderNetwork> Writer<N> {
         }
     }
 
-    /// Does what is to be done, up to the first chunk that is taken in: what came meanwhile comes first.
+    /// Does what is to be done, up to the first chunks that are taken in: what came meanwhile comes first.
     async fn take_steps(
         &mut self,
         phase: &mut CatchUp,
@@ -304,8 +347,8 @@ impl<N: HeaderNetwork> Writer<N> {
                     info!(from, to, "catching up by snapshot from light nodes");
                     self.catching_up = true;
                 }
-                Step::Take { period, address, chunk } => {
-                    self.take_chunk(phase, period, address, chunk).await?;
+                Step::Take { first, chunks } => {
+                    self.take_chunks(phase, first, chunks).await?;
                     return Ok(Done::Took);
                 }
                 Step::FalseChunk { peer } => {
@@ -319,32 +362,33 @@ impl<N: HeaderNetwork> Writer<N> {
         Ok(Done::Waits)
     }
 
-    /// A period is taken in whole, or nothing of it.
-    async fn take_chunk(
+    /// What was handed out together is taken in whole, or nothing of it.
+    async fn take_chunks(
         &self,
         phase: &mut CatchUp,
-        period: u32,
-        address: BlockHash,
-        chunk: Vec<u8>,
+        first: u32,
+        chunks: Vec<(BlockHash, Kept)>,
     ) -> Result<(), StoreError> {
-        let (params, bytes) = (Arc::clone(&phase.params), chunk.len());
-        let opened = blocking(move || Chunk::open(&params, period, address, &chunk)).await;
-        let chunk = match opened {
-            Ok(chunk) => chunk,
-            Err(error) => {
+        let params = Arc::clone(&phase.params);
+        let Joined { batch, bytes } = match blocking(move || join(&params, first, chunks)).await {
+            Ok(joined) => joined,
+            Err((period, error)) => {
                 error!(%error, period, "a chunk that was opened cannot be opened again: a defect");
                 phase.fetch.handle_refused(period, false);
                 return Ok(());
             }
         };
-        let verdict = self.chain().verify_linked(chunk.into_batch(), self.clock.now().unix);
+        let headers = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let verdict = self.chain().verify_linked(batch, self.clock.now().unix);
         match verdict {
             Ok(batch) => {
                 self.commit(batch).await?;
-                phase.headers += u64::from(FRAME_HEADERS);
-                phase.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+                phase.headers += headers;
+                phase.bytes += bytes;
             }
             Err(error) => {
+                let before = u32::try_from(error.index).unwrap_or(u32::MAX) / FRAME_HEADERS;
+                let period = first.saturating_add(before);
                 warn!(period, %error, "refused a period of a snapshot");
                 self.write().remember_invalid(&error);
                 phase.fetch.handle_refused(period, error.blame() == Blame::Peer);

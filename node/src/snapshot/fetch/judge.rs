@@ -34,7 +34,7 @@ impl<T> Fetch<T> {
         }
     }
 
-    /// The chunk that was handed out last breaks a rule of the chain, whose fault that is or not.
+    /// A chunk of those that were handed out last breaks a rule of the chain, whose fault that is or not.
     pub(crate) fn handle_refused(&mut self, period: u32, is_a_lie: bool) {
         if is_a_lie {
             self.refuse_chain(period);
@@ -75,7 +75,7 @@ impl<T> Fetch<T> {
     }
 
     /// Whether what follows our chain has the minimum of work with it.
-    pub(super) fn is_shown(&self) -> bool {
+    pub(crate) fn is_shown(&self) -> bool {
         self.start.minimum.is_none_or(|minimum| self.work >= minimum)
     }
 

@@ -20,9 +20,9 @@
 //! Invariant: chunks are handed out in order, each once, and each has the one before it as parent.
 //!
 //! What an attacker can grow: offers of 16,000 addresses each from [`MAX_PEERS`] peers until the target is
-//! chosen (4 MB in all), then 512 KB of addresses; packed chunks of some 80 KB, at most 100 KB: [`WINDOW`] in
-//! flight or waiting for those before them (3 MB), of one peer [`CHUNKS_IN_FLIGHT`] in flight, and before
-//! them [`MAX_HELD`] until the minimum is shown (62 MB); a record each of [`MAX_REMEMBERED`] peers and
+//! chosen (4 MB in all), then 512 KB of addresses; chunks that are some 80 KB, at most 100 KB, on their
+//! way: [`WINDOW`] in flight or waiting for those before them (7 MB, open), of one peer [`CHUNKS_IN_FLIGHT`] in
+//! flight, and before them [`MAX_HELD`] until the minimum is shown (62 MB, packed); a record each of [`MAX_REMEMBERED`] peers and
 //! [`MAX_REMEMBERED`] owners that lied.
 
 mod agree;
@@ -45,6 +45,8 @@ pub(crate) const MAX_PEERS: usize = 8;
 pub(crate) const WINDOW: u32 = 32;
 /// Chunks that are held until the minimum of work is shown, at most. Mainnet needs about 470.
 const MAX_HELD: u32 = 768;
+/// Chunks that are handed out together, at most: committing each by itself costs more than it takes.
+const TOGETHER: usize = 4;
 /// Chunks that are asked of more than one peer at the same time.
 const MAX_DUPLICATES: usize = 4;
 /// Peers and owners that are remembered.
@@ -126,8 +128,8 @@ pub(crate) enum Step<T> {
     AskChunk { peer: PeerId, period: u32, address: BlockHash },
     /// The target is chosen, and chunks are fetched from now on.
     Begun { from: u32, to: u32 },
-    /// Take this chunk in: it follows all that were handed out before.
-    Take { period: u32, address: BlockHash, chunk: T },
+    /// Take these in, from this period on: they follow all that were handed out before.
+    Take { first: u32, chunks: Vec<(BlockHash, T)> },
     /// A peer has sent a false chunk.
     FalseChunk { peer: PeerId },
     /// A peer has offered a chain that breaks a rule.

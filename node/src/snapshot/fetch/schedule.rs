@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ironlight_spv::BlockHash;
 use ironlight_spv::peers::PeerId;
 
 use super::{
     CHUNKS_IN_FLIGHT, End, Fetch, GRACE, LEAST_CHUNKS, MAX_DUPLICATES, MAX_HELD, OFFER_PATIENCE,
-    PATIENCE, RATE_TIME, Source, Stage, Step, WINDOW,
+    PATIENCE, RATE_TIME, Source, Stage, Step, TOGETHER, WINDOW,
 };
 
 impl<T> Fetch<T> {
@@ -72,14 +73,23 @@ impl<T> Fetch<T> {
     }
 
     fn hand_out(&mut self, now: Duration) {
-        let (period, address) = (self.next, self.address(self.next));
-        let (Some(held), Some(address)) = (self.waiting.remove(&period), address) else { return };
+        let first = self.next;
         // Where the window is full nobody is asked, and how few come is not the peers' doing.
-        if self.linked.saturating_sub(period) >= WINDOW {
+        if self.linked.saturating_sub(first) >= WINDOW {
             self.count_from(now);
         }
-        self.next += 1;
-        self.steps.push_back(Step::Take { period, address, chunk: held.chunk });
+        let chunks: Vec<_> =
+            (first..).map_while(|period| self.take_out(period)).take(TOGETHER).collect();
+        if !chunks.is_empty() {
+            self.steps.push_back(Step::Take { first, chunks });
+        }
+    }
+
+    fn take_out(&mut self, period: u32) -> Option<(BlockHash, T)> {
+        let address = self.address(period)?;
+        let held = self.waiting.remove(&period)?;
+        self.next = period + 1;
+        Some((address, held.chunk))
     }
 
     /// Asks for the first of these periods that somebody can be asked for.
