@@ -29,8 +29,8 @@ use crate::clock::Clock;
 use crate::net::data::{DataLine, DataPeers, Query, Reply};
 use crate::net::swarm::wire::SnapshotOffer;
 use crate::net::{Direction, PeerNetwork};
+use crate::snapshot::Chunk;
 use crate::snapshot::fetch::{End, Fetch, FetchStart, MAX_REMEMBERED, Opened, Outcome, Step};
-use crate::snapshot::{Chunk, ChunkError};
 use crate::store::StoreError;
 use crate::tasks::{blocking, sleep_until};
 
@@ -46,7 +46,7 @@ enum Answer {
 /// A chunk that is what its address says, and waits to be taken in.
 enum Kept {
     /// Where few can wait.
-    Open(Chunk),
+    Open(Box<Chunk>),
     /// Where many can.
     Packed(Vec<u8>),
 }
@@ -228,7 +228,7 @@ fn check(
     match Chunk::open(params, period, address, &bytes) {
         Ok(chunk) => {
             let (parent, work) = (chunk.parent(), chunk.work());
-            let chunk = if keep_open { Kept::Open(chunk) } else { Kept::Packed(bytes) };
+            let chunk = if keep_open { Kept::Open(Box::new(chunk)) } else { Kept::Packed(bytes) };
             Outcome::Chunk(Opened { parent, work, chunk })
         }
         Err(error) => {
@@ -245,19 +245,18 @@ struct Joined {
     bytes: u64,
 }
 
-/// Opens those that are packed, and joins all. The error is that of a period which cannot be opened.
-fn join(
-    params: &Params,
-    first: u32,
-    chunks: Vec<(BlockHash, Kept)>,
-) -> Result<Joined, (u32, ChunkError)> {
+/// Opens those that are packed, and joins all. The error is the period that cannot be opened.
+fn join(params: &Params, first: u32, chunks: Vec<(BlockHash, Kept)>) -> Result<Joined, u32> {
     let mut joined = Joined { batch: LinkedBatch::new(params, Vec::new()), bytes: 0 };
     for (period, (address, kept)) in (first..).zip(chunks) {
         let opened = match kept {
-            Kept::Open(chunk) => Ok(chunk),
+            Kept::Open(chunk) => Ok(*chunk),
             Kept::Packed(bytes) => Chunk::open(params, period, address, &bytes),
         };
-        let chunk = opened.map_err(|error| (period, error))?;
+        let chunk = opened.map_err(|error| {
+            error!(%error, period, "a chunk that was opened cannot be opened again: a defect");
+            period
+        })?;
         joined.bytes += u64::try_from(chunk.bytes()).unwrap_or(u64::MAX);
         joined.batch.append(chunk.into_batch());
     }
@@ -372,8 +371,7 @@ impl<N: HeaderNetwork> Writer<N> {
         let params = Arc::clone(&phase.params);
         let Joined { batch, bytes } = match blocking(move || join(&params, first, chunks)).await {
             Ok(joined) => joined,
-            Err((period, error)) => {
-                error!(%error, period, "a chunk that was opened cannot be opened again: a defect");
+            Err(period) => {
                 phase.fetch.handle_refused(period, false);
                 return Ok(());
             }

@@ -163,12 +163,7 @@ impl Swarm {
         let noise = |error: libp2p::noise::Error| SwarmError::Noise { reason: error.to_string() };
         let transport = transport::build(&key, &traffic, rules.clone()).map_err(noise)?;
         let behaviour = Behaviour::new(params, &key, config.serve, offers, config.mdns, &carried)?;
-        // Connections are closed by decision: one that is idle waits for the next block.
-        let tuning = Tuning::with_tokio_executor()
-            .with_idle_connection_timeout(Duration::MAX)
-            // Lazy: a request goes with the agreement on its protocol, one way back and forth less.
-            .with_substream_upgrade_protocol_override(Version::V1Lazy);
-        let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning);
+        let inner = Inner::new(transport, behaviour, key.public().to_peer_id(), tuning());
         let policy = policy(&config, bans, clock, seed);
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (outgoing, outgoing_in) = mpsc::channel(OUTGOING);
@@ -377,6 +372,14 @@ impl Swarm {
     fn tell(&mut self, event: LightEvent) {
         self.outbox.push_back(event);
     }
+}
+
+fn tuning() -> Tuning {
+    Tuning::with_tokio_executor()
+        // Connections are closed by decision: one that is idle waits for the next block.
+        .with_idle_connection_timeout(Duration::MAX)
+        // Lazy: a request goes with the agreement on its protocol, one way back and forth less.
+        .with_substream_upgrade_protocol_override(Version::V1Lazy)
 }
 
 /// Those that the user named are called as well as others.
