@@ -45,19 +45,28 @@ struct Running {
     _stop: DropGuard,
 }
 
-impl Running {
-    fn start(config: LightNetConfig, offers: Offers) -> Self {
+/// A swarm that does not run yet.
+struct Built {
+    swarm: Swarm,
+    handle: SwarmHandle,
+    data: DataPeers,
+    events: mpsc::Receiver<LightEvent>,
+    clock: Clock,
+}
+
+impl Built {
+    fn new(config: LightNetConfig, offers: Offers) -> Self {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let (flags, _) = NodeFlags::open(&store).unwrap();
         // Busy peers are not asked again.
         let limits = RequestConfig { attempts: 1, ..RequestConfig::default() };
-        let data = DataPeers::default();
+        let (data, clock) = (DataPeers::default(), Clock::start());
         let start = SwarmStart {
             params: &Params::new(Network::Regtest),
             config,
             bans: Vec::new(),
             numbers: PeerNumbers::default(),
-            clock: Clock::start(),
+            clock,
             seed: 1,
             switches: flags.switches().unwrap(),
             requests: Requests::new(limits, None, NodeAudit::default(), 1).network("libp2p"),
@@ -67,6 +76,13 @@ impl Running {
             suspension: Suspension::default(),
         };
         let (swarm, handle, events) = Swarm::new(start).unwrap();
+        Self { swarm, handle, data, events, clock }
+    }
+}
+
+impl Running {
+    fn start(config: LightNetConfig, offers: Offers) -> Self {
+        let Built { swarm, handle, data, events, .. } = Built::new(config, offers);
         let stop = tokio_util::sync::CancellationToken::new();
         tokio::spawn(swarm.run(stop.clone()));
         Self { handle, data, _events: events, _stop: stop.drop_guard() }
@@ -177,6 +193,14 @@ async fn serve(server: &Running, chain: &TestChain, filters: Option<Filters>) ->
 
 async fn ask(peer: &DataPeer, query: Query) -> Result<Reply, Unanswered> {
     timeout(LIMIT, peer.line.ask(query, false)).await.expect("an answer, or none")
+}
+
+#[tokio::test]
+async fn a_node_that_knows_nobody_sleeps_until_something_happens() {
+    let Built { mut swarm, clock, .. } = Built::new(LightNetConfig::default(), ALL);
+    let (silent, wake) = swarm.do_what_is_due();
+    assert!(!silent);
+    assert!(wake > clock.now().elapsed, "{wake:?}");
 }
 
 #[tokio::test]

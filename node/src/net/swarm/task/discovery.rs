@@ -117,10 +117,11 @@ impl Swarm {
         Some(socket)
     }
 
-    /// Whether to look for more peers, and when.
+    /// Whether to look for more peers, and when; never while there is nobody to ask.
     pub(super) fn discovery_due(&self) -> Option<Duration> {
-        let wanted =
-            self.switches.discovery.is_on() && self.policy.wants_addresses(self.clock.now());
+        let wanted = !self.neighbours.is_empty()
+            && self.switches.discovery.is_on()
+            && self.policy.wants_addresses(self.clock.now());
         wanted.then_some(self.next_discovery)
     }
 
@@ -143,7 +144,7 @@ impl Swarm {
             // It fails where nobody is known.
             let _ = self.inner.behaviour_mut().kademlia.bootstrap();
         }
-        if self.neighbours.is_empty() || self.discovery_due().is_none_or(|due| due > now) {
+        if self.discovery_due().is_none_or(|due| due > now) {
             return;
         }
         self.next_discovery = now + PAUSE;

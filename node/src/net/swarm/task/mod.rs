@@ -246,10 +246,8 @@ impl Swarm {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> PeerPolicy {
         let events = self.events.clone();
         loop {
-            // Not left to the timer alone, which a flood of events could starve.
-            self.on_time();
-            let silent = self.connect();
-            let wake = self.clock.instant(self.next_wake());
+            let (silent, wake) = self.do_what_is_due();
+            let wake = self.clock.instant(wake);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -275,6 +273,13 @@ impl Swarm {
         }
         info!("all light nodes are let go");
         self.policy
+    }
+
+    /// Does what is due: whether it is silent, and when to look again though nothing has happened.
+    pub(super) fn do_what_is_due(&mut self) -> (bool, Duration) {
+        // Not left to the timer alone, which a flood of events could starve.
+        self.on_time();
+        (self.connect(), self.next_wake())
     }
 
     fn next_wake(&self) -> Duration {
