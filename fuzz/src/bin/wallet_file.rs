@@ -39,7 +39,7 @@ fn check_one(data: &[u8], params: &Params) {
             assert!(file.root().is_ok(), "no state at the height of the file");
             assert_eq!(file.encode(params).ok().as_deref(), Some(data), "two forms of a file");
             let texts = file.items.iter().map(|item| item.request.target.to_string());
-            texts.for_each(|text| assert!(!text.contains("prv"), "a private key"));
+            texts.for_each(|text| assert!(!shows_a_private_key(&text), "a private key: {text}"));
         }
         Err(error) => names_its_place(&error, data.len()),
     }
@@ -65,8 +65,15 @@ fn names_its_place(error: &FileError, length: usize) {
     };
     assert!(at <= length, "place {at} of {length} bytes: {error}");
     if let FileError::Item { source: ItemFault::Watch(refused), .. } = error {
-        assert!(!refused.to_string().contains("prv9") && !refused.to_string().contains("prv8"));
+        let text = refused.to_string();
+        assert!(!shows_a_private_key(&text), "a private key: {text}");
     }
+}
+
+/// Whether an extended private key (BIP32) stands in it. Checksums have 8 letters, and may be any.
+fn shows_a_private_key(text: &str) -> bool {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.filter(|word| word.len() > 8).any(|word| word.get(1..4) == Some("prv"))
 }
 
 /// The place in a state, where its error has one.
