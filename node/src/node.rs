@@ -362,15 +362,22 @@ impl Node {
     #[cfg(feature = "daemon")]
     pub fn open_control_socket(&mut self, directory: &std::path::Path) -> Result<(), NodeError> {
         let socket = crate::api::socket::ControlSocket::open(directory)?;
-        let router = crate::api::router(
+        let router = self.control_router();
+        self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
+        Ok(())
+    }
+
+    /// What answers on the control socket, for those who serve it elsewhere. It asks nobody who they are: whoever
+    /// reaches it can do all that the node's owner can.
+    #[cfg(feature = "daemon")]
+    pub fn control_router(&self) -> axum::Router {
+        crate::api::router(
             self.chain.clone(),
             self.networks.clone(),
             self.health.clone(),
             self.flags.clone(),
             self.services.clone(),
-        );
-        self.control = Some(tokio::spawn(socket.serve(router, self.stop.child_token())));
-        Ok(())
+        )
     }
 
     /// Waits until the node stops by itself, which it does only where something is wrong. Cancel
