@@ -8,7 +8,6 @@
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use bitcoin::bip158::{BlockFilter, Error};
 use bitcoin::hashes::Hash as _;
@@ -16,6 +15,7 @@ use bitcoin::{
     Amount, Block, BlockHash, Network, ScriptBuf, Transaction, TxOut, absolute, transaction,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ironlight_benches::settings::BATCHES;
 use ironlight_spv::filter::{Filter, FilterKey, MatchScratch, ScriptSet};
 use ironlight_spv::lanes::siphash::{self, Key, LANES, Way};
 use ironlight_spv::peers::SplitMix64;
@@ -163,11 +163,5 @@ fn filters(criterion: &mut Criterion) {
     hashing(criterion);
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3))
-}
-
-criterion_group! { name = benches; config = config(); targets = filters }
+criterion_group! { name = benches; config = BATCHES.criterion(); targets = filters }
 criterion_main!(benches);

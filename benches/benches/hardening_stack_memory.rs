@@ -1,8 +1,6 @@
 //! Prints what a request that is answered at once allocates on its way through each stack, and ends
 //! with an error if ours allocates anything. Alone in its process, since counting costs time.
 
-#![allow(clippy::print_stdout, reason = "figures are what a bench is for")]
-
 mod stacks;
 
 use std::alloc::System;
@@ -11,6 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cap::Cap;
+use ironlight_benches::recorded::{Unit, record};
+use ironlight_benches::settings::asked_for;
 use stacks::{network, of_resilience, of_tower, ours};
 use tower::Service;
 
@@ -36,6 +36,10 @@ fn allocated(stack: &mut impl Service<u64, Response = u64>) -> usize {
 }
 
 fn main() {
+    const NAME: &str = "hardening_stack_memory";
+    if !asked_for(NAME) {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let _inside = runtime.as_ref().map(tokio::runtime::Runtime::enter);
     let bytes = [
@@ -44,8 +48,7 @@ fn main() {
         ("tower-resilience", allocated(&mut of_resilience(network, ATTEMPT))),
     ];
     for (stack, bytes) in bytes {
-        println!("{stack}: {:.1} bytes allocated a request", bytes as f64 / REQUESTS as f64);
+        record(NAME, stack, bytes as f64 / REQUESTS as f64, Unit::Bytes);
     }
     assert_eq!(bytes.map(|(_, bytes)| bytes)[0], 0, "the goal");
-    println!("goal: ours allocates nothing: met");
 }

@@ -7,11 +7,11 @@
 #![allow(clippy::panic, clippy::print_stdout, reason = "figures are what a bench is for")]
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use bitcoin::CompactTarget;
 use bitcoin::block::Header as PeerHeader;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ironlight_benches::settings::BATCHES;
 use ironlight_spv::generate::Miner;
 use ironlight_spv::lanes::{self, Way};
 use ironlight_spv::{
@@ -157,7 +157,7 @@ fn header_batch(criterion: &mut Criterion) {
     }
 }
 
-/// Hashing alone, by each way that this processor has.
+/// Hashing alone, by each way that this processor has, and by the one that it takes.
 fn hashing(criterion: &mut Criterion, headers: &[Header]) {
     let headers = headers.get(..2_016).unwrap_or(headers);
     let mut hashes = vec![[0; 32]; headers.len()];
@@ -172,6 +172,9 @@ fn hashing(criterion: &mut Criterion, headers: &[Header]) {
             bencher.iter(|| lanes::sha256d_80_with(way, black_box(headers), &mut hashes));
         });
     }
+    group.bench_function("the fastest way", |bencher| {
+        bencher.iter(|| lanes::sha256d_80(black_box(headers), &mut hashes));
+    });
     group.finish();
 }
 
@@ -194,11 +197,5 @@ fn apply(criterion: &mut Criterion, input: &Input) {
     group.finish();
 }
 
-fn config() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3))
-}
-
-criterion_group! { name = benches; config = config(); targets = header_batch }
+criterion_group! { name = benches; config = BATCHES.criterion(); targets = header_batch }
 criterion_main!(benches);

@@ -9,6 +9,8 @@ use std::io::{BufReader, BufWriter, Write as _};
 use std::time::Instant;
 
 use ironlight::snapshot::{self, SnapshotReader};
+use ironlight_benches::recorded::{Unit, record};
+use ironlight_benches::settings::asked_for;
 use ironlight_spv::generate::Miner;
 use ironlight_spv::{Header, HeaderChain, Network, Params, UnixTime};
 use peak_alloc::PeakAlloc;
@@ -46,7 +48,8 @@ fn generated(plain: &mut impl std::io::Write) -> std::io::Result<HeaderChain> {
     Ok(chain)
 }
 
-fn by_snapshot(file: &File, expected: &HeaderChain) -> std::io::Result<f64> {
+/// The seconds that it takes, and the bytes above the chain's own at the peak.
+fn by_snapshot(file: &File, expected: &HeaderChain) -> std::io::Result<(f64, f64)> {
     let before = ALLOCATED.current_usage();
     ALLOCATED.reset_peak_usage();
     let began = Instant::now();
@@ -66,7 +69,7 @@ fn by_snapshot(file: &File, expected: &HeaderChain) -> std::io::Result<f64> {
         held as f64 / 1e6,
         (peak - held) as f64 / 1e6,
     );
-    Ok(seconds)
+    Ok((seconds, (peak - held) as f64))
 }
 
 fn by_plain_file(bytes: &[u8], expected: &HeaderChain) -> f64 {
@@ -83,12 +86,17 @@ fn by_plain_file(bytes: &[u8], expected: &HeaderChain) -> f64 {
     seconds
 }
 
+/// Headers a second, of the round in the middle.
 fn median(mut seconds: Vec<f64>) -> f64 {
     seconds.sort_by(f64::total_cmp);
-    HEADERS as f64 / seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN) / 1e6
+    HEADERS as f64 / seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn main() -> std::io::Result<()> {
+    const NAME: &str = "header_snapshot";
+    if !asked_for(NAME) {
+        return Ok(());
+    }
     let mut plain = Vec::new();
     let chain = generated(&mut plain)?;
     let file = tempfile::NamedTempFile::new()?;
@@ -96,22 +104,19 @@ fn main() -> std::io::Result<()> {
     let mut out = BufWriter::new(file.reopen()?);
     let written = snapshot::write(&chain, &mut out, |_| {}).map_err(std::io::Error::other)?;
     out.flush()?;
-    println!(
-        "written: {} bytes, {:.2} a header ({:.2} as segments), in {:.2} s",
-        written.bytes,
-        written.bytes as f64 / HEADERS as f64,
-        written.plain as f64 / HEADERS as f64,
-        began.elapsed().as_secs_f64(),
-    );
-    let (mut ours, mut plainly) = (Vec::new(), Vec::new());
+    let (seconds, headers) = (began.elapsed().as_secs_f64(), HEADERS as f64);
+    record(NAME, "written", headers / seconds, Unit::ASecond);
+    record(NAME, "a header in the file", written.bytes as f64 / headers, Unit::Bytes);
+    record(NAME, "a header as segments", written.plain as f64 / headers, Unit::Bytes);
+    let (mut ours, mut plainly, mut above) = (Vec::new(), Vec::new(), 0.0_f64);
     for _ in 0..ROUNDS {
-        ours.push(by_snapshot(&file.reopen()?, &chain)?);
+        let (seconds, bytes) = by_snapshot(&file.reopen()?, &chain)?;
+        ours.push(seconds);
+        above = above.max(bytes);
         plainly.push(by_plain_file(&plain, &chain));
     }
-    println!(
-        "medians: {:.2} by snapshot, {:.2} million a second by 80 bytes each",
-        median(ours),
-        median(plainly)
-    );
+    record(NAME, "import", median(ours), Unit::ASecond);
+    record(NAME, "80 bytes each", median(plainly), Unit::ASecond);
+    record(NAME, "above the chain, at the peak", above, Unit::Bytes);
     Ok(())
 }

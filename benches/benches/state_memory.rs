@@ -18,6 +18,8 @@ use std::time::Instant;
 use accounts::{ACCOUNTS, Accounts, CHANGED};
 use ironlight::states::{Opening, StatesError, StoredStates};
 use ironlight::store::{self, Backend, Options, Store};
+use ironlight_benches::recorded::{Unit, record};
+use ironlight_benches::settings::asked_for;
 use ironlight_spv::BlockHeight;
 use ironlight_spv::compress::state::{
     Account, Change, Importer, Salt, StateCompressor, StateError, Verdict,
@@ -27,6 +29,7 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
+const NAME: &str = "state_memory";
 const HEIGHTS: u32 = 100;
 const LOOK_UPS: u32 = 200_000;
 const SALT: Salt = Salt::Bytes([7; 32]);
@@ -74,11 +77,8 @@ fn many_heights() -> Result<(), StateError> {
     let stats = states.stats();
     let plain = stats.plain_bytes as f64;
     println!("{HEIGHTS} heights of {ACCOUNTS} accounts, 1 % changed each: {stats:?}");
-    println!(
-        "  {held} bytes held of {plain} in plain copies: {:.2} %, goal 5 %: {}",
-        held as f64 * 100.0 / plain,
-        if (held as f64) <= plain * 0.05 { "met" } else { "missed" }
-    );
+    record(NAME, "100 heights", held as f64, Unit::Bytes);
+    record(NAME, "100 heights, share of plain copies", held as f64 / plain, Unit::Share);
     seals.sort_by(f64::total_cmp);
     let seal = |at: usize| seals.get(at).copied().unwrap_or_default();
     println!(
@@ -118,19 +118,26 @@ fn latencies(states: &StateCompressor<Account>, accounts: &Accounts) -> Result<(
     }
     took.sort_unstable();
     let at = |part: usize| took.get(took.len() * part / 1_000).copied().unwrap_or_default();
-    println!(
-        "  get at random heights: mean {mean} ns, median {} ns, 99 % {} ns, 99.9 % {} ns; goal 5000",
-        at(500),
-        at(990),
-        at(999)
-    );
+    println!("  get at random heights: mean {mean} ns");
+    for (part, name) in [(500, "p50"), (990, "p99"), (999, "p99.9")] {
+        record(
+            NAME,
+            &format!("get at a random height, {name}"),
+            at(part) as f64,
+            Unit::Nanoseconds,
+        );
+    }
     Ok(())
 }
 
 fn many_accounts() -> Result<(), StateError> {
     let mut accounts = Accounts::new(10 * ACCOUNTS, 2);
     let mut states = StateCompressor::new(SALT);
+    let before = ALLOCATED.current_usage();
     measured("1,000,000 accounts built in one block", || seal(&mut states, &accounts.all, 1));
+    let bytes = |now: usize| now.saturating_sub(before) as f64;
+    record(NAME, "1,000,000 accounts, at the peak", bytes(ALLOCATED.peak_usage()), Unit::Bytes);
+    record(NAME, "1,000,000 accounts, held", bytes(ALLOCATED.current_usage()), Unit::Bytes);
     println!("  {:?}", states.stats());
     let block = accounts.change(10 * CHANGED);
     measured("block of 10,000 changes sealed", || seal(&mut states, &block, 2));
@@ -212,6 +219,9 @@ fn many_accounts_on_disk(backend: Backend) -> Result<(), StatesError> {
 }
 
 fn main() {
+    if !asked_for(NAME) {
+        return;
+    }
     must(many_heights());
     must(many_accounts());
     must(many_accounts_on_disk(Backend::Redb));

@@ -9,16 +9,19 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use ironlight::filters::FilterConfig;
 use ironlight::store::Backend;
 use ironlight::{BlockHeight, Network, Node, NodeConfig, Storage};
+use ironlight_benches::recorded::{Unit, record};
+use ironlight_benches::settings::{JOURNEYS, asked_for};
 use ironlight_tests::BitcoinCore;
 use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
 
+const NAME: &str = "sync_from_core";
 const BLOCKS: u32 = 46_000;
 
 fn runtime() -> Runtime {
@@ -40,6 +43,10 @@ impl What {
             Self::Headers => "headers",
             Self::Filters => "filters",
         }
+    }
+
+    fn group(self) -> String {
+        format!("{}_from_core", self.name())
     }
 }
 
@@ -162,18 +169,21 @@ fn measured(task: &str) {
     let what = What::ALL.into_iter().find(|known| known.name() == what).unwrap();
     way.sync(&runtime(), peer.parse().unwrap(), tip, what);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let told = |kind| format!("{name}, {}, {kind}", what.name());
+    record(NAME, &told("handed out"), bytes(ALLOCATOR.max_allocated()), Unit::Bytes);
+    // Linux only.
     let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    println!(
-        "{name}, {}: peak {:.2} MB handed out by the allocator, resident{}",
-        what.name(),
-        megabytes(ALLOCATOR.max_allocated()),
-        resident.unwrap_or(" unknown on this system"),
-    );
+    if let Some(kib) = resident.and_then(|peak| peak.trim().strip_suffix(" kB")) {
+        record(NAME, &told("resident"), kib.parse::<f64>().unwrap() * 1024.0, Unit::Bytes);
+    }
 }
 
 fn main() {
     if let Ok(task) = std::env::var(MEASURE) {
         return measured(&task);
+    }
+    if !What::ALL.iter().any(|what| asked_for(&what.group())) {
+        return;
     }
     if std::env::var_os("BITCOIND_EXE").is_none() {
         println!("not run: needs Bitcoin Core (BITCOIND_EXE)");
@@ -183,12 +193,12 @@ fn main() {
     let tip = core.mine(BLOCKS);
     let peer = core.address();
     let runtime = runtime();
-    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
+    let mut criterion = JOURNEYS.criterion().configure_from_args();
     for what in What::ALL {
         for way in Way::ALL {
             way.measure_memory(peer, &tip, what);
         }
-        let mut group = criterion.benchmark_group(format!("{}_from_core", what.name()));
+        let mut group = criterion.benchmark_group(what.group());
         group.throughput(Throughput::Elements(u64::from(BLOCKS)));
         for way in Way::ALL {
             group.bench_function(way.name(), |bencher| {
@@ -203,6 +213,6 @@ fn main() {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a figure for people to read")]
-fn megabytes(bytes: usize) -> f64 {
-    bytes as f64 / 1e6
+fn bytes(count: usize) -> f64 {
+    count as f64
 }

@@ -2,7 +2,7 @@
 //! `ironlight`, all rules checked, stored on disk, minimum chain work 0.
 //!
 //! Page by page from one or from two such nodes, and as chunks of a snapshot from two; over loopback, and
-//! over lines of 50 ms there and back and 4 MB a second each. `IRONLIGHT_BENCH_HEADERS` makes it another
+//! over lines of 50 ms there and back and 4 MB a second each, once. `IRONLIGHT_BENCH_HEADERS` makes it another
 //! number of headers.
 //!
 //! The time is that from the start of the receiving process to its tip being stored and announced.
@@ -24,13 +24,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use ironlight::spv::generate::Miner;
 use ironlight::{Network, Params};
+use ironlight_benches::recorded::{Unit, record};
+use ironlight_benches::settings::{JOURNEYS, asked_for};
 use ironlight_tests::Wire;
 
 #[global_allocator]
 static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
+const NAME: &str = "sync_over_libp2p";
 
 /// So many headers, unless the environment says otherwise.
 fn headers() -> usize {
@@ -84,15 +88,15 @@ impl Node {
         }
     }
 
-    /// The most that was resident, in megabytes; Linux only.
+    /// The most bytes that were resident; Linux only.
     fn peak_resident(&self) -> Option<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kib * 1024.0 / 1e6)
+        Some(kib * 1024.0)
     }
 
-    /// Ends it in order and gives what its allocator has handed out at most, in megabytes.
+    /// Ends it in order and gives the bytes that its allocator has handed out at most.
     fn stop(mut self) -> f64 {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -101,7 +105,7 @@ impl Node {
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix(PEAK).and_then(|bytes| bytes.parse::<f64>().ok()));
         assert!(self.process.wait().unwrap().success());
-        peak.unwrap() / 1e6
+        peak.unwrap()
     }
 }
 
@@ -185,6 +189,9 @@ fn receive(directory: &Path, way: &Way, tip: &str) -> (Duration, Node) {
 }
 
 fn bench() {
+    if !asked_for(NAME) {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let (file, tip) = chain(directory);
@@ -203,20 +210,19 @@ fn bench() {
     ];
     for way in &ways {
         let (spent, node) = receive(directory, way, &tip);
-        let resident =
-            node.peak_resident().map_or("unknown".to_owned(), |peak| format!("{peak:.1} MB"));
-        let handed_out = node.stop();
-        println!(
-            "{}: {:.3} s, peak {handed_out:.1} MB handed out by the allocator, resident {resident}",
-            way.name,
-            spent.as_secs_f64()
-        );
+        let told = |kind| format!("{}, {kind}", way.name);
+        record(NAME, &told("once"), spent.as_secs_f64() * 1e9, Unit::Nanoseconds);
+        if let Some(bytes) = node.peak_resident() {
+            record(NAME, &told("resident"), bytes, Unit::Bytes);
+        }
+        record(NAME, &told("handed out"), node.stop(), Unit::Bytes);
     }
 
-    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
-    let mut group = criterion.benchmark_group("sync_over_libp2p");
+    let mut criterion = JOURNEYS.criterion().configure_from_args();
+    let mut group = criterion.benchmark_group(NAME);
     group.throughput(Throughput::Elements(u64::try_from(headers()).unwrap()));
-    for way in &ways {
+    // What takes as long as its line does is done once: ten times would take minutes and say the same.
+    for way in ways.iter().filter(|way| !way.name.starts_with("slow")) {
         group.bench_function(way.name, |bencher| {
             bencher
                 .iter_custom(|rounds| (0..rounds).map(|_| receive(directory, way, &tip).0).sum());

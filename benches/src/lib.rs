@@ -1,1 +1,5 @@
-//! Benches only: see `benches/`, one file a path; the peers' crates are measured in the same run.
+//! What the benches in `benches/` share, one file a path there, the peers' crates measured in the same run: how long each
+//! is measured, and figures that criterion does not know.
+
+pub mod recorded;
+pub mod settings;

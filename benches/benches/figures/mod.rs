@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
+use ironlight_benches::settings::CALLS;
 use ironlight_hardening::{Clock, MonotonicClock};
 use tower::Service;
 
@@ -263,11 +264,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     }
 }
 
-/// Few samples of a third of a second: all benches of this kind take less than three minutes.
+/// What benches of this kind measure are calls.
 pub(crate) fn config() -> Criterion {
-    Criterion::default()
-        .sample_size(40)
-        .nresamples(2_000)
-        .warm_up_time(Duration::from_millis(150))
-        .measurement_time(Duration::from_millis(500))
+    CALLS.criterion()
 }
