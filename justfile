@@ -191,13 +191,28 @@ package:
 benches:
     cargo bench -p ironlight-benches --no-run
 
-# Run the benches (with BITCOIND_EXE, else ../shared/tools/bitcoind, the sync from Bitcoin Core too)
+# Run the benches, 12 minutes on two cores (with BITCOIND_EXE, else ../shared/tools/bitcoind, the sync from Bitcoin Core too)
 [script]
 bench *args:
     if [[ -z ${BITCOIND_EXE:-} && -x ../shared/tools/bitcoind ]]; then
         export BITCOIND_EXE=$(realpath ../shared/tools/bitcoind)
     fi
     cargo bench -p ironlight-benches {{ args }}
+
+# The same for the headline groups alone, two minutes with few samples; the report does not see them
+[script]
+bench-quick:
+    benches=()
+    for bench in header_batch header_chain header_chain_memory filters merkle stores mixed \
+        hardening_breaker hardening_limiter hardening_cache hardening_stack hardening_stack_memory; do
+        benches+=(--bench "$bench")
+    done
+    export CRITERION_HOME=${CARGO_TARGET_DIR:-$PWD/target}/criterion-quick
+    cargo bench -p ironlight-benches "${benches[@]}" -- --quick
+
+# Write docs/BENCHMARKS.md of what `just bench` has measured; fails if a goal is missed without a reason in benches/reasons.json
+bench-report date=`date -u +%F` note="":
+    cargo run --release -p ironlight-benches --example bench-report -- docs/BENCHMARKS.md {{ quote(date) }} {{ quote(note) }}
 
 # Run all scenarios under load, or what is named with its options: docs/STRESS.md
 [script]

@@ -83,9 +83,18 @@ pub(crate) fn figures_dir(home: &Path) -> PathBuf {
 ///
 /// # Panics
 /// Where the file cannot be written: a report without it would be made of an older run.
-#[allow(clippy::print_stdout, clippy::panic, reason = "a bench prints, and ends where it fails")]
+#[allow(clippy::print_stdout, reason = "figures are what a bench is for")]
 pub fn record(group: &str, name: &str, value: f64, unit: Unit) {
     println!("{group}/{name}: {}", unit.show(value));
+    replace(group, name, value, unit);
+}
+
+/// Keeps a figure that is printed elsewhere. Where criterion has measured the same, this is what the report goes by.
+///
+/// # Panics
+/// As [`record`].
+#[allow(clippy::panic, reason = "a bench ends where it fails")]
+pub fn replace(group: &str, name: &str, value: f64, unit: Unit) {
     let figure = Figure { group: group.to_owned(), name: name.to_owned(), value, unit };
     if let Err(error) = keep(&figures_dir(&home()), &figure) {
         panic!("the figure {group}/{name} cannot be kept: {error}");
