@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use super::crowd::{Crowd, Remaining};
 use super::memory::MemoryProbe;
 use super::tally::{Class, Tally};
 use crate::scenario::ScenarioError;
@@ -58,8 +59,8 @@ pub type Work<'a, T> = Box<dyn FnOnce(&mut Worker<'_>) -> Result<T, ScenarioErro
 
 /// Measures one round of a scenario.
 ///
-/// What is not inside [`time`](Self::time) or [`together`](Self::together) does not count:
-/// preparation is left out of every figure but the peak of memory.
+/// What is not inside [`time`](Self::time), [`together`](Self::together) or a [`Crowd`]'s samples
+/// does not count: preparation is left out of every figure but the peak of memory.
 #[derive(Debug)]
 pub struct Meter<'a> {
     around: Surroundings<'a>,
@@ -93,6 +94,15 @@ impl<'a> Meter<'a> {
         let failed = done.as_ref().err().copied();
         self.note(self.measured.saturating_add(took), took, operations, failed);
         done
+    }
+
+    /// Lends it to many futures that run at once on this thread.
+    pub fn crowd(&mut self) -> Crowd<'_, 'a> {
+        Crowd::new(self)
+    }
+
+    pub(super) fn clock(&self) -> Duration {
+        (self.around.clock)()
     }
 
     /// Notes a sample that a scenario timed itself, in virtual time: it ended at `at`, since the
@@ -142,6 +152,13 @@ impl<'a> Meter<'a> {
     /// [`ScenarioError::OutOfTime`].
     pub fn check_time(&self) -> Result<(), ScenarioError> {
         check_time(&self.around, self.ends)
+    }
+
+    /// What is left of the round, for those who wait.
+    #[must_use]
+    pub fn remaining(&self) -> Remaining {
+        let left = self.ends.saturating_sub(self.clock());
+        Remaining { left, limit: self.around.limit }
     }
 
     /// The allocator's counts, for scenarios that are about memory.

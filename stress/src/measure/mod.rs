@@ -5,11 +5,13 @@
 //! run in virtual time. What it keeps does not grow with the operations: a histogram, a count for
 //! each class of error, and a [`Timeline`] of at most [`Timeline::MOST`] slots.
 
+mod crowd;
 mod memory;
 mod meter;
 mod tally;
 mod timeline;
 
+pub use crowd::{Crowd, Remaining};
 pub use memory::MemoryProbe;
 pub use meter::{Meter, Progress, Silent, Surroundings, Work, Worker};
 pub use tally::{Class, Tally};

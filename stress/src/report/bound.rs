@@ -1,6 +1,7 @@
 //! What had to hold, and figures that a scenario has of its own.
 
 use core::fmt::{self, Display};
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,13 @@ impl Bound {
     pub fn at_least<T: PartialOrd + Display>(name: &str, least: &T, got: &T, unit: &str) -> Self {
         let wanted = format_args!("at least {least}{unit}");
         Self::judged(name, &wanted, &format_args!("{got}{unit}"), got >= least)
+    }
+
+    /// No longer than so much time.
+    #[must_use]
+    pub fn within(name: &str, most: Duration, got: Duration) -> Self {
+        let wanted = format_args!("{most:?} at most");
+        Self::judged(name, &wanted, &format_args!("{got:?}"), got <= most)
     }
 
     /// At least this share, both from 0 to 1; shown in percent.

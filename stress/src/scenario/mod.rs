@@ -15,6 +15,8 @@ mod mixed;
 mod plan;
 mod registry;
 mod resilience;
+#[cfg(feature = "node")]
+pub mod rig;
 mod state_compression;
 
 use core::fmt;

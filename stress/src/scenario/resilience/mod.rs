@@ -163,12 +163,12 @@ impl Run {
             Bound::equal("places still taken", &0, &self.outbound.bulkhead.status().inside),
             Bound::equal("the storms open the breaker", &true, &opened),
             Bound::at_least_share("answered in calm", ANSWERED, share(answered, all)),
-            at_most("longest call", CALL, longest.unwrap_or_default()),
+            Bound::within("longest call", CALL, longest.unwrap_or_default()),
         ];
         let names = ["recovery after storm 1", "recovery after storm 2"];
         for (name, end) in names.into_iter().zip(self.storms.ends()) {
             bounds.push(match recovery(transitions, end) {
-                Some(after) => at_most(name, RECOVERY, after),
+                Some(after) => Bound::within(name, RECOVERY, after),
                 None => Bound::judged(name, &format_args!("{RECOVERY:?} at most"), &"never", false),
             });
         }
@@ -213,10 +213,6 @@ fn states(transitions: &[Transition]) -> Vec<StateChange> {
     let first = state(Duration::ZERO, CircuitState::Closed);
     let later = transitions.iter().map(|change| state(change.at, change.to));
     core::iter::once(first).chain(later).collect()
-}
-
-fn at_most(name: &str, most: Duration, got: Duration) -> Bound {
-    Bound::judged(name, &format_args!("{most:?} at most"), &format_args!("{got:?}"), got <= most)
 }
 
 fn share(part: u64, all: u64) -> f64 {
