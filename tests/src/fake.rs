@@ -17,6 +17,8 @@ use bitcoin::p2p::{Address, Magic, ServiceFlags};
 use ironlight_spv::generate::Miner;
 use ironlight_spv::{Header, Network, Params};
 
+use crate::door::Door;
+
 /// Headers in a message at most.
 const MOST: usize = 2000;
 
@@ -43,10 +45,12 @@ pub enum Behaviour {
     Empty,
 }
 
-/// A scripted full node that serves any number of connections until the test ends.
+/// A scripted full node that takes any number of connections until it is dropped, and serves each
+/// until the other side hangs up.
 #[derive(Debug)]
 pub struct FakeNode {
     address: SocketAddr,
+    _door: Door,
     connections: Arc<AtomicU64>,
     questions: Arc<AtomicU64>,
 }
@@ -56,14 +60,15 @@ impl FakeNode {
     #[must_use]
     pub fn start(behaviour: Behaviour, chain: Vec<Header>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let (address, door) = (listener.local_addr().unwrap(), Door::of(&listener));
+        let visitors = door.visitors(listener);
         let connections = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&connections);
         let questions = Arc::new(AtomicU64::new(0));
         let asked = Arc::clone(&questions);
         let chain = Arc::new(chain);
         thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
+            for stream in visitors {
                 counter.fetch_add(1, Ordering::Relaxed);
                 let (chain, asked) = (Arc::clone(&chain), Arc::clone(&asked));
                 let mut session = Session::new(behaviour, chain, asked, stream);
@@ -71,7 +76,7 @@ impl FakeNode {
                 thread::spawn(move || session.serve());
             }
         });
-        Self { address, connections, questions }
+        Self { address, _door: door, connections, questions }
     }
 
     /// Where it listens.

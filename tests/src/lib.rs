@@ -15,6 +15,7 @@
 
 mod core;
 mod daemon;
+mod door;
 mod fake;
 mod filter_liar;
 mod signer;

@@ -2,7 +2,7 @@
 //! shares no code with ours, and says whatever it is told to.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::futures::StreamExt as _;
@@ -14,7 +14,7 @@ use libp2p::swarm::{Config as Tuning, NetworkBehaviour, SwarmEvent};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport as _, core, identify, noise, tcp, yamux,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::eventually;
 
@@ -109,10 +109,35 @@ struct Seen {
 #[derive(Debug)]
 pub struct Stranger {
     commands: mpsc::UnboundedSender<Command>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<watch::Sender<Seen>>,
 }
 
 impl Stranger {
+    /// Calls a node's multiaddress without waiting, on the runtime that this is called in: one of
+    /// many, for which threads of their own would be too much.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[must_use]
+    pub fn knock(address: &str) -> Self {
+        let (stranger, task) = Self::new(Place::Calls(address.parse().unwrap()), None, None);
+        tokio::spawn(task);
+        stranger
+    }
+
+    /// Waits until the node gossips with it or has hung up; whether it was let in. Cancel safe.
+    pub async fn is_let_in(&self) -> bool {
+        let mut seen = self.seen.subscribe();
+        let met = seen.wait_for(|seen| seen.subscribers > 0 || seen.closed).await;
+        met.is_ok_and(|seen| !seen.closed)
+    }
+
+    /// Waits until the node has hung up. Cancel safe.
+    pub async fn thrown_out(&self) {
+        let mut seen = self.seen.subscribe();
+        let _ = seen.wait_for(|seen| seen.closed).await;
+    }
+
     /// Connects to a node's multiaddress and waits until that node gossips with it.
     #[must_use]
     pub fn connect(address: &str) -> Self {
@@ -135,7 +160,7 @@ impl Stranger {
         let not_found: Script = Arc::new(|_| vec![1, 1, 0, 0]);
         let place = Place::Listens(address.parse().unwrap());
         let stranger = Self::start(place, Some(not_found), Some(Arc::new(chunks)));
-        let listening = || stranger.seen.lock().unwrap().listening.clone();
+        let listening = || stranger.seen.borrow().listening.clone();
         eventually("the stranger listens", LIMIT, || listening().is_some());
         let address = listening().unwrap();
         (stranger, address)
@@ -144,20 +169,30 @@ impl Stranger {
     fn calls(address: &str, script: Option<Script>) -> Self {
         let stranger = Self::start(Place::Calls(address.parse().unwrap()), script, None);
         eventually("the node and the stranger gossip", LIMIT, || {
-            stranger.seen.lock().unwrap().subscribers > 0
+            stranger.seen.borrow().subscribers > 0
         });
         stranger
     }
 
     fn start(place: Place, script: Option<Script>, chunks: Option<Script>) -> Self {
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let task = Task { seen: Arc::clone(&seen), script, chunks, asked: Vec::new() };
+        let (stranger, task) = Self::new(place, script, chunks);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(task.run(place, inbox));
+            runtime.unwrap().block_on(task);
         });
-        Self { commands, seen }
+        stranger
+    }
+
+    /// One, and what it does until it is dropped.
+    fn new(
+        place: Place,
+        script: Option<Script>,
+        chunks: Option<Script>,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let seen = Arc::new(watch::Sender::new(Seen::default()));
+        let task = Task { seen: Arc::clone(&seen), script, chunks, asked: Vec::new() };
+        (Self { commands, seen }, task.run(place, inbox))
     }
 
     /// Gossips something; whether anybody was there to hear it.
@@ -170,13 +205,13 @@ impl Stranger {
     /// What others have gossiped to it.
     #[must_use]
     pub fn heard(&self) -> Vec<Vec<u8>> {
-        self.seen.lock().unwrap().gossip.clone()
+        self.seen.borrow().gossip.clone()
     }
 
     /// Whether the node has hung up.
     #[must_use]
     pub fn is_thrown_out(&self) -> bool {
-        self.seen.lock().unwrap().closed
+        self.seen.borrow().closed
     }
 
     /// Sends the bytes of a request for headers and waits for those of the response.
@@ -184,15 +219,27 @@ impl Stranger {
     /// # Errors
     /// What libp2p says where none came.
     pub fn ask(&self, request: &[u8]) -> Result<Vec<u8>, String> {
+        self.send(request)?.blocking_recv().map_err(|error| error.to_string())?
+    }
+
+    /// As [`ask`](Self::ask), for those who cannot block. Given up, it is asked all the same.
+    ///
+    /// # Errors
+    /// What libp2p says where no response came.
+    pub async fn answer_to(&self, request: &[u8]) -> Result<Vec<u8>, String> {
+        self.send(request)?.await.map_err(|error| error.to_string())?
+    }
+
+    fn send(&self, request: &[u8]) -> Result<oneshot::Receiver<Result<Vec<u8>, String>>, String> {
         let (told, tells) = oneshot::channel();
         let sent = self.commands.send(Command::Ask(request.to_vec(), told));
         sent.map_err(|error| error.to_string())?;
-        tells.blocking_recv().map_err(|error| error.to_string())?
+        Ok(tells)
     }
 }
 
 struct Task {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<watch::Sender<Seen>>,
     script: Option<Script>,
     chunks: Option<Script>,
     asked: Vec<(OutboundRequestId, Answer)>,
@@ -229,16 +276,20 @@ impl Task {
 
     fn on_event(&mut self, swarm: &mut Swarm<Parts>, event: SwarmEvent<PartsEvent>) {
         match event {
-            SwarmEvent::ConnectionClosed { .. } => self.seen.lock().unwrap().closed = true,
+            SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => {
+                self.seen.send_modify(|seen| seen.closed = true);
+            }
             SwarmEvent::NewListenAddr { address, .. } => {
                 let address = format!("{address}/p2p/{}", swarm.local_peer_id());
-                self.seen.lock().unwrap().listening = Some(address);
+                self.seen.send_modify(|seen| seen.listening = Some(address));
             }
             SwarmEvent::Behaviour(PartsEvent::Gossip(event)) => match event {
                 gossipsub::Event::Message { message, .. } => {
-                    self.seen.lock().unwrap().gossip.push(message.data);
+                    self.seen.send_modify(|seen| seen.gossip.push(message.data));
                 }
-                gossipsub::Event::Subscribed { .. } => self.seen.lock().unwrap().subscribers += 1,
+                gossipsub::Event::Subscribed { .. } => {
+                    self.seen.send_modify(|seen| seen.subscribers += 1);
+                }
                 _ => {}
             },
             SwarmEvent::Behaviour(PartsEvent::Headers(event)) => self.on_headers(swarm, event),

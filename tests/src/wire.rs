@@ -8,10 +8,13 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Forwards connections to a peer.
+use crate::door::Door;
+
+/// Forwards connections to a peer: new ones until it is dropped, each until one end closes it.
 #[derive(Debug)]
 pub struct Wire {
     address: SocketAddr,
+    _door: Door,
     from_peer: Arc<AtomicU64>,
 }
 
@@ -26,11 +29,12 @@ impl Wire {
     #[must_use]
     pub fn slow(peer: SocketAddr, bytes_per_second: u64, delay: Duration) -> Self {
         let listener = TcpListener::bind((peer.ip(), 0)).unwrap();
-        let address = listener.local_addr().unwrap();
+        let (address, door) = (listener.local_addr().unwrap(), Door::of(&listener));
+        let visitors = door.visitors(listener);
         let from_peer = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&from_peer);
         thread::spawn(move || {
-            for node in listener.incoming().map_while(Result::ok) {
+            for node in visitors {
                 let Ok(peer) = TcpStream::connect(peer) else { continue };
                 // A line does not hold small pieces back, as Nagle's algorithm does.
                 [&node, &peer].into_iter().for_each(|end| end.set_nodelay(true).unwrap());
@@ -47,7 +51,7 @@ impl Wire {
                 }
             }
         });
-        Self { address, from_peer }
+        Self { address, _door: door, from_peer }
     }
 
     /// Where the node connects to.
