@@ -1,8 +1,8 @@
 //! The scenarios that there are, by name.
 
 use super::{
-    About, Audit, ConcurrentHeaders, HeaderChains, MemoryEfficiency, MerkleTrees, Mixed,
-    Resilience, Scenario, StateCompression,
+    About, Audit, ConcurrentHeaders, FilterLiars, HeaderChains, MemoryEfficiency, MerkleTrees,
+    Mixed, Resilience, Scenario, StateCompression,
 };
 
 /// A list of scenarios, in the order in which `all` runs them.
@@ -24,6 +24,7 @@ impl Registry {
             .with(Audit)
             .with(Mixed)
             .with(Resilience)
+            .with(FilterLiars::default())
     }
 
     /// One more. One of the same name takes the other's place.

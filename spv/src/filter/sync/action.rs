@@ -121,7 +121,7 @@ pub struct ServedFilter {
 }
 
 /// What a peer answered. Only its kind has to fit the request: the rest is checked here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilterAnswer {
     /// `cfcheckpt`.
     Checkpoints(Vec<FilterHeader>),

@@ -80,6 +80,8 @@ pub struct FilterOutcome {
     pub whole: usize,
     /// How many liars were banned.
     pub banned: usize,
+    /// Answers of liars that were not the truth.
+    pub false_answers: usize,
     /// Virtual time.
     pub took: Duration,
 }
@@ -133,6 +135,7 @@ struct Run<'a> {
     banned: BTreeSet<PeerId>,
     honest_blamed: Option<String>,
     hung_up: bool,
+    false_answers: usize,
     patient: bool,
     loss_percent: u64,
     random: Miner,
@@ -172,6 +175,7 @@ pub fn run_filters(
         disorder: run.node.disorder,
         whole: run.node.whole,
         banned: run.banned.len(),
+        false_answers: run.false_answers,
         took: run.elapsed,
     }
 }
@@ -198,6 +202,7 @@ impl<'a> Run<'a> {
             banned: BTreeSet::new(),
             honest_blamed: None,
             hung_up: false,
+            false_answers: 0,
             patient: scenario.patient,
             loss_percent: scenario.loss_percent,
             random: Miner::new(seed),
@@ -370,6 +375,10 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn told(&self, lie: Lie, request: &FilterRequest) -> Option<FilterAnswer> {
+        answer(&self.world.ledger, self.world.story(lie), lie, request)
+    }
+
     fn asked(&mut self, question: FilterQuestion) {
         let Some(peer) = self.peers.get(&question.peer).filter(|peer| peer.connected) else {
             return;
@@ -391,9 +400,12 @@ impl<'a> Run<'a> {
         }
         let lie = peer.lie;
         let lost = self.random.random() % 100 < self.loss_percent;
-        let ledger = &self.world.ledger;
-        match answer(ledger, self.world.story(lie), lie, &question.request).filter(|_| !lost) {
+        match self.told(lie, &question.request).filter(|_| !lost) {
             Some(answer) => {
+                let truth = || self.told(Lie::None, &question.request);
+                if lie != Lie::None && truth().as_ref() != Some(&answer) {
+                    self.false_answers += 1;
+                }
                 let delay = self.delay(question.peer);
                 self.push(delay, Event::Answered(question, answer));
             }
