@@ -12,7 +12,8 @@
 //! or the spread of addresses: those have tests on real sockets and files.
 //!
 //! Nothing in `sim` and `scenario` does I/O or reads a clock: the runner is given one. (The audit log
-//! under load has a writing thread with a clock of its own.) Of the rest, [`report::Machine::here`] and [`report::commit`] ask the system what they run on.
+//! under load has a writing thread with a clock of its own; so have the nodes of the feature `node`,
+//! whose sockets are on loopback.) Of the rest, [`report::Machine::here`] and [`report::commit`] ask the system what they run on.
 //!
 //! ```
 //! use std::time::{Duration, Instant};

@@ -5,6 +5,8 @@
 //! an error is only what kept the scenario from looking.
 
 mod accounts;
+#[cfg(feature = "node")]
+mod api_burst;
 mod audit;
 mod chains;
 mod concurrent_headers;
@@ -15,15 +17,21 @@ mod merkle_tree;
 mod mixed;
 mod plan;
 mod registry;
+#[cfg(feature = "node")]
+mod reorg_storm;
 mod resilience;
 #[cfg(feature = "node")]
 pub mod rig;
+#[cfg(feature = "node")]
+mod slow_peers;
 mod state_compression;
 
 use core::fmt;
 use core::time::Duration;
 
 pub use accounts::Accounts;
+#[cfg(feature = "node")]
+pub use api_burst::ApiBurst;
 pub use audit::Audit;
 pub use concurrent_headers::ConcurrentHeaders;
 pub use filter_liars::FilterLiars;
@@ -33,7 +41,11 @@ pub use merkle_tree::MerkleTrees;
 pub use mixed::Mixed;
 pub use plan::{Plan, Weights, WrongWeights};
 pub use registry::Registry;
+#[cfg(feature = "node")]
+pub use reorg_storm::ReorgStorm;
 pub use resilience::Resilience;
+#[cfg(feature = "node")]
+pub use slow_peers::SlowPeers;
 pub use state_compression::StateCompression;
 
 use crate::measure::Meter;

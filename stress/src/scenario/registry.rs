@@ -4,6 +4,8 @@ use super::{
     About, Audit, ConcurrentHeaders, FilterLiars, HeaderChains, MemoryEfficiency, MerkleTrees,
     Mixed, Resilience, Scenario, StateCompression,
 };
+#[cfg(feature = "node")]
+use super::{ApiBurst, ReorgStorm, SlowPeers};
 
 /// A list of scenarios, in the order in which `all` runs them.
 #[derive(Debug, Default)]
@@ -12,10 +14,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Those of this crate.
+    /// Those of this crate; without the feature `node` those that need none.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let without_nodes = Self::default()
             .with(HeaderChains)
             .with(MerkleTrees)
             .with(ConcurrentHeaders)
@@ -24,7 +26,18 @@ impl Registry {
             .with(Audit)
             .with(Mixed)
             .with(Resilience)
-            .with(FilterLiars::default())
+            .with(FilterLiars::default());
+        Self::with_nodes(without_nodes)
+    }
+
+    #[cfg(feature = "node")]
+    fn with_nodes(self) -> Self {
+        self.with(ApiBurst).with(SlowPeers::default()).with(ReorgStorm)
+    }
+
+    #[cfg(not(feature = "node"))]
+    const fn with_nodes(self) -> Self {
+        self
     }
 
     /// One more. One of the same name takes the other's place.
