@@ -15,6 +15,8 @@ mod header_chain;
 mod memory_efficiency;
 mod merkle_tree;
 mod mixed;
+#[cfg(feature = "node")]
+mod peer_flood;
 mod plan;
 mod registry;
 #[cfg(feature = "node")]
@@ -39,6 +41,8 @@ pub use header_chain::HeaderChains;
 pub use memory_efficiency::MemoryEfficiency;
 pub use merkle_tree::MerkleTrees;
 pub use mixed::Mixed;
+#[cfg(feature = "node")]
+pub use peer_flood::PeerFlood;
 pub use plan::{Plan, Weights, WrongWeights};
 pub use registry::Registry;
 #[cfg(feature = "node")]

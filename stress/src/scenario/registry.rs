@@ -5,7 +5,7 @@ use super::{
     Mixed, Resilience, Scenario, StateCompression,
 };
 #[cfg(feature = "node")]
-use super::{ApiBurst, ReorgStorm, SlowPeers};
+use super::{ApiBurst, PeerFlood, ReorgStorm, SlowPeers};
 
 /// A list of scenarios, in the order in which `all` runs them.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Registry {
 
     #[cfg(feature = "node")]
     fn with_nodes(self) -> Self {
-        self.with(ApiBurst).with(SlowPeers::default()).with(ReorgStorm)
+        self.with(ApiBurst).with(PeerFlood::default()).with(SlowPeers::default()).with(ReorgStorm)
     }
 
     #[cfg(not(feature = "node"))]

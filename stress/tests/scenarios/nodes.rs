@@ -3,7 +3,7 @@
 use ironlight_spv::filter::sync::FilterSyncConfig;
 use ironlight_stress::report::ScenarioResult;
 use ironlight_stress::runner::Order;
-use ironlight_stress::scenario::{FilterLiars, Scenario};
+use ironlight_stress::scenario::{FilterLiars, PeerFlood, Scenario};
 
 use super::support::{passes, result_of};
 
@@ -11,6 +11,14 @@ use super::support::{passes, result_of};
 fn more_clients_than_are_served_at_once_all_get_their_answers() {
     let result = passes("api-burst", 600);
     assert_eq!((result.operations, result.failed), (600, 0));
+}
+
+#[test]
+fn callers_of_all_kinds_get_what_they_may_have() {
+    let result = passes("peer-flood", 24);
+    assert_eq!(result.figure("let in"), Some(24.0));
+    let classes: Vec<_> = result.errors.iter().map(|error| error.class.as_str()).collect();
+    assert!(["busy", "invalid", "thrown_out"].iter().all(|class| classes.contains(class)));
 }
 
 #[test]
@@ -46,4 +54,10 @@ fn without_comparing_peers_missed_payments_are_seen() {
     config.defences.compare_peers = false;
     let broken = broken(&FilterLiars { config }, 40);
     assert!(broken.contains(&"payments missed".to_owned()), "{broken:?}");
+}
+
+#[test]
+fn without_allowances_a_flood_is_seen() {
+    let broken = broken(&PeerFlood { guarded: false }, 16);
+    assert!(broken.contains(&"greedy callers told to wait".to_owned()), "{broken:?}");
 }

@@ -170,7 +170,7 @@ fn figures_follow_from_the_clock_that_the_runner_is_given() {
 fn a_registry_takes_scenarios_from_elsewhere_and_one_of_each_name() {
     let registry = Registry::new().with(Slower(ManualClock::default())).with(Mixed);
     let names: Vec<_> = registry.abouts().map(|about| about.name).collect();
-    assert_eq!(names.len(), 13);
+    assert_eq!(names.len(), 14);
     assert!(registry.find("slower").is_some() && registry.find("faster").is_none());
     for about in registry.abouts() {
         let (least, most) = about.range;

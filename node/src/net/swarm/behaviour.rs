@@ -25,8 +25,8 @@ use super::wire::TIP_SIZE;
 use crate::net::PurposeCounter;
 use crate::net::data::{CHUNKS_IN_FLIGHT, Offers};
 
-/// Peers that connect to us at most.
-const MAX_INBOUND: u32 = 128;
+/// Peers that connect to us at most; further ones are hung up on.
+pub const MAX_INBOUND: u32 = 128;
 /// Connections in all.
 const MAX_CONNECTIONS: u32 = 192;
 /// Handshakes under way, each way.

@@ -45,6 +45,7 @@ use std::path::PathBuf;
 use libp2p::identity::Keypair;
 pub use libp2p::{Multiaddr, PeerId as LightPeerId};
 
+pub use behaviour::MAX_INBOUND;
 pub(crate) use handle::{LightEvent, SwarmHandle};
 pub use identity::IdentityError;
 pub use source::{ChainSource, ServedPage};
