@@ -214,6 +214,15 @@ bench-quick:
 bench-report date=`date -u +%F` note="":
     cargo run --release -p ironlight-benches --example bench-report -- docs/BENCHMARKS.md {{ quote(date) }} {{ quote(note) }}
 
+# Count the instructions of the hot paths, and fail where one takes more than benches/instructions.txt says, or where lanes lost their lead (`--write` moves the figures)
+[script]
+instructions *args:
+    command -v valgrind >/dev/null || {
+        echo "not run: needs valgrind"
+        exit 0
+    }
+    cargo bench -p ironlight-benches --bench instructions -- {{ args }}
+
 # Run all scenarios under load, or what is named with its options: docs/STRESS.md
 [script]
 stress *args="all":

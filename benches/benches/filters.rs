@@ -6,45 +6,23 @@
 
 #![allow(clippy::panic, clippy::print_stdout, reason = "figures are what a bench is for")]
 
+mod scripts;
+
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 
 use bitcoin::bip158::{BlockFilter, Error};
 use bitcoin::hashes::Hash as _;
-use bitcoin::{
-    Amount, Block, BlockHash, Network, ScriptBuf, Transaction, TxOut, absolute, transaction,
-};
+use bitcoin::{Block, BlockHash, ScriptBuf};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ironlight_benches::settings::BATCHES;
 use ironlight_spv::filter::{Filter, FilterKey, MatchScratch, ScriptSet};
 use ironlight_spv::lanes::siphash::{self, Key, LANES, Way};
 use ironlight_spv::peers::SplitMix64;
+use scripts::{block, scripts};
 
 const ELEMENTS: usize = 5_000;
 const SETS: [usize; 3] = [1, 100, 10_000];
-/// P2WPKH, P2TR, P2PKH, P2SH.
-const LENGTHS: [usize; 4] = [22, 34, 25, 23];
-
-fn scripts(random: &mut SplitMix64, count: usize) -> Vec<ScriptBuf> {
-    let script = |length: &usize| {
-        let bytes = std::iter::repeat_with(|| random.next_u64().to_le_bytes()).flatten();
-        // No OP_RETURN, which filters leave out.
-        ScriptBuf::from([0x51].into_iter().chain(bytes).take(*length).collect::<Vec<u8>>())
-    };
-    LENGTHS.iter().cycle().take(count).map(script).collect()
-}
-
-fn block(outputs: &[ScriptBuf]) -> Block {
-    let header = bitcoin::constants::genesis_block(Network::Regtest).header;
-    let output = |script: &ScriptBuf| TxOut { value: Amount::ZERO, script_pubkey: script.clone() };
-    let transaction = Transaction {
-        version: transaction::Version::TWO,
-        lock_time: absolute::LockTime::ZERO,
-        input: Vec::new(),
-        output: outputs.iter().map(output).collect(),
-    };
-    Block { header, txdata: vec![transaction] }
-}
 
 /// The same filter twice.
 struct Filters {

@@ -6,13 +6,13 @@
 
 #![allow(clippy::panic, clippy::print_stdout, reason = "figures are what a bench is for")]
 
+mod easy_mainnet;
+
 use std::hint::black_box;
 
-use bitcoin::CompactTarget;
 use bitcoin::block::Header as PeerHeader;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ironlight_benches::settings::BATCHES;
-use ironlight_spv::generate::Miner;
 use ironlight_spv::lanes::{self, Way};
 use ironlight_spv::{
     BlockHeight, Header, HeaderChain, Network, Params, TrustedStart, UnixTime, Work, parse_work,
@@ -29,43 +29,13 @@ struct Input {
     headers: Vec<Header>,
 }
 
-/// Mainnet's rules at a limit that a processor can mine at.
-fn easy_mainnet() -> Params {
-    let mut params = Params::new(Network::Mainnet);
-    params.pow_limit = CompactTarget::from_consensus(0x207f_ffff);
-    params.genesis = Miner::new(0).mine(
-        params.genesis.prev_hash(),
-        UnixTime(1_700_000_000),
-        CompactTarget::from_consensus(0x200f_ffff),
-    );
-    params
-}
-
-/// Four periods whose blocks come a little too fast, then a little too slowly.
+/// Four periods.
 fn generated() -> Input {
-    let chain = HeaderChain::new(easy_mainnet());
-    let mut miner = Miner::new(7);
-    let mut growing = chain.clone();
-    let mut headers = Vec::new();
-    while headers.len() < 8_064 {
-        let slow = growing.tip().height.0 / 2_016 % 2 == 1;
-        let jitter = u32::try_from(miner.random() % 400).unwrap_or(0);
-        let time = growing.tip_time().plus_seconds(if slow { 500 } else { 300 } + jitter);
-        let header = miner.extend(&growing, time);
-        accept(&mut growing, &[header]);
-        headers.push(header);
-    }
+    let (chain, headers) = easy_mainnet::generated(8_064);
     let mut bits: Vec<_> = headers.iter().map(Header::compact_target).collect();
     bits.dedup();
     assert!(bits.len() >= 4, "the generated chain retargets");
     Input { name: "generated", chain, headers }
-}
-
-fn accept(chain: &mut HeaderChain, headers: &[Header]) {
-    match chain.verify(headers, UnixTime::MAX) {
-        Ok(batch) => assert!(chain.apply(batch).is_ok(), "the batch is not stale"),
-        Err(error) => panic!("{error}"),
-    }
 }
 
 /// Mainnet from 822528 on, where the data folder is there.
