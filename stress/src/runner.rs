@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use crate::measure::{MemoryProbe, Meter, Surroundings, Tally};
 use crate::report::{
-    Bound, ErrorCount, Figure, Latency, Round, ScenarioResult, Series, StateChange, a_second, nanos,
+    Bound, Curve, ErrorCount, Figure, Latency, Round, ScenarioResult, Series, StateChange,
+    a_second, nanos,
 };
 use crate::scenario::{About, Findings, Plan, Scenario, ScenarioError, Weights};
 
@@ -115,6 +116,7 @@ struct Sum {
     series: Series,
     figures: Vec<Figure>,
     states: Vec<StateChange>,
+    curves: Vec<Curve>,
 }
 
 impl Sum {
@@ -129,6 +131,7 @@ impl Sum {
             series: Series::default(),
             figures: Vec::new(),
             states: Vec::new(),
+            curves: Vec::new(),
         }
     }
 
@@ -144,7 +147,7 @@ impl Sum {
         self.series = Series::from(&tally.timeline);
         self.measured = self.measured.saturating_add(measured);
         self.all.merge(tally);
-        (self.figures, self.states) = (found.figures, found.states);
+        (self.figures, self.states, self.curves) = (found.figures, found.states, found.curves);
         for bound in found.bounds {
             match self.bounds.iter_mut().find(|known| known.name == bound.name) {
                 Some(known) if known.met => *known = bound,
@@ -183,6 +186,7 @@ impl Sum {
             rounds: self.rounds,
             series: self.series,
             states: self.states,
+            curves: self.curves,
         }
     }
 }

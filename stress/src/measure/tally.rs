@@ -45,14 +45,16 @@ impl Tally {
         memory: u64,
     ) {
         self.operations += operations;
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if let Some(histogram) = &mut self.took {
-            histogram.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1));
+            histogram.saturating_record(took_ns.max(1));
         }
         if let Some(class) = failed {
             *self.errors.entry(class).or_default() += operations;
         }
         let failed = if failed.is_some() { operations } else { 0 };
-        self.timeline.add(at, Slot { operations, failed, memory });
+        let (samples, longest_ns) = (1, took_ns);
+        self.timeline.add(at, Slot { operations, failed, memory, samples, took_ns, longest_ns });
     }
 
     /// Adds another one that began at the same time.

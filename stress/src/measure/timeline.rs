@@ -11,6 +11,12 @@ pub struct Slot {
     pub failed: u64,
     /// The most bytes handed out that were seen in it; 0 where nobody counts.
     pub memory: u64,
+    /// Samples that ended in it.
+    pub samples: u64,
+    /// Nanoseconds that they took together; saturates after 584 years.
+    pub took_ns: u64,
+    /// Nanoseconds that the longest took.
+    pub longest_ns: u64,
 }
 
 impl Slot {
@@ -18,6 +24,9 @@ impl Slot {
         self.operations += other.operations;
         self.failed += other.failed;
         self.memory = self.memory.max(other.memory);
+        self.samples += other.samples;
+        self.took_ns = self.took_ns.saturating_add(other.took_ns);
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
     }
 }
 
@@ -103,7 +112,8 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    const ONE: Slot = Slot { operations: 1, failed: 0, memory: 7 };
+    const ONE: Slot =
+        Slot { operations: 1, failed: 0, memory: 7, samples: 1, took_ns: 5, longest_ns: 5 };
 
     fn operations(timeline: &Timeline) -> u64 {
         timeline.slots().iter().map(|slot| slot.operations).sum()
@@ -129,7 +139,8 @@ mod tests {
         let width = coarse.width();
         fine.merge(coarse);
         assert_eq!((fine.width(), operations(&fine)), (width, 3));
-        assert_eq!(fine.slots()[0], Slot { operations: 2, failed: 0, memory: 7 });
+        let both = Slot { operations: 2, samples: 2, took_ns: 10, ..ONE };
+        assert_eq!(fine.slots()[0], both);
     }
 
     #[test]

@@ -85,6 +85,26 @@ impl Figure {
     }
 }
 
+/// What a scenario watched over time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// What it is.
+    pub name: String,
+    /// Of what.
+    pub unit: String,
+    /// Oldest first. A scenario keeps as many as it has decided beforehand.
+    pub points: Vec<CurvePoint>,
+}
+
+/// A value at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Since the start of the round, in nanoseconds.
+    pub at_ns: u64,
+    /// How much.
+    pub value: f64,
+}
+
 /// From when on something was in a state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {

@@ -12,7 +12,7 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
-pub use bound::{Bound, Figure, StateChange};
+pub use bound::{Bound, Curve, CurvePoint, Figure, StateChange};
 pub use compare::{Change, Comparison, Metric, Verdict, compare};
 pub use html::page;
 pub use machine::{Machine, commit};

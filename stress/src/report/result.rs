@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::bound::{Bound, Figure, StateChange};
+use super::bound::{Bound, Curve, Figure, StateChange};
 use crate::measure::{Tally, Timeline};
 
 /// What one scenario found.
@@ -49,6 +49,9 @@ pub struct ScenarioResult {
     pub series: Series,
     /// The states that something went through in the last round.
     pub states: Vec<StateChange>,
+    /// What the scenario watched over time in the last round. Earlier reports do not have it.
+    #[serde(default)]
+    pub curves: Vec<Curve>,
 }
 
 /// How often errors of a class came.
@@ -116,6 +119,12 @@ pub struct SeriesSlot {
     pub failed: u64,
     /// The most bytes handed out that were seen.
     pub memory: u64,
+    /// The mean of its samples' latencies; 0 where it has none. Earlier reports do not have it.
+    #[serde(default)]
+    pub mean_ns: u64,
+    /// The longest of them.
+    #[serde(default)]
+    pub longest_ns: u64,
 }
 
 impl ScenarioResult {
@@ -162,6 +171,8 @@ impl From<&Timeline> for Series {
             operations: slot.operations,
             failed: slot.failed,
             memory: slot.memory,
+            mean_ns: slot.took_ns.checked_div(slot.samples).unwrap_or(0),
+            longest_ns: slot.longest_ns,
         };
         Self {
             width_ns: nanos(timeline.width()),

@@ -60,6 +60,6 @@ impl Scenario for MemoryEfficiency {
             Figure::new("at the peak", peak as f64, "bytes"),
             Figure::new("held for a header", held as f64 / plan.count as f64, "bytes"),
         ];
-        Ok(Findings { bounds, figures, states: Vec::new() })
+        Ok(Findings { bounds, figures, ..Findings::default() })
     }
 }

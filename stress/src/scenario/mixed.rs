@@ -67,7 +67,7 @@ impl Scenario for Mixed {
         ];
         let figures = ["headers", "proofs", "accounts"].iter().zip(turns);
         let figures = figures.map(|(name, turns)| Figure::new(name, turns as f64, "operations"));
-        Ok(Findings { bounds, figures: figures.collect(), states: Vec::new() })
+        Ok(Findings { bounds, figures: figures.collect(), ..Findings::default() })
     }
 }
 

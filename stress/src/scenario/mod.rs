@@ -53,7 +53,7 @@ pub use slow_peers::SlowPeers;
 pub use state_compression::StateCompression;
 
 use crate::measure::Meter;
-use crate::report::{Bound, Figure, StateChange};
+use crate::report::{Bound, Curve, Figure, StateChange};
 
 /// What a scenario is, for lists and reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,8 @@ pub struct Findings {
     pub figures: Vec<Figure>,
     /// The states that something went through, oldest first.
     pub states: Vec<StateChange>,
+    /// What it watched over time.
+    pub curves: Vec<Curve>,
 }
 
 /// Why a scenario could not be carried through.

@@ -1,7 +1,8 @@
 //! The charts of one scenario.
 
+use super::super::bound::{Curve, CurvePoint};
 use super::super::result::{Latency, ScenarioResult, Series, SeriesSlot};
-use super::super::text::{bytes, quantity, time};
+use super::super::text::{quantity, time};
 use super::markup::Svg;
 
 const SIZE: (f64, f64) = (420.0, 190.0);
@@ -18,15 +19,14 @@ pub(super) fn throughput(series: &Series) -> String {
     let rate = |operations: u64| a_second(operations, series.width_ns);
     let highest = series.slots.iter().map(|slot| slot.operations).max().map_or(0.0, rate);
     let width = (RIGHT - LEFT) / (series.slots.len().max(1) as f64);
-    frame(&mut svg, &quantity(highest), "0");
+    frame(&mut svg, highest, quantity);
     for (number, slot) in series.slots.iter().enumerate() {
         let x = LEFT + number as f64 * width;
-        let mut bar = |class: &str, operations: u64| {
+        let operations = [("mark", slot.operations), ("fail", slot.failed)];
+        for (class, operations) in operations.into_iter().filter(|(_, some)| *some > 0) {
             let height = part(rate(operations), highest) * (BOTTOM - TOP);
             svg.bar(class, (x, BOTTOM - height), (width + 0.05, height));
-        };
-        bar("mark", slot.operations);
-        bar("fail", slot.failed);
+        }
     }
     axis_of_time(&mut svg, length(series));
     svg.finish(SIZE, "operations a second over time")
@@ -34,23 +34,91 @@ pub(super) fn throughput(series: &Series) -> String {
 
 /// Bytes handed out over time, from 0 on.
 pub(super) fn memory(series: &Series) -> Option<String> {
-    let highest = series.slots.iter().map(|slot| slot.memory).max().filter(|most| *most > 0)?;
+    let seen = seen(series, |slot| slot.memory);
+    let points: Vec<_> = seen.map(|(at, bytes)| (at, bytes as f64)).collect();
+    let shown = |value: f64| quantity(value) + "B";
+    rising(&points, length(series), shown, "bytes handed out over time")
+}
+
+/// What a scenario watched over time, from 0 on.
+pub(super) fn curve(curve: &Curve, all: u64) -> Option<String> {
+    let end = curve.points.last().map_or(0, |point| point.at_ns).max(all).max(1);
+    let place = |point: &CurvePoint| (part(point.at_ns as f64, end as f64), point.value);
+    let points: Vec<_> = curve.points.iter().map(place).collect();
+    rising(&points, end, quantity, &format!("{} over time", curve.name))
+}
+
+/// Means and longest samples over time, on a scale of powers of ten.
+pub(super) fn latency_over_time(series: &Series) -> Option<String> {
+    let means: Vec<_> = seen(series, |slot| slot.mean_ns).collect();
+    let longest: Vec<_> = seen(series, |slot| slot.longest_ns).collect();
+    let from = means.iter().map(|(_, nanos)| power(*nanos)).reduce(f64::min)?.floor();
+    let to =
+        longest.iter().map(|(_, nanos)| power(*nanos)).reduce(f64::max)?.ceil().max(from + 1.0);
+    let y = |power: f64| BOTTOM - part(power - from, to - from) * (BOTTOM - TOP);
     let mut svg = Svg::default();
-    frame(&mut svg, &bytes(Some(highest)), "0");
-    let width = (RIGHT - LEFT) / (series.slots.len().max(1) as f64);
-    let seen = series.slots.iter().enumerate().filter(|(_, slot)| slot.memory > 0);
-    let point = |(number, slot): (usize, &SeriesSlot)| {
-        let height = part(slot.memory as f64, highest as f64) * (BOTTOM - TOP);
-        (LEFT + (number as f64 + 0.5) * width, BOTTOM - height)
-    };
-    let mut points: Vec<(f64, f64)> = seen.map(point).collect();
-    // A point alone is no line.
-    if let [(_, y)] = points[..] {
-        points = vec![(LEFT, y), (RIGHT, y)];
+    // From a nanosecond to an hour and beyond: all powers of ten that can be.
+    let scale = [1, 10, 100].into_iter().flat_map(|by| (0..5).map(move |k| by * 1_000_u64.pow(k)));
+    for mark in scale.filter(|mark| (from..=to).contains(&power(*mark))) {
+        svg.line("grid", (LEFT, y(power(mark))), (RIGHT, y(power(mark))));
+        svg.label("end", (LEFT - 6.0, y(power(mark)) + 4.0), &round(mark));
     }
-    svg.path("curve", &points);
+    for (class, points) in [("curve late", &longest), ("curve", &means)] {
+        let points: Vec<_> =
+            points.iter().map(|(at, nanos)| (along(*at), y(power(*nanos)))).collect();
+        line(&mut svg, class, &points);
+    }
     axis_of_time(&mut svg, length(series));
-    Some(svg.finish(SIZE, "bytes handed out over time"))
+    Some(svg.finish(SIZE, "mean and longest latency over time, on a scale of powers of ten"))
+}
+
+/// The middles of the slots that have a value, as shares of all time.
+fn seen(series: &Series, of: fn(&SeriesSlot) -> u64) -> impl Iterator<Item = (f64, u64)> {
+    let all = series.slots.len().max(1) as f64;
+    let values = series.slots.iter().map(of).enumerate().filter(|(_, value)| *value > 0);
+    values.map(move |(number, value)| ((number as f64 + 0.5) / all, value))
+}
+
+/// A curve above 0 through shares of all time and values; none where all are 0.
+fn rising(
+    points: &[(f64, f64)],
+    all: u64,
+    shown: impl Fn(f64) -> String,
+    title: &str,
+) -> Option<String> {
+    let values = points.iter().map(|(_, value)| *value);
+    let highest = values.reduce(f64::max).filter(|most| *most > 0.0)?;
+    let mut svg = Svg::default();
+    frame(&mut svg, highest, shown);
+    let place =
+        |(at, value): &(f64, f64)| (along(*at), BOTTOM - part(*value, highest) * (BOTTOM - TOP));
+    line(&mut svg, "curve", &points.iter().map(place).collect::<Vec<_>>());
+    axis_of_time(&mut svg, all);
+    Some(svg.finish(SIZE, title))
+}
+
+/// A point alone is no line, so it becomes one over all time.
+fn line(svg: &mut Svg, class: &str, points: &[(f64, f64)]) {
+    match points {
+        [(_, y)] => svg.path(class, &[(LEFT, *y), (RIGHT, *y)]),
+        points => svg.path(class, points),
+    }
+}
+
+fn along(share: f64) -> f64 {
+    LEFT + share * (RIGHT - LEFT)
+}
+
+fn power(nanos: u64) -> f64 {
+    (nanos.max(1) as f64).log10()
+}
+
+/// A power of ten, without the digits behind the point that other times have.
+fn round(nanos: u64) -> String {
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    let unit = units.into_iter().find(|(size, _)| nanos >= *size);
+    let (size, name) = unit.unwrap_or((1, "ns"));
+    format!("{} {name}", nanos / size)
 }
 
 /// Percentiles on a scale of powers of ten, with the marks of 1 and 5 ms where they fall into it.
@@ -62,7 +130,6 @@ pub(super) fn latency(latency: &Latency) -> String {
         ("p99.9", latency.p999_ns),
         ("longest", latency.max_ns),
     ];
-    let power = |nanos: u64| (nanos.max(1) as f64).log10();
     let from = (power(latency.p50_ns) - 0.3).floor();
     let to = power(latency.max_ns).ceil().max(from + 1.0);
     // Room for the figure behind the longest bar.
@@ -125,11 +192,14 @@ fn class_of(row: f64) -> &'static str {
     }
 }
 
-fn frame(svg: &mut Svg, highest: &str, lowest: &str) {
-    svg.line("grid", (LEFT, TOP), (RIGHT, TOP));
-    svg.line("grid", (LEFT, f64::midpoint(TOP, BOTTOM)), (RIGHT, f64::midpoint(TOP, BOTTOM)));
-    svg.label("end", (LEFT - 6.0, TOP + 4.0), highest);
-    svg.label("end", (LEFT - 6.0, BOTTOM), lowest);
+/// Lines at the highest value and at half of it, with these, and a nought.
+fn frame(svg: &mut Svg, highest: f64, shown: impl Fn(f64) -> String) {
+    for (part, value) in [(0.0, highest), (0.5, highest / 2.0)] {
+        let y = TOP + part * (BOTTOM - TOP);
+        svg.line("grid", (LEFT, y), (RIGHT, y));
+        svg.label("end", (LEFT - 6.0, y + 4.0), &shown(value));
+    }
+    svg.label("end", (LEFT - 6.0, BOTTOM), "0");
 }
 
 fn axis_of_time(svg: &mut Svg, nanos: u64) {

@@ -29,12 +29,12 @@ pub(super) fn cells(kind: &str, inner: &[String]) -> String {
     element("tr", "", &cells)
 }
 
-/// A table that scrolls by itself where it is too wide.
-pub(super) fn table(head: &[&str], rows: String) -> String {
+/// A table of a class that the style knows.
+pub(super) fn table(class: &str, head: &[&str], rows: String) -> String {
     let head: Vec<String> = head.iter().map(|name| (*name).to_owned()).collect();
     let head = element("thead", "", &cells("th", &head));
     let table = element("table", "", &(head + &element("tbody", "", &rows)));
-    element("div", r#" class="wide""#, &table)
+    element("div", &format!(r#" class="{class}""#), &table)
 }
 
 /// Shapes and labels of one picture.

@@ -66,7 +66,7 @@ fn introduction(report: &Report) -> String {
 fn verdict(report: &Report) -> String {
     let all: usize = report.results.iter().map(|result| result.bounds.len()).sum();
     let item = |(scenario, bound): (&str, &super::Bound)| {
-        element("li", "", &escaped(&format!("{scenario}: {bound}")))
+        element("li", "", &(link(scenario) + &escaped(&format!(": {bound}"))))
     };
     let broken: Vec<String> = report.broken().map(item).collect();
     if broken.is_empty() {
@@ -79,6 +79,7 @@ fn verdict(report: &Report) -> String {
 fn overview(report: &Report) -> String {
     let head = [
         "scenario",
+        "bounds",
         "operations a second",
         "p50",
         "p99",
@@ -86,21 +87,26 @@ fn overview(report: &Report) -> String {
         "under 5 ms",
         "peak memory",
         "succeeded",
-        "bounds",
     ];
     let rows: String = report.results.iter().map(row).collect();
-    table(&head, rows)
+    table("wide", &head, rows)
+}
+
+/// To a scenario's section.
+fn link(scenario: &str) -> String {
+    let name = escaped(scenario);
+    element("a", &format!(r##" href="#{name}""##), &name)
 }
 
 fn row(result: &ScenarioResult) -> String {
-    let name = escaped(&result.name);
     let broken = result.broken().count();
     let bounds = if broken == 0 { "hold".to_owned() } else { format!("{broken} broken") };
     let class = if broken == 0 { "good" } else { "bad" };
     cells(
         "td",
         &[
-            element("a", &format!(r##" href="#{name}""##), &name),
+            link(&result.name),
+            element("span", &format!(r#" class="{class}""#), &bounds),
             quantity(result.operations_per_second),
             time(result.latency.p50_ns),
             time(result.latency.p99_ns),
@@ -108,7 +114,6 @@ fn row(result: &ScenarioResult) -> String {
             percent(result.latency.under_5ms),
             bytes(result.peak_bytes),
             percent(result.success_rate),
-            element("span", &format!(r#" class="{class}""#), &bounds),
         ],
     )
 }

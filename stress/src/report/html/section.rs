@@ -40,29 +40,50 @@ fn introduction(result: &ScenarioResult) -> String {
 }
 
 fn charts(result: &ScenarioResult) -> String {
-    let figure = |title: &str, picture: &str| {
-        element("figure", "", &(element("figcaption", "", title) + picture))
-    };
-    let not_counted = || element("p", r#" class="about""#, "Memory was not counted.");
-    let memory = chart::memory(&result.series).unwrap_or_else(not_counted);
-    let mut charts = figure("Operations a second", &chart::throughput(&result.series));
+    let series = &result.series;
+    let failed = if result.failed > 0 { word("bad", "failed ones in red") } else { String::new() };
+    let mut charts = figure("Operations a second", &failed, &chart::throughput(series));
     if let Some(states) = chart::states(result) {
-        charts.push_str(&figure("Circuit breaker", &states));
+        charts.push_str(&figure("Circuit breaker", "", &states));
     }
-    charts.push_str(&figure("Latency", &chart::latency(&result.latency)));
-    charts.push_str(&figure("Memory handed out", &memory));
+    charts.push_str(&figure("Latency", "", &chart::latency(&result.latency)));
+    if let Some(latency) = chart::latency_over_time(series) {
+        let lines = word("mean", "mean") + ", " + &word("longest", "longest");
+        charts.push_str(&figure("Latency over time", &lines, &latency));
+    }
+    let not_counted = || element("p", r#" class="about""#, "Memory was not counted.");
+    let memory = chart::memory(series).unwrap_or_else(not_counted);
+    charts.push_str(&figure("Memory handed out", "", &memory));
+    let all = series.width_ns.saturating_mul(series.slots.len() as u64);
+    for curve in &result.curves {
+        if let Some(picture) = chart::curve(curve, all) {
+            charts.push_str(&figure(&escaped(&curve.name), &escaped(&curve.unit), &picture));
+        }
+    }
     element("div", r#" class="charts""#, &charts)
 }
 
+/// A picture with its title, and what its colours or its numbers are.
+fn figure(title: &str, key: &str, picture: &str) -> String {
+    let key = element("span", r#" class="key""#, key);
+    element("figure", "", &(element("figcaption", "", &format!("{title} {key}")) + picture))
+}
+
+fn word(class: &str, text: &str) -> String {
+    element("span", &format!(r#" class="{class}""#), text)
+}
+
+/// The broken ones first.
 fn bounds(result: &ScenarioResult) -> String {
-    let rows = result.bounds.iter().map(|bound| {
-        let (class, word) = if bound.met { ("good", "holds") } else { ("bad", "broken") };
-        let verdict = element("span", &format!(r#" class="{class}""#), word);
+    let mut bounds: Vec<_> = result.bounds.iter().collect();
+    bounds.sort_by_key(|bound| bound.met);
+    let rows = bounds.into_iter().map(|bound| {
+        let (class, verdict) = if bound.met { ("good", "holds") } else { ("bad", "broken") };
         let [name, wanted, got] =
             [&bound.name, &bound.wanted, &bound.got].map(|text| escaped(text));
-        cells("td", &[name, wanted, got, verdict])
+        cells("td", &[word(class, verdict), name, wanted, got])
     });
-    table(&["bound", "wanted", "found", ""], rows.collect())
+    table("bounds", &["", "bound", "wanted", "found"], rows.collect())
 }
 
 fn figures(result: &ScenarioResult) -> String {
@@ -75,5 +96,5 @@ fn figures(result: &ScenarioResult) -> String {
         cells("td", &[escaped(&name), format!("{} operations", error.count)])
     });
     let rows: String = own.chain(errors).collect();
-    if rows.is_empty() { rows } else { table(&["figure", ""], rows) }
+    if rows.is_empty() { rows } else { table("wide", &["figure", ""], rows) }
 }

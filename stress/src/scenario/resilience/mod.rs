@@ -69,6 +69,7 @@ impl Scenario for Resilience {
             bounds: run.bounds(plan.count, stuck, &calls, &transitions),
             figures: run.figures(&calls, &transitions),
             states: states(&transitions),
+            ..Findings::default()
         })
     }
 }
