@@ -304,6 +304,23 @@ core: test-build
     export BITCOIND_EXE=$(realpath "$bitcoind")
     cargo test --workspace --no-fail-fast --test 'core_*' -- --ignored --show-output
 
+# Open a report of ironlight-stress in a browser (CHROMIUM_EXE, else chromium or google-chrome on PATH)
+[script]
+page: test-build
+    chromium=${CHROMIUM_EXE:-}
+    if [[ -z $chromium ]]; then
+        chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || {
+            echo "not run: needs chromium on PATH or its path in CHROMIUM_EXE"
+            exit 0
+        }
+    fi
+    if [[ ! -x $chromium ]]; then
+        echo "error: CHROMIUM_EXE is $chromium, which is not a program" >&2
+        exit 1
+    fi
+    export CHROMIUM_EXE=$chromium
+    cargo test --workspace --no-fail-fast --test 'chromium_*' -- --ignored --show-output
+
 # Everything above that a change must pass, in order, with times
 ci:
     .ci/run
