@@ -10,5 +10,5 @@ use peak_alloc::PeakAlloc;
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
-    cli::main(&Registry::new(), &ALLOCATED)
+    cli::main(Registry::new(), &ALLOCATED)
 }

@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand};
 use crate::measure::MemoryProbe;
 use crate::report::{Report, ReportError};
 use crate::runner::RunError;
-use crate::scenario::Registry;
+use crate::scenario::{CLIENT, ConcurrentHeaders, Registry, verify_headers};
 
 /// Drives the parts of Ironlight hard and says what happened.
 #[derive(Debug, Parser)]
@@ -45,6 +45,9 @@ enum Command {
     List,
     /// Show what moved from one run to another, and whether more than the noise.
     Compare(compare::CompareArgs),
+    /// What `concurrent-headers` starts as processes of their own.
+    #[command(name = CLIENT, hide = true)]
+    VerifyHeaders,
 }
 
 /// Why a command failed.
@@ -61,26 +64,41 @@ enum Failure {
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot find this program, to start it as a process: {0}")]
+    OwnPath(std::io::Error),
+    #[error("headers fed by a pipe: {0}")]
+    Pipe(std::io::Error),
     #[error("{}: {source}", path.display())]
     Report { path: PathBuf, source: ReportError },
 }
 
-/// Parses the arguments, runs the command, and says how it went.
+/// Parses the arguments, runs the command, and says how it went. Scenarios start the program that
+/// calls this as processes of their own, with arguments that are parsed here.
 #[must_use]
-pub fn main(registry: &Registry, memory: &dyn MemoryProbe) -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Run(args) => run::run(&args, registry, memory),
-        Command::List => {
-            list::list(registry);
-            Ok(())
-        }
-        Command::Compare(args) => compare::run(&args),
-    };
-    match done {
+pub fn main(registry: Registry, memory: &dyn MemoryProbe) -> ExitCode {
+    match command(registry, memory) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             note!("error: {}", in_one_line(&failure));
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(registry: Registry, memory: &dyn MemoryProbe) -> Result<(), Failure> {
+    match Cli::parse().command {
+        Command::Run(args) => {
+            let program = std::env::current_exe().map_err(Failure::OwnPath)?;
+            let registry = registry.with(ConcurrentHeaders::with_processes(program));
+            run::run(&args, &registry, memory)
+        }
+        Command::List => {
+            list::list(&registry);
+            Ok(())
+        }
+        Command::Compare(args) => compare::run(&args),
+        Command::VerifyHeaders => {
+            verify_headers(std::io::stdin().lock(), std::io::stdout().lock()).map_err(Failure::Pipe)
         }
     }
 }

@@ -1,35 +1,66 @@
-//! One chain that grows while many threads verify against it and read it.
+//! One chain that grows while many threads verify against it and read it, and processes of their
+//! own take it in.
 
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use ironlight_spv::generate::Miner;
 use ironlight_spv::{BlockHash, BlockHeight, Header, HeaderChain};
 
-use super::chains::{REFUSED, STALE, WRONG, below, mine_on, now, regtest};
+use super::chains::{REFUSED, STALE, WRONG, below, mine_on, now, regtest, take_in};
+use super::client::{Client, Standing};
+use super::pace::{Pace, Place};
 use super::{About, Findings, Plan, Scenario, ScenarioError};
 use crate::measure::{Class, Meter, Work, Worker};
-use crate::report::Bound;
+use crate::report::{Bound, Figure};
 
 /// Headers of a batch.
 const BATCH: usize = 100;
 /// Threads that verify batches, beside the one that also applies them.
-const VERIFIERS: u64 = 3;
+const VERIFIERS: usize = 3;
 /// Threads that look headers up.
-const READERS: u64 = 4;
+const READERS: usize = 4;
+/// Processes that take the same chain in.
+const CLIENTS: usize = 2;
+/// A client's answer did not come.
+const GONE: Class = "client_gone";
 
-/// A writer, verifiers and readers at one chain, behind the lock that the node has it behind.
-#[derive(Clone, Copy, Debug)]
-pub struct ConcurrentHeaders;
+/// A writer, verifiers and readers at one chain, behind the lock that the node has it behind, and
+/// processes that are fed the same headers.
+///
+/// The default has no processes: a library is no program.
+#[derive(Clone, Debug, Default)]
+pub struct ConcurrentHeaders {
+    program: Option<PathBuf>,
+}
+
+impl ConcurrentHeaders {
+    /// With processes of a program that calls [`cli::main`](crate::cli::main).
+    #[cfg(feature = "program")]
+    #[must_use]
+    pub const fn with_processes(program: PathBuf) -> Self {
+        Self { program: Some(program) }
+    }
+
+    fn clients(&self) -> Result<Vec<Client>, ScenarioError> {
+        let programs =
+            self.program.iter().flat_map(|program| core::iter::repeat_n(program, CLIENTS));
+        let clients = programs.map(|program| Client::start(program)).collect::<Result<_, _>>();
+        clients.map_err(ScenarioError::preparing("a process that verifies headers"))
+    }
+}
 
 impl Scenario for ConcurrentHeaders {
     fn about(&self) -> About {
         About {
             name: "concurrent-headers",
-            does: "one thread extends a chain, 3 verify batches against it and 4 look headers up, \
-                   all at once",
+            does: "one thread extends a chain, 3 verify batches against it, 4 look headers up, and 2 \
+                   processes verify the same chain by themselves, all at once and in step",
             operation: "a header verified or looked up",
-            sample: "a batch of up to 100 headers, or one look-up, the wait for the lock counted",
-            bound: "every thread gets the answers that a single one gets",
+            sample: "a batch of up to 100 headers, waits for the lock or the process counted, or one \
+                     look-up",
+            bound: "every thread gets the answers that a single one gets, and every process the same \
+                    tips, work and errors",
             counts: "headers",
             usual: 20_000,
             range: (1, 1_000_000),
@@ -38,27 +69,36 @@ impl Scenario for ConcurrentHeaders {
 
     fn run(&self, plan: &Plan, meter: &mut Meter<'_>) -> Result<Findings, ScenarioError> {
         let shared = Shared::new(plan);
-        let mut work: Vec<Work<'_, u64>> = vec![Box::new(|worker| shared.extend(worker))];
-        let seed = |thread| Miner::new(plan.seed.wrapping_add(thread));
-        for thread in 1..=VERIFIERS {
-            let random = seed(thread);
-            let shared = &shared;
-            work.push(Box::new(move |worker| shared.verify(worker, random)));
+        let clients = self.clients()?;
+        let processes = clients.len();
+        let threads = 1 + VERIFIERS + READERS + processes;
+        let pace = Pace::new(threads);
+        let mut places = (0..threads).map(|number| pace.join(number));
+        let mut seeds = (1..).map(|thread| Miner::new(plan.seed.wrapping_add(thread)));
+        let shared = &shared;
+        let mut work: Vec<Work<'_, u64>> = Vec::with_capacity(threads);
+        for place in places.by_ref().take(1) {
+            work.push(Box::new(move |worker| shared.extend(worker, &place)));
         }
-        for thread in 1..=READERS {
-            let random = seed(VERIFIERS + thread);
-            let shared = &shared;
-            work.push(Box::new(move |worker| shared.look_up(worker, random)));
+        for (place, random) in places.by_ref().take(VERIFIERS).zip(&mut seeds) {
+            work.push(Box::new(move |worker| shared.verify(worker, &place, random)));
+        }
+        for (place, random) in places.by_ref().take(READERS).zip(&mut seeds) {
+            work.push(Box::new(move |worker| shared.look_up(worker, &place, random)));
+        }
+        for (place, client) in places.zip(clients) {
+            work.push(Box::new(move |worker| shared.feed(worker, &place, client)));
         }
         let right: u64 = meter.together(work)?.iter().sum();
-        let wanted = plan.count * (1 + VERIFIERS + READERS);
+        let wanted = plan.count * threads as u64;
         let tip = shared.read().tip();
         let last = shared.hashes.last().copied().unwrap_or(tip.hash);
         let bounds = vec![
             Bound::equal("tip", &last, &tip.hash),
             Bound::equal("right answers", &wanted, &right),
         ];
-        Ok(Findings { bounds, ..Findings::default() })
+        let figures = vec![Figure::new("processes", processes as f64, "that verify by themselves")];
+        Ok(Findings { bounds, figures, ..Findings::default() })
     }
 }
 
@@ -68,6 +108,8 @@ struct Shared {
     headers: Vec<Header>,
     /// By height, genesis at 0: computed before, by one thread.
     hashes: Vec<BlockHash>,
+    /// What has to be said of the chain after each batch.
+    standings: Vec<Standing>,
 }
 
 impl Shared {
@@ -77,7 +119,14 @@ impl Shared {
         let headers = mine_on(&mut Miner::new(plan.seed), &mut tip, plan.count);
         let mut hashes = vec![chain.params().genesis.hash()];
         hashes.extend(headers.iter().map(Header::hash));
-        Self { chain: RwLock::new(chain), headers, hashes }
+        let mut single = regtest();
+        let mut standing = |batch: &[Header]| {
+            // What is wrong here is found by all that are compared with it.
+            let refused = if take_in(&mut single, batch).is_ok() { 0 } else { batch.len() };
+            Standing::of(&single, refused)
+        };
+        let standings = headers.chunks(BATCH).map(&mut standing).collect();
+        Self { chain: RwLock::new(chain), headers, hashes, standings }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HeaderChain> {
@@ -85,7 +134,7 @@ impl Shared {
     }
 
     /// The single writer: verifies with the others, applies alone.
-    fn extend(&self, worker: &mut Worker<'_>) -> Result<u64, ScenarioError> {
+    fn extend(&self, worker: &mut Worker<'_>, place: &Place<'_>) -> Result<u64, ScenarioError> {
         let mut right = 0;
         for batch in self.headers.chunks(BATCH) {
             let done = worker.time(batch.len() as u64, || {
@@ -94,13 +143,19 @@ impl Shared {
                 chain.apply(verified).map_err(|_stale| STALE)
             });
             right += if done.is_ok() { batch.len() as u64 } else { 0 };
+            place.step();
             worker.check_time()?;
         }
         Ok(right)
     }
 
     /// Batches from anywhere up to the one after the tip, as peers send them that are behind.
-    fn verify(&self, worker: &mut Worker<'_>, mut random: Miner) -> Result<u64, ScenarioError> {
+    fn verify(
+        &self,
+        worker: &mut Worker<'_>,
+        place: &Place<'_>,
+        mut random: Miner,
+    ) -> Result<u64, ScenarioError> {
         let mut right = 0;
         for turn in self.headers.chunks(BATCH) {
             let height = u64::from(self.read().tip().height.0);
@@ -109,6 +164,7 @@ impl Shared {
             let batch = rest.get(..turn.len()).unwrap_or(rest);
             let done = worker.time(turn.len() as u64, || self.verified(known, batch));
             right += if done.is_ok() { turn.len() as u64 } else { 0 };
+            place.step();
             worker.check_time()?;
         }
         Ok(right)
@@ -122,11 +178,39 @@ impl Shared {
     }
 
     /// Headers by height and by hash, from anywhere up to the tip.
-    fn look_up(&self, worker: &mut Worker<'_>, mut random: Miner) -> Result<u64, ScenarioError> {
+    fn look_up(
+        &self,
+        worker: &mut Worker<'_>,
+        place: &Place<'_>,
+        mut random: Miner,
+    ) -> Result<u64, ScenarioError> {
         let mut right = 0;
-        for _ in 0..self.headers.len() {
-            let done = worker.time(1, || self.looked_up(&mut random));
-            right += u64::from(done.is_ok());
+        for turn in self.headers.chunks(BATCH) {
+            for _ in turn {
+                let done = worker.time(1, || self.looked_up(&mut random));
+                right += u64::from(done.is_ok());
+            }
+            place.step();
+            worker.check_time()?;
+        }
+        Ok(right)
+    }
+
+    /// A process takes the chain in, and has to say of it what is true.
+    fn feed(
+        &self,
+        worker: &mut Worker<'_>,
+        place: &Place<'_>,
+        mut client: Client,
+    ) -> Result<u64, ScenarioError> {
+        let mut right = 0;
+        for (batch, standing) in self.headers.chunks(BATCH).zip(&self.standings) {
+            let done = worker.time(batch.len() as u64, || {
+                let said = client.verify(batch).map_err(|_gone| GONE)?;
+                if said == *standing { Ok(()) } else { Err(WRONG) }
+            });
+            right += if done.is_ok() { batch.len() as u64 } else { 0 };
+            place.step();
             worker.check_time()?;
         }
         Ok(right)

@@ -9,6 +9,7 @@ mod accounts;
 mod api_burst;
 mod audit;
 mod chains;
+mod client;
 mod concurrent_headers;
 mod filter_liars;
 mod header_chain;
@@ -17,6 +18,7 @@ mod merkle_tree;
 mod mixed;
 #[cfg(feature = "node")]
 mod peer_flood;
+mod pace;
 mod plan;
 mod registry;
 #[cfg(feature = "node")]
@@ -35,6 +37,9 @@ pub use accounts::Accounts;
 #[cfg(feature = "node")]
 pub use api_burst::ApiBurst;
 pub use audit::Audit;
+#[cfg(feature = "program")]
+pub(crate) use client::CLIENT;
+pub use client::verify_headers;
 pub use concurrent_headers::ConcurrentHeaders;
 pub use filter_liars::FilterLiars;
 pub use header_chain::HeaderChains;

@@ -20,7 +20,7 @@ impl Registry {
         let without_nodes = Self::default()
             .with(HeaderChains)
             .with(MerkleTrees)
-            .with(ConcurrentHeaders)
+            .with(ConcurrentHeaders::default())
             .with(StateCompression)
             .with(MemoryEfficiency)
             .with(Audit)
@@ -44,8 +44,10 @@ impl Registry {
     #[must_use]
     pub fn with(mut self, scenario: impl Scenario + 'static) -> Self {
         let name = scenario.about().name;
-        self.scenarios.retain(|other| other.about().name != name);
-        self.scenarios.push(Box::new(scenario));
+        match self.scenarios.iter_mut().find(|other| other.about().name == name) {
+            Some(other) => *other = Box::new(scenario),
+            None => self.scenarios.push(Box::new(scenario)),
+        }
         self
     }
 

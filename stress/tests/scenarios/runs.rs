@@ -7,8 +7,8 @@ use ironlight_stress::measure::{Meter, Silent, Surroundings};
 use ironlight_stress::report::Bound;
 use ironlight_stress::runner::{Order, RunError, TIME_LIMIT, run};
 use ironlight_stress::scenario::{
-    About, Findings, HeaderChains, MemoryEfficiency, MerkleTrees, Mixed, Plan, Registry,
-    Resilience, Scenario, ScenarioError, Weights,
+    About, ConcurrentHeaders, Findings, HeaderChains, MemoryEfficiency, MerkleTrees, Mixed, Plan,
+    Registry, Resilience, Scenario, ScenarioError, Weights,
 };
 
 use super::support::{ALLOCATED, passes, result_of, within};
@@ -38,6 +38,26 @@ fn many_threads_at_one_chain_get_the_answers_of_a_single_one() {
     let result = passes("concurrent-headers", 1_050);
     assert_eq!((result.operations, result.failed), (1_050 * 8, 0));
     passes("concurrent-headers", 1);
+}
+
+#[test]
+fn processes_that_are_fed_the_same_chain_say_the_same_of_it() {
+    let program = env!("CARGO_BIN_EXE_ironlight-stress").into();
+    let order = Order { count: Some(1_050), ..Order::default() };
+    let result = result_of(&ConcurrentHeaders::with_processes(program), &order).unwrap();
+    assert_eq!(result.broken().count(), 0, "{:?}", result.bounds);
+    assert_eq!((result.operations, result.failed), (1_050 * 10, 0));
+    assert_eq!(result.figure("processes"), Some(2.0));
+}
+
+#[test]
+fn a_process_that_gives_no_answers_breaks_the_bound() {
+    let order = Order { count: Some(1_050), ..Order::default() };
+    let result = result_of(&ConcurrentHeaders::with_processes("true".into()), &order).unwrap();
+    let broken: Vec<_> = result.broken().map(|bound| bound.name.as_str()).collect();
+    assert_eq!(broken, ["right answers"]);
+    let [gone] = &result.errors[..] else { panic!("{:?}", result.errors) };
+    assert_eq!((gone.class.as_str(), gone.count), ("client_gone", 2 * 1_050));
 }
 
 #[test]
