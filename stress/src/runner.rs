@@ -77,6 +77,8 @@ pub fn run(
         return Err(RunError::CountOutOfRange { scenario, asked: count, least, most });
     }
     let plan = Plan { count, seed: order.seed, weights: order.weights };
+    let limit = around.limit.saturating_add(scenario.lasts(count).unwrap_or_default());
+    let around = Surroundings { limit, ..around };
     let mut sum = Sum::new(around.limit);
     for _ in 0..order.rounds.max(1) {
         // Before the counting begins: the meter's own memory is not the scenario's.

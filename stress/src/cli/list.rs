@@ -4,9 +4,11 @@ use crate::scenario::Registry;
 
 /// Prints what each scenario does, and what has to hold.
 pub(super) fn list(registry: &Registry) {
-    for about in registry.abouts() {
+    for scenario in registry.iter() {
+        let about = scenario.about();
         let (least, most) = about.range;
-        say!("{}", about.name);
+        let alone = if scenario.lasts(about.usual).is_some() { " (not in `all`)" } else { "" };
+        say!("{}{alone}", about.name);
         say!("    {}", about.does);
         say!("    count: {} {}, from {least} to {most}", about.usual, about.counts);
         say!("    operation: {}; sample: {}", about.operation, about.sample);

@@ -19,15 +19,19 @@ mod list;
 mod run;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::measure::MemoryProbe;
 use crate::report::{Report, ReportError};
 use crate::runner::RunError;
-use crate::scenario::{CLIENT, ConcurrentHeaders, Registry, verify_headers};
+use crate::scenario::{
+    CLIENT, ConcurrentHeaders, NODE, Registry, Soak, SoakNodeError, run_soak_node, verify_headers,
+};
 
 /// Drives the parts of Ironlight hard and says what happened.
 #[derive(Debug, Parser)]
@@ -48,6 +52,9 @@ enum Command {
     /// What `concurrent-headers` starts as processes of their own.
     #[command(name = CLIENT, hide = true)]
     VerifyHeaders,
+    /// The node that `soak` starts as a process of its own.
+    #[command(name = NODE, hide = true)]
+    SoakNode { directory: PathBuf, connect: Vec<SocketAddr> },
 }
 
 /// Why a command failed.
@@ -66,6 +73,10 @@ enum Failure {
     Write { path: PathBuf, source: std::io::Error },
     #[error("cannot find this program, to start it as a process: {0}")]
     OwnPath(std::io::Error),
+    #[error("{name} takes no minutes: it counts {counts} (--count)")]
+    NoMinutes { name: &'static str, counts: &'static str },
+    #[error(transparent)]
+    SoakNode(#[from] SoakNodeError),
     #[error("headers fed by a pipe: {0}")]
     Pipe(std::io::Error),
     #[error("{}: {source}", path.display())]
@@ -86,12 +97,11 @@ pub fn main(registry: Registry, memory: &dyn MemoryProbe) -> ExitCode {
 }
 
 fn command(registry: Registry, memory: &dyn MemoryProbe) -> Result<(), Failure> {
+    let program = std::env::current_exe().map_err(Failure::OwnPath)?;
+    let registry =
+        registry.with(ConcurrentHeaders::with_processes(program.clone())).with(Soak::new(program));
     match Cli::parse().command {
-        Command::Run(args) => {
-            let program = std::env::current_exe().map_err(Failure::OwnPath)?;
-            let registry = registry.with(ConcurrentHeaders::with_processes(program));
-            run::run(&args, &registry, memory)
-        }
+        Command::Run(args) => run::run(&args, &registry, memory),
         Command::List => {
             list::list(&registry);
             Ok(())
@@ -99,6 +109,12 @@ fn command(registry: Registry, memory: &dyn MemoryProbe) -> Result<(), Failure> 
         Command::Compare(args) => compare::run(&args),
         Command::VerifyHeaders => {
             verify_headers(std::io::stdin().lock(), std::io::stdout().lock()).map_err(Failure::Pipe)
+        }
+        Command::SoakNode { directory, connect } => {
+            let log = tracing_subscriber::fmt().json().with_max_level(LevelFilter::WARN);
+            log.with_writer(std::io::stderr).init();
+            let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+            Ok(run_soak_node(directory, connect, memory, input, output)?)
         }
     }
 }

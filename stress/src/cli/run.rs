@@ -14,6 +14,8 @@ use crate::scenario::{Registry, Scenario, Weights};
 
 /// The name that stands for every scenario.
 const ALL: &str = "all";
+/// How often a scenario is done.
+const USUAL_ROUNDS: u32 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
@@ -22,16 +24,20 @@ pub(super) struct RunArgs {
     /// How much, in the scenario's own unit (see `list`).
     #[arg(long)]
     count: Option<u64>,
+    /// The count of a scenario that counts minutes.
+    #[arg(long, conflicts_with = "count")]
+    minutes: Option<u64>,
     /// Everything random follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How often each scenario is done; how far rounds lie apart is the noise that `compare` goes by.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
+    /// How often each scenario is done, three times where nothing is said, those that count minutes
+    /// once; how far rounds lie apart is the noise that `compare` goes by.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
     /// The turns of `mixed`: headers, proofs, state.
     #[arg(long, default_value = "1,1,1")]
     weights: Weights,
-    /// How many seconds one round of a scenario may take.
+    /// How many seconds one round of a scenario may take, beside the minutes that it counts.
     #[arg(long, default_value_t = 300)]
     limit: u64,
     /// Write the report as JSON.
@@ -71,8 +77,6 @@ fn measure(
     memory: &dyn MemoryProbe,
 ) -> Result<Report, Failure> {
     let scenarios = chosen(&args.name, registry)?;
-    let &RunArgs { count, seed, weights, rounds, .. } = args;
-    let order = Order { count, seed, weights, rounds };
     let (clock, bar) = (MonotonicClock::new(), Bar::new());
     let around = Surroundings {
         clock: &|| clock.now(),
@@ -90,15 +94,28 @@ fn measure(
         results: Vec::with_capacity(scenarios.len()),
     };
     for scenario in scenarios {
-        let order =
-            Order { count: order.count.map(|count| fitting(count, scenario, args)), ..order };
-        let result = run_one(scenario, &order, around)?;
+        let result = run_one(scenario, &order(scenario, args)?, around)?;
         for line in result_lines(&result) {
             say!("{line}");
         }
         report.results.push(result);
     }
     Ok(report)
+}
+
+fn order(scenario: &dyn Scenario, args: &RunArgs) -> Result<Order, Failure> {
+    let about = scenario.about();
+    let lasts = scenario.lasts(about.usual).is_some();
+    if args.minutes.is_some() && !lasts {
+        return Err(Failure::NoMinutes { name: about.name, counts: about.counts });
+    }
+    let count = args.count.map(|count| fitting(count, scenario, args));
+    Ok(Order {
+        count: args.minutes.or(count),
+        seed: args.seed,
+        weights: args.weights,
+        rounds: args.rounds.unwrap_or(if lasts { 1 } else { USUAL_ROUNDS }),
+    })
 }
 
 /// Of all scenarios each does as much of the count as it can: one count does not fit all.
@@ -109,7 +126,8 @@ fn fitting(count: u64, scenario: &dyn Scenario, args: &RunArgs) -> u64 {
 
 fn chosen<'a>(name: &str, registry: &'a Registry) -> Result<Vec<&'a dyn Scenario>, Failure> {
     if name == ALL {
-        return Ok(registry.iter().collect());
+        let short = |scenario: &&dyn Scenario| scenario.lasts(scenario.about().usual).is_none();
+        return Ok(registry.iter().filter(short).collect());
     }
     registry.find(name).map(|scenario| vec![scenario]).ok_or_else(|| {
         let known: Vec<_> = registry.abouts().map(|about| about.name).collect();

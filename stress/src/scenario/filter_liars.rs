@@ -118,6 +118,6 @@ impl Sum {
         let counts = self.liars.into_iter();
         let counts = counts.map(|(name, count)| Figure::new(name, count as f64, "in all"));
         let time = Figure::new("virtual time", self.time.as_secs_f64(), "s");
-        Findings { bounds, figures: counts.chain([time]).collect(), states: Vec::new() }
+        Findings { bounds, figures: counts.chain([time]).collect(), ..Findings::default() }
     }
 }

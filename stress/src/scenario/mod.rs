@@ -16,9 +16,9 @@ mod header_chain;
 mod memory_efficiency;
 mod merkle_tree;
 mod mixed;
+mod pace;
 #[cfg(feature = "node")]
 mod peer_flood;
-mod pace;
 mod plan;
 mod registry;
 #[cfg(feature = "node")]
@@ -28,6 +28,8 @@ mod resilience;
 pub mod rig;
 #[cfg(feature = "node")]
 mod slow_peers;
+#[cfg(feature = "node")]
+mod soak;
 mod state_compression;
 
 use core::fmt;
@@ -55,6 +57,10 @@ pub use reorg_storm::ReorgStorm;
 pub use resilience::Resilience;
 #[cfg(feature = "node")]
 pub use slow_peers::SlowPeers;
+#[cfg(feature = "program")]
+pub(crate) use soak::NODE;
+#[cfg(feature = "node")]
+pub use soak::{Soak, SoakNodeError, run_soak_node};
 pub use state_compression::StateCompression;
 
 use crate::measure::Meter;
@@ -85,6 +91,13 @@ pub struct About {
 pub trait Scenario: fmt::Debug + Send + Sync {
     /// What it is.
     fn about(&self) -> About;
+
+    /// For how long a count goes on, where that is planned: such a scenario is outside of `all`, and
+    /// this comes on top of a round's limit.
+    fn lasts(&self, count: u64) -> Option<Duration> {
+        let _ = count;
+        None
+    }
 
     /// Does it once. Equal plans do equal work.
     ///

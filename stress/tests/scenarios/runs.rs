@@ -8,7 +8,7 @@ use ironlight_stress::report::Bound;
 use ironlight_stress::runner::{Order, RunError, TIME_LIMIT, run};
 use ironlight_stress::scenario::{
     About, ConcurrentHeaders, Findings, HeaderChains, MemoryEfficiency, MerkleTrees, Mixed, Plan,
-    Registry, Resilience, Scenario, ScenarioError, Weights,
+    Registry, Resilience, Scenario, ScenarioError, Soak, Weights,
 };
 
 use super::support::{ALLOCATED, passes, result_of, within};
@@ -58,6 +58,20 @@ fn a_process_that_gives_no_answers_breaks_the_bound() {
     assert_eq!(broken, ["right answers"]);
     let [gone] = &result.errors[..] else { panic!("{:?}", result.errors) };
     assert_eq!((gone.class.as_str(), gone.count), ("client_gone", 2 * 1_050));
+}
+
+#[test]
+fn a_node_that_ran_for_a_while_has_the_devnets_wallet_and_stops_in_order() {
+    let soak = Soak::new(env!("CARGO_BIN_EXE_ironlight-stress").into());
+    let soak = soak.with_minute(Duration::from_secs(7));
+    let result = result_of(&soak, &Order { count: Some(1), ..Order::default() }).unwrap();
+    // Others are about growth and delays, which such a short time does not show.
+    for name in ["balance", "coins", "history", "the node stops"] {
+        let bound = result.bounds.iter().find(|bound| bound.name == name).unwrap();
+        assert!(bound.met, "{bound}");
+    }
+    assert!(result.curves.iter().all(|curve| !curve.points.is_empty()), "{:?}", result.curves);
+    assert!(result.figure("requests at the control socket").unwrap() > 0.0);
 }
 
 #[test]

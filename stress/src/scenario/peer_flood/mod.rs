@@ -92,7 +92,7 @@ impl Scenario for PeerFlood {
             Figure::new("honest node synced in", found.synced.as_secs_f64() * 1e3, "ms"),
             Figure::new("most connections", f64::from(found.connections), "callers"),
         ];
-        Ok(Findings { bounds, figures, states: Vec::new() })
+        Ok(Findings { bounds, figures, ..Findings::default() })
     }
 }
 

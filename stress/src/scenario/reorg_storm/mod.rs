@@ -72,7 +72,7 @@ impl Scenario for ReorgStorm {
         ];
         let mut bounds = storm.bounds(plan.count, meter.tally().failed());
         bounds.extend([rig.health(&node), rig.stop(node), check_store(&rig)]);
-        Ok(Findings { bounds, figures, states: Vec::new() })
+        Ok(Findings { bounds, figures, ..Findings::default() })
     }
 }
 
