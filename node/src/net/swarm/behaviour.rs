@@ -233,6 +233,9 @@ fn score(names: &Names) -> PeerScoreParams {
     PeerScoreParams {
         topics: [(names.tips.hash(), topic)].into(),
         ip_colocation_factor_weight: 0.0,
+        // Whoever sent an invalid header is banned by address. A score outlives its connection to no
+        // use, and each identity that ever called would take 500 bytes and more for an hour.
+        retain_score: Duration::ZERO,
         ..PeerScoreParams::default()
     }
 }
