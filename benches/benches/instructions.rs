@@ -1,7 +1,7 @@
 //! Guards the hot paths by the instructions that they take, which no other load on the machine changes.
 //!
 //! `just instructions` counts one pass over each path with valgrind's callgrind, and fails where one takes
-//! over 3 percent more than `benches/instructions.txt` says; with `--write` it writes that file anew. valgrind 3.19
+//! over 5 percent more than `benches/instructions.txt` says; with `--write` it writes that file anew. valgrind 3.19
 //! knows neither AVX-512 nor the SHA instructions and hides them, so that the run-time detection takes the portable
 //! paths; the lanes are guarded by a ratio, without valgrind.
 //!
@@ -30,7 +30,7 @@ use counted::{COUNTED, PATHS, Path, counted_once};
 use ironlight_spv::lanes::{self, Way};
 
 /// Of a path's figure.
-const TOLERANCE_PERCENT: u64 = 3;
+const TOLERANCE_PERCENT: u64 = 5;
 /// What the program is told when it is to do one path: for callgrind.
 const ONE: &str = "--path";
 
