@@ -13,7 +13,8 @@
 //!
 //! Nothing in `sim` and `scenario` does I/O or reads a clock: the runner is given one. (The audit log
 //! under load has a writing thread with a clock of its own; so have the nodes of the feature `node`,
-//! whose sockets are on loopback; `concurrent-headers` may start processes.) Of the rest,
+//! whose sockets are on loopback; `concurrent-headers` may start processes, and `soak` starts one and asks
+//! the system what that takes.) Of the rest,
 //! [`report::Machine::here`] and [`report::commit`] ask the system what they run on.
 //!
 //! ```

@@ -7,7 +7,7 @@ pub(super) fn list(registry: &Registry) {
     for scenario in registry.iter() {
         let about = scenario.about();
         let (least, most) = about.range;
-        let alone = if scenario.lasts(about.usual).is_some() { " (not in `all`)" } else { "" };
+        let alone = if scenario.is_long() { " (not in `all`)" } else { "" };
         say!("{}{alone}", about.name);
         say!("    {}", about.does);
         say!("    count: {} {}, from {least} to {most}", about.usual, about.counts);

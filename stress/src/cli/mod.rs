@@ -97,13 +97,10 @@ pub fn main(registry: Registry, memory: &dyn MemoryProbe) -> ExitCode {
 }
 
 fn command(registry: Registry, memory: &dyn MemoryProbe) -> Result<(), Failure> {
-    let program = std::env::current_exe().map_err(Failure::OwnPath)?;
-    let registry =
-        registry.with(ConcurrentHeaders::with_processes(program.clone())).with(Soak::new(program));
     match Cli::parse().command {
-        Command::Run(args) => run::run(&args, &registry, memory),
+        Command::Run(args) => run::run(&args, &with_processes(registry)?, memory),
         Command::List => {
-            list::list(&registry);
+            list::list(&with_processes(registry)?);
             Ok(())
         }
         Command::Compare(args) => compare::run(&args),
@@ -117,6 +114,13 @@ fn command(registry: Registry, memory: &dyn MemoryProbe) -> Result<(), Failure> 
             Ok(run_soak_node(directory, connect, memory, input, output)?)
         }
     }
+}
+
+/// Those that start this program as processes of their own, too.
+fn with_processes(registry: Registry) -> Result<Registry, Failure> {
+    let program = std::env::current_exe().map_err(Failure::OwnPath)?;
+    let headers = ConcurrentHeaders::with_processes(program.clone());
+    Ok(registry.with(headers).with(Soak::new(program)))
 }
 
 /// An error and what caused it, down to the first cause.

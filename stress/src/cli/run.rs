@@ -105,8 +105,7 @@ fn measure(
 
 fn order(scenario: &dyn Scenario, args: &RunArgs) -> Result<Order, Failure> {
     let about = scenario.about();
-    let lasts = scenario.lasts(about.usual).is_some();
-    if args.minutes.is_some() && !lasts {
+    if args.minutes.is_some() && !scenario.is_long() {
         return Err(Failure::NoMinutes { name: about.name, counts: about.counts });
     }
     let count = args.count.map(|count| fitting(count, scenario, args));
@@ -114,7 +113,7 @@ fn order(scenario: &dyn Scenario, args: &RunArgs) -> Result<Order, Failure> {
         count: args.minutes.or(count),
         seed: args.seed,
         weights: args.weights,
-        rounds: args.rounds.unwrap_or(if lasts { 1 } else { USUAL_ROUNDS }),
+        rounds: args.rounds.unwrap_or(if scenario.is_long() { 1 } else { USUAL_ROUNDS }),
     })
 }
 
@@ -126,8 +125,7 @@ fn fitting(count: u64, scenario: &dyn Scenario, args: &RunArgs) -> u64 {
 
 fn chosen<'a>(name: &str, registry: &'a Registry) -> Result<Vec<&'a dyn Scenario>, Failure> {
     if name == ALL {
-        let short = |scenario: &&dyn Scenario| scenario.lasts(scenario.about().usual).is_none();
-        return Ok(registry.iter().filter(short).collect());
+        return Ok(registry.iter().filter(|scenario| !scenario.is_long()).collect());
     }
     registry.find(name).map(|scenario| vec![scenario]).ok_or_else(|| {
         let known: Vec<_> = registry.abouts().map(|about| about.name).collect();

@@ -29,6 +29,12 @@ impl<'m, 'a> Crowd<'m, 'a> {
         self.meter.borrow().clock().saturating_sub(self.began)
     }
 
+    /// What is left of the round, for those who wait.
+    #[must_use]
+    pub fn remaining(&self) -> Remaining {
+        self.meter.borrow().remaining()
+    }
+
     /// Awaits one sample of work that stands for so many operations, and times it. Given up, it
     /// does not count.
     ///

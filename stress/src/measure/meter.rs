@@ -105,7 +105,7 @@ impl<'a> Meter<'a> {
         (self.around.clock)()
     }
 
-    /// Notes a sample that a scenario timed itself, in virtual time: it ended at `at`, since the
+    /// Notes a sample that was timed elsewhere, in virtual time or by a [`Crowd`]: it ended at `at`, since the
     /// round's start.
     pub fn note(&mut self, at: Duration, took: Duration, operations: u64, failed: Option<Class>) {
         self.measured = self.measured.max(at);

@@ -33,7 +33,10 @@ impl Accounts {
     }
 
     /// The compressed states with all of them at height 0.
-    pub(super) fn sealed(&self) -> Result<StateCompressor<Account>, ScenarioError> {
+    ///
+    /// # Errors
+    /// [`ScenarioError::Preparing`].
+    pub fn sealed(&self) -> Result<StateCompressor<Account>, ScenarioError> {
         let mut states = StateCompressor::new(SALT);
         self.all.iter().for_each(|account| states.put(account.clone()));
         states

@@ -68,7 +68,7 @@ impl Scenario for ConcurrentHeaders {
     }
 
     fn run(&self, plan: &Plan, meter: &mut Meter<'_>) -> Result<Findings, ScenarioError> {
-        let shared = Shared::new(plan);
+        let shared = Shared::new(plan, self.program.is_some());
         let clients = self.clients()?;
         let processes = clients.len();
         let threads = 1 + VERIFIERS + READERS + processes;
@@ -108,12 +108,12 @@ struct Shared {
     headers: Vec<Header>,
     /// By height, genesis at 0: computed before, by one thread.
     hashes: Vec<BlockHash>,
-    /// What has to be said of the chain after each batch.
+    /// What has to be said of the chain after each batch, where processes say it.
     standings: Vec<Standing>,
 }
 
 impl Shared {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: &Plan, fed: bool) -> Self {
         let chain = regtest();
         let mut tip = chain.params().genesis;
         let headers = mine_on(&mut Miner::new(plan.seed), &mut tip, plan.count);
@@ -125,7 +125,8 @@ impl Shared {
             let refused = if take_in(&mut single, batch).is_ok() { 0 } else { batch.len() };
             Standing::of(&single, refused)
         };
-        let standings = headers.chunks(BATCH).map(&mut standing).collect();
+        let standings =
+            if fed { headers.chunks(BATCH).map(&mut standing).collect() } else { Vec::new() };
         Self { chain: RwLock::new(chain), headers, hashes, standings }
     }
 
@@ -133,20 +134,31 @@ impl Shared {
         self.chain.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The single writer: verifies with the others, applies alone.
-    fn extend(&self, worker: &mut Worker<'_>, place: &Place<'_>) -> Result<u64, ScenarioError> {
+    /// Does a turn for each batch, in step with the others; a turn gives the headers that it had right.
+    fn in_step(
+        &self,
+        worker: &mut Worker<'_>,
+        place: &Place<'_>,
+        mut turn: impl FnMut(&mut Worker<'_>, &[Header]) -> u64,
+    ) -> Result<u64, ScenarioError> {
         let mut right = 0;
         for batch in self.headers.chunks(BATCH) {
-            let done = worker.time(batch.len() as u64, || {
-                let verified = self.read().verify(batch, now(batch)).map_err(|_refused| REFUSED)?;
-                let mut chain = self.chain.write().unwrap_or_else(PoisonError::into_inner);
-                chain.apply(verified).map_err(|_stale| STALE)
-            });
-            right += if done.is_ok() { batch.len() as u64 } else { 0 };
+            right += turn(worker, batch);
             place.step();
             worker.check_time()?;
         }
         Ok(right)
+    }
+
+    /// The single writer: verifies with the others, applies alone.
+    fn extend(&self, worker: &mut Worker<'_>, place: &Place<'_>) -> Result<u64, ScenarioError> {
+        self.in_step(worker, place, |worker, batch| {
+            right(worker, batch.len(), || {
+                let verified = self.read().verify(batch, now(batch)).map_err(|_refused| REFUSED)?;
+                let mut chain = self.chain.write().unwrap_or_else(PoisonError::into_inner);
+                chain.apply(verified).map_err(|_stale| STALE)
+            })
+        })
     }
 
     /// Batches from anywhere up to the one after the tip, as peers send them that are behind.
@@ -156,18 +168,13 @@ impl Shared {
         place: &Place<'_>,
         mut random: Miner,
     ) -> Result<u64, ScenarioError> {
-        let mut right = 0;
-        for turn in self.headers.chunks(BATCH) {
+        self.in_step(worker, place, |worker, turn| {
             let height = u64::from(self.read().tip().height.0);
             let known = usize::try_from(below(&mut random, height + 1)).unwrap_or(0);
             let rest = self.headers.get(known..).unwrap_or_default();
             let batch = rest.get(..turn.len()).unwrap_or(rest);
-            let done = worker.time(turn.len() as u64, || self.verified(known, batch));
-            right += if done.is_ok() { turn.len() as u64 } else { 0 };
-            place.step();
-            worker.check_time()?;
-        }
-        Ok(right)
+            right(worker, turn.len(), || self.verified(known, batch))
+        })
     }
 
     /// The batch has to be valid, and to end where it ends.
@@ -184,16 +191,9 @@ impl Shared {
         place: &Place<'_>,
         mut random: Miner,
     ) -> Result<u64, ScenarioError> {
-        let mut right = 0;
-        for turn in self.headers.chunks(BATCH) {
-            for _ in turn {
-                let done = worker.time(1, || self.looked_up(&mut random));
-                right += u64::from(done.is_ok());
-            }
-            place.step();
-            worker.check_time()?;
-        }
-        Ok(right)
+        self.in_step(worker, place, |worker, turn| {
+            turn.iter().map(|_| right(worker, 1, || self.looked_up(&mut random))).sum()
+        })
     }
 
     /// A process takes the chain in, and has to say of it what is true.
@@ -203,17 +203,14 @@ impl Shared {
         place: &Place<'_>,
         mut client: Client,
     ) -> Result<u64, ScenarioError> {
-        let mut right = 0;
-        for (batch, standing) in self.headers.chunks(BATCH).zip(&self.standings) {
-            let done = worker.time(batch.len() as u64, || {
+        let mut standings = self.standings.iter();
+        self.in_step(worker, place, |worker, batch| {
+            let standing = standings.next();
+            right(worker, batch.len(), || {
                 let said = client.verify(batch).map_err(|_gone| GONE)?;
-                if said == *standing { Ok(()) } else { Err(WRONG) }
-            });
-            right += if done.is_ok() { batch.len() as u64 } else { 0 };
-            place.step();
-            worker.check_time()?;
-        }
-        Ok(right)
+                if Some(&said) == standing { Ok(()) } else { Err(WRONG) }
+            })
+        })
     }
 
     fn looked_up(&self, random: &mut Miner) -> Result<(), Class> {
@@ -226,4 +223,14 @@ impl Shared {
         let wanted = usize::try_from(height.0).ok().and_then(|place| self.hashes.get(place));
         if wanted == Some(&entry.hash) && found == Some(entry) { Ok(()) } else { Err(WRONG) }
     }
+}
+
+/// Times work that stands for so many headers, and counts them where it was right.
+fn right<T>(
+    worker: &mut Worker<'_>,
+    headers: usize,
+    work: impl FnOnce() -> Result<T, Class>,
+) -> u64 {
+    let headers = headers as u64;
+    if worker.time(headers, work).is_ok() { headers } else { 0 }
 }

@@ -18,7 +18,7 @@ const WORLDS: [Size; 8] = {
     worlds
 };
 
-/// Ways in which a run can go wrong, each a bound.
+/// Ways in which a run can go wrong, each a bound, in the order of [`FilterOutcome::faults`].
 const FAULTS: [(Class, &str); 5] = [
     ("payment_missed", "payments missed"),
     ("honest_blamed", "honest peers blamed"),
@@ -28,17 +28,10 @@ const FAULTS: [(Class, &str); 5] = [
 ];
 
 /// Filter sync among liars of all kinds, many times over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct FilterLiars {
-    /// What the sync does against them; tests leave defences out.
+    /// What the sync does against them: by default all defences; tests leave some out.
     pub config: FilterSyncConfig,
-}
-
-impl Default for FilterLiars {
-    /// With all defences.
-    fn default() -> Self {
-        Self { config: FilterSyncConfig::default() }
-    }
 }
 
 impl Scenario for FilterLiars {
@@ -73,20 +66,9 @@ impl Scenario for FilterLiars {
     }
 }
 
-/// How often each thing went wrong in a run, in the order of [`FAULTS`].
-fn faults(outcome: &FilterOutcome) -> [usize; FAULTS.len()] {
-    [
-        outcome.missed,
-        usize::from(outcome.honest_blamed.is_some()),
-        usize::from(outcome.hung_up),
-        usize::from(outcome.disorder),
-        usize::from(!outcome.synced),
-    ]
-}
-
-/// The first of them.
+/// The first thing that went wrong in a run.
 fn fault(outcome: &FilterOutcome) -> Option<Class> {
-    let found = faults(outcome).into_iter().zip(FAULTS).find(|(times, _)| *times > 0);
+    let found = outcome.faults().into_iter().zip(FAULTS).find(|((_, times), _)| *times > 0);
     found.map(|(_, (class, _))| class)
 }
 
@@ -100,7 +82,7 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, outcome: &FilterOutcome) {
-        self.faults.iter_mut().zip(faults(outcome)).for_each(|(sum, times)| *sum += times);
+        self.faults.iter_mut().zip(outcome.faults()).for_each(|(sum, (_, times))| *sum += times);
         let counts = [
             ("liars", outcome.lies.len()),
             ("false answers", outcome.false_answers),

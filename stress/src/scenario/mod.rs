@@ -99,6 +99,11 @@ pub trait Scenario: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether it is planned to go on for so long that it is outside of `all`.
+    fn is_long(&self) -> bool {
+        self.lasts(self.about().usual).is_some()
+    }
+
     /// Does it once. Equal plans do equal work.
     ///
     /// # Errors

@@ -41,8 +41,8 @@ pub(super) fn memory(series: &Series) -> Option<String> {
 }
 
 /// What a scenario watched over time, from 0 on.
-pub(super) fn curve(curve: &Curve, all: u64) -> Option<String> {
-    let end = curve.points.last().map_or(0, |point| point.at_ns).max(all).max(1);
+pub(super) fn curve(curve: &Curve, series: &Series) -> Option<String> {
+    let end = curve.points.last().map_or(0, |point| point.at_ns).max(length(series)).max(1);
     let place = |point: &CurvePoint| (part(point.at_ns as f64, end as f64), point.value);
     let points: Vec<_> = curve.points.iter().map(place).collect();
     rising(&points, end, quantity, &format!("{} over time", curve.name))
@@ -58,7 +58,7 @@ pub(super) fn latency_over_time(series: &Series) -> Option<String> {
     let y = |power: f64| BOTTOM - part(power - from, to - from) * (BOTTOM - TOP);
     let mut svg = Svg::default();
     // From a nanosecond to an hour and beyond: all powers of ten that can be.
-    let scale = [1, 10, 100].into_iter().flat_map(|by| (0..5).map(move |k| by * 1_000_u64.pow(k)));
+    let scale = (0..15).map(|digits| 10_u64.pow(digits));
     for mark in scale.filter(|mark| (from..=to).contains(&power(*mark))) {
         svg.line("grid", (LEFT, y(power(mark))), (RIGHT, y(power(mark))));
         svg.label("end", (LEFT - 6.0, y(power(mark)) + 4.0), &round(mark));

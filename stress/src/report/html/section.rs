@@ -54,9 +54,8 @@ fn charts(result: &ScenarioResult) -> String {
     let not_counted = || element("p", r#" class="about""#, "Memory was not counted.");
     let memory = chart::memory(series).unwrap_or_else(not_counted);
     charts.push_str(&figure("Memory handed out", "", &memory));
-    let all = series.width_ns.saturating_mul(series.slots.len() as u64);
     for curve in &result.curves {
-        if let Some(picture) = chart::curve(curve, all) {
+        if let Some(picture) = chart::curve(curve, series) {
             charts.push_str(&figure(&escaped(&curve.name), &escaped(&curve.unit), &picture));
         }
     }

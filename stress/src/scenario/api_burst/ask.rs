@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use ironlight::api::client::{ClientError, get};
+use ironlight::api::client::get;
 use ironlight::api::{HeaderDto, HealthDto, PeersDto, StatusDto, TipDto};
 use ironlight::chain::ChainHandle;
 use ironlight::devnet::Devnet;
 use ironlight_spv::generate::Miner;
 
 use super::super::chains::{WRONG, below};
+use super::super::rig::{REFUSED, class_of};
 use crate::measure::Class;
 
 /// No chain of a scenario is that high.
@@ -86,7 +87,7 @@ impl Truth<'_> {
             Ask::Nowhere => {
                 let path = format!("/v1/headers/{NOWHERE}");
                 let refused = get::<HeaderDto>(&self.directory, &path).await.err();
-                match refused.as_ref().map(class) {
+                match refused.as_ref().map(class_of) {
                     Some(REFUSED) => true,
                     Some(other) => return Err(other),
                     None => false,
@@ -97,7 +98,7 @@ impl Truth<'_> {
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Class> {
-        get(&self.directory, path).await.map_err(|error| class(&error))
+        get(&self.directory, path).await.map_err(|error| class_of(&error))
     }
 
     fn hash_at(&self, height: u32) -> Option<String> {
@@ -106,18 +107,5 @@ impl Truth<'_> {
 
     fn is_at(&self, height: u32, hash: &str) -> bool {
         self.hash_at(height).is_some_and(|known| known == hash)
-    }
-}
-
-/// The node answered that it cannot.
-const REFUSED: Class = "refused";
-
-fn class(error: &ClientError) -> Class {
-    match error {
-        ClientError::NotRunning { .. } | ClientError::NotAllowed { .. } => "not_let_in",
-        ClientError::Deadline { .. } => "deadline",
-        ClientError::Refused(_) => REFUSED,
-        ClientError::Unreadable(_) => "unreadable",
-        _ => "another_error",
     }
 }

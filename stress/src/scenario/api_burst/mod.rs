@@ -58,12 +58,12 @@ impl Scenario for ApiBurst {
         let mut config = Rig::config([rig.devnet().address()]);
         config.storage = rig.storage();
         let mut node = rig.node(config)?;
-        let remaining = meter.remaining();
-        rig.within(remaining, syncs(node.chain(), rig.devnet().tip()))?;
+        rig.within(meter.remaining(), syncs(node.chain(), rig.devnet().tip()))?;
         rig.open_control_socket(&mut node)?;
         let quiet = Quiet::now(meter);
         let burst = Burst { rig: &rig, node: &node, plan };
-        let slowest = rig.within(remaining, burst.run(&meter.crowd()))?;
+        let crowd = meter.crowd();
+        let slowest = rig.within(crowd.remaining(), burst.run(&crowd))?;
         let latency = Latency::of(meter.tally());
         let [longest, p99] = [latency.max_ns, latency.p99_ns].map(Duration::from_nanos);
         let mut bounds = vec![

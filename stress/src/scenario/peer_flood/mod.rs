@@ -77,11 +77,11 @@ impl Scenario for PeerFlood {
             ..LightNetConfig::default()
         });
         let node = rig.node(config)?;
-        let remaining = meter.remaining();
-        rig.within(remaining, self.prepare(&rig, &node))?;
+        rig.within(meter.remaining(), self.prepare(&rig, &node))?;
         let quiet = Quiet::now(meter);
         let flood = Flood { rig: &rig, node: &node, address, plan };
-        let found = rig.within(remaining, flood.run(&meter.crowd()))?;
+        let crowd = meter.crowd();
+        let found = rig.within(crowd.remaining(), flood.run(&crowd))?;
         let mut bounds = found.bounds(meter);
         let (each, all) = MEMORY;
         bounds.extend(quiet.map(|quiet| quiet.at_most(all + each * plan.count)));

@@ -57,11 +57,6 @@ impl Books {
         Self { coins, history: history.collect() }
     }
 
-    /// Coins that can be spent.
-    pub(super) fn coins(&self) -> impl Iterator<Item = (&OutPoint, &Amount)> {
-        self.coins.iter()
-    }
-
     fn balance(&self) -> Amount {
         self.coins.values().copied().sum()
     }

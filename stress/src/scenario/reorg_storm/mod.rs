@@ -57,12 +57,11 @@ impl Scenario for ReorgStorm {
         config.storage = rig.storage();
         let node = rig.node(config)?;
         let mut storm = Storm::new(&rig, &node, plan.seed);
-        let remaining = meter.remaining();
-        rig.within(remaining, storm.begin())?;
         let crowd = meter.crowd();
-        rig.within(remaining, storm.rage(&crowd, plan.count))?;
+        rig.within(crowd.remaining(), storm.begin())?;
+        rig.within(crowd.remaining(), storm.rage(&crowd, plan.count))?;
         let began = crowd.now();
-        rig.within(remaining, storm.calm())?;
+        rig.within(crowd.remaining(), storm.calm())?;
         let scanned = crowd.now().saturating_sub(began);
         let figures = vec![
             Figure::new("payments", storm.payments as f64, "transactions"),
@@ -169,19 +168,22 @@ impl<'a> Storm<'a> {
     /// One of the wallet's coins, by the devnet's books, and where it goes: back into the wallet, or
     /// to nobody.
     fn draw_coin(&mut self) -> Option<(Spendable, ScriptBuf)> {
-        let books = self.books();
-        let draw = below(&mut self.random, books.coins().count() as u64);
-        let (outpoint, value) = books.coins().nth(usize::try_from(draw).ok()?)?;
+        let mut own: Vec<Spendable> = self.rig.devnet().read(|ledger| {
+            let coins = ledger.coins().iter();
+            let own = coins.filter_map(|(outpoint, coin)| {
+                let output = &coin.output;
+                let index = self.scripts.iter().position(|own| *own == output.script_pubkey)?;
+                let index = u32::try_from(index).ok()?;
+                Some(Spendable { outpoint: *outpoint, value: output.value, index })
+            });
+            own.collect()
+        });
+        let draw = usize::try_from(below(&mut self.random, own.len() as u64)).ok()?;
+        let coin = (draw < own.len()).then(|| own.swap_remove(draw))?;
         // Enough for another fee.
-        if *value < FEE * 4 {
+        if coin.value < FEE * 4 {
             return None;
         }
-        let output = self.rig.devnet().read(|ledger| {
-            ledger.coins().get(outpoint).map(|coin| coin.output.script_pubkey.clone())
-        })?;
-        let index = self.scripts.iter().position(|script| *script == output)?;
-        let coin =
-            Spendable { outpoint: *outpoint, value: *value, index: u32::try_from(index).ok()? };
         let next = below(&mut self.random, u64::from(SCRIPTS) * 2);
         let own = usize::try_from(next).ok().and_then(|next| self.scripts.get(next).cloned());
         Some((coin, own.unwrap_or_else(|| self.signer.script(1_000))))

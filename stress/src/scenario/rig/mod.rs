@@ -10,6 +10,7 @@ use core::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ironlight::api::client::ClientError;
 use ironlight::chain::{ChainHandle, Phase, Stopped};
 use ironlight::devnet::{Devnet, DevnetConfig};
 use ironlight::hardening::health::HealthReport;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::ScenarioError;
-use crate::measure::{MemoryProbe, Meter, Remaining};
+use crate::measure::{Class, MemoryProbe, Meter, Remaining};
 use crate::report::Bound;
 
 /// Threads of the runtime: as many as the smallest machine has that nodes are run on.
@@ -149,7 +150,8 @@ impl core::fmt::Debug for Quiet<'_> {
 }
 
 impl<'a> Quiet<'a> {
-    /// The level now; none where nobody counts. The peak begins anew.
+    /// The level now; none where nobody counts. The peak begins anew, and with it the round's: what
+    /// was prepared before is left out of that too.
     #[must_use]
     pub fn now(meter: &Meter<'a>) -> Option<Self> {
         let memory = meter.memory().ok()?;
@@ -190,4 +192,18 @@ pub async fn syncs(chain: &ChainHandle, tip: ChainTip) -> Result<(), ScenarioErr
 #[must_use]
 pub fn stopped_early(stopped: Stopped) -> ScenarioError {
     ScenarioError::preparing("a node")(NodeError::from(stopped))
+}
+
+/// The node answered that it cannot.
+pub(crate) const REFUSED: Class = "refused";
+
+/// What became of a request at the control socket that was not answered.
+pub(crate) fn class_of(error: &ClientError) -> Class {
+    match error {
+        ClientError::NotRunning { .. } | ClientError::NotAllowed { .. } => "not_let_in",
+        ClientError::Deadline { .. } => "deadline",
+        ClientError::Refused(_) => REFUSED,
+        ClientError::Unreadable(_) => "unreadable",
+        _ => "another_error",
+    }
 }

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use bitcoin::Amount;
 use ironlight::api::TipDto;
-use ironlight::api::client::{ClientError, get};
+use ironlight::api::client::get;
 use ironlight::net::swarm::LightNetConfig;
-use ironlight::{Network, Node, NodeConfig};
+use ironlight::{Node, NodeConfig};
 use ironlight_spv::generate::Miner;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::super::ScenarioError;
 use super::super::chains::below;
-use super::super::rig::Rig;
+use super::super::rig::{Rig, class_of};
 use super::books;
 use super::line::Line;
 use super::process::Process;
@@ -139,7 +139,7 @@ impl Load<'_, '_> {
                 match get::<TipDto>(&directory, "/v1/tip").await {
                     Ok(TipDto { hash, .. }) if hash == tip => return Ok(()),
                     Ok(_) => {}
-                    Err(error) => return Err(class(&error)),
+                    Err(error) => return Err(class_of(&error)),
                 }
             }
         });
@@ -168,7 +168,7 @@ impl Load<'_, '_> {
             };
             let asked = async {
                 let answer = get::<serde_json::Value>(&directory, &path).await;
-                answer.map(drop).map_err(|error| class(&error))
+                answer.map(drop).map_err(|error| class_of(&error))
             };
             let _counted = self.crowd.time(1, asked).await;
             one_more(&self.done.requests);
@@ -195,11 +195,7 @@ impl Load<'_, '_> {
         let peer = peer.parse().map_err(|_not_an_address| NO_LIGHT_NODE)?;
         let libp2p =
             LightNetConfig { peers: vec![peer], allow_private: true, ..LightNetConfig::default() };
-        let config = NodeConfig {
-            dns_seeds: false,
-            libp2p: Some(libp2p),
-            ..NodeConfig::new(Network::Regtest)
-        };
+        let config = NodeConfig { libp2p: Some(libp2p), ..Rig::config([]) };
         let node = Box::pin(Node::start(config)).await.map_err(|_refused| NO_LIGHT_NODE)?;
         let work = self.rig.devnet().tip().work;
         let there = node.chain().when(|status| status.tip.work >= work).await;
@@ -251,15 +247,5 @@ impl Load<'_, '_> {
                 return Ok(());
             }
         }
-    }
-}
-
-fn class(error: &ClientError) -> Class {
-    match error {
-        ClientError::NotRunning { .. } | ClientError::NotAllowed { .. } => "not_let_in",
-        ClientError::Deadline { .. } => "deadline",
-        ClientError::Refused(_) => "refused",
-        ClientError::Unreadable(_) => "unreadable",
-        _ => "another_error",
     }
 }

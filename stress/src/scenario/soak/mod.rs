@@ -90,8 +90,8 @@ impl Scenario for Soak {
 
     fn run(&self, plan: &Plan, meter: &mut Meter<'_>) -> Result<Findings, ScenarioError> {
         let rig = Rig::start(plan.seed, BLOCKS)?;
-        let (remaining, directory) = (meter.remaining(), rig.network_dir());
-        let (lines, process) = rig.within(remaining, self.begin(&rig))?;
+        let directory = rig.network_dir();
+        let (lines, process) = rig.within(meter.remaining(), self.begin(&rig))?;
         let length = self.length(plan.count);
         let load = Load {
             rig: &rig,
@@ -104,7 +104,7 @@ impl Scenario for Soak {
             done: Done::default(),
             slowest: Cell::default(),
         };
-        let told = rig.within(remaining, async {
+        let told = rig.within(load.crowd.remaining(), async {
             load.run().await?;
             Books::of_node(&directory).await.map_err(ScenarioError::preparing("the wallet"))
         })?;

@@ -12,6 +12,7 @@ use ironlight::{Network, Node, NodeConfig, NodeError, Storage};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
+use super::super::rig::Rig;
 use crate::measure::MemoryProbe;
 
 /// The argument that makes the program such a node.
@@ -91,11 +92,9 @@ async fn start(
     };
     let config = NodeConfig {
         storage: Storage::Disk { data_dir: directory, backend: None },
-        connect,
-        dns_seeds: false,
         libp2p: Some(libp2p),
         events_kept: EVENTS,
-        ..NodeConfig::new(Network::Regtest)
+        ..Rig::config(connect)
     };
     let mut node = Box::pin(Node::start(config)).await?;
     node.open_control_socket(socket)?;

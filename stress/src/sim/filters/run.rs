@@ -87,17 +87,22 @@ pub struct FilterOutcome {
 }
 
 impl FilterOutcome {
+    /// What can be wrong with it, and how often it is.
+    #[must_use]
+    pub fn faults(&self) -> [(&'static str, usize); 5] {
+        [
+            ("a payment was missed", self.missed),
+            ("the honest peer was blamed", self.honest_blamed.is_some().into()),
+            ("the honest peer was asked for what makes a node hang up", self.hung_up.into()),
+            ("filters came out of order", self.disorder.into()),
+            ("the machine is not done", (!self.synced).into()),
+        ]
+    }
+
     /// What is wrong with it, if anything.
     #[must_use]
     pub fn fault(&self) -> Option<&'static str> {
-        let faults = [
-            (self.missed > 0, "a payment was missed"),
-            (self.honest_blamed.is_some(), "the honest peer was blamed"),
-            (self.hung_up, "the honest peer was asked for what makes a node hang up"),
-            (self.disorder, "filters came out of order"),
-            (!self.synced, "the machine is not done"),
-        ];
-        faults.into_iter().find(|(holds, _)| *holds).map(|(_, fault)| fault)
+        self.faults().into_iter().find(|(_, times)| *times > 0).map(|(fault, _)| fault)
     }
 }
 
