@@ -221,7 +221,7 @@ instructions *args:
         echo "not run: needs valgrind"
         exit 0
     }
-    cargo bench -p ironlight-benches --bench instructions -- {{ args }}
+    cargo bench -p ironlight-benches --bench instructions -- --count {{ args }}
 
 # Run all scenarios under load, or what is named with its options: docs/STRESS.md
 [script]
@@ -318,7 +318,8 @@ page: test-build
         echo "error: CHROMIUM_EXE is $chromium, which is not a program" >&2
         exit 1
     fi
-    export CHROMIUM_EXE=$chromium
+    # Not through links: some are to a program that goes by its name.
+    export CHROMIUM_EXE=$(realpath -s "$chromium")
     cargo test --workspace --no-fail-fast --test 'chromium_*' -- --ignored --show-output
 
 # Everything above that a change must pass, in order, with times

@@ -27,12 +27,17 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use counted::{COUNTED, PATHS, Path, counted_once};
+use ironlight_benches::recorded::compiler;
 use ironlight_spv::lanes::{self, Way};
 
 /// Of a path's figure.
 const TOLERANCE_PERCENT: u64 = 5;
 /// What the program is told when it is to do one path: for callgrind.
 const ONE: &str = "--path";
+/// What asks for counts and ratios: without it `cargo bench`, which runs all benches, goes on.
+const COUNT: &str = "--count";
+/// What it ends with where this processor does not take the path.
+const NOT_HERE: u8 = 3;
 
 type Failure = Box<dyn Error>;
 
@@ -42,6 +47,10 @@ fn main() -> Result<ExitCode, Failure> {
         && flag == ONE
     {
         return one(name);
+    }
+    if !arguments.iter().any(|argument| argument == COUNT) {
+        println!("instructions: left to `just instructions`");
+        return Ok(ExitCode::SUCCESS);
     }
     let counts = counts()?;
     if arguments.iter().any(|argument| argument == "--write") {
@@ -60,10 +69,11 @@ fn one(name: &str) -> Result<ExitCode, Failure> {
             format!("valgrind lets {fastest} through: the figures are of plain code").into()
         );
     }
-    // No count, no figure.
-    if let Some(mut work) = (path.make)() {
-        counted_once(&mut work);
+    if !(path.here)() {
+        return Ok(ExitCode::from(NOT_HERE));
     }
+    let mut work = (path.make)().ok_or("its input cannot be made")?;
+    counted_once(&mut work);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -80,12 +90,14 @@ fn counts() -> Result<BTreeMap<&'static str, u64>, Failure> {
             .arg(std::env::current_exe()?)
             .args([ONE, *name])
             .status()?;
+        if done.code() == Some(NOT_HERE.into()) {
+            continue;
+        }
         if !done.success() {
             return Err(format!("{name} failed under valgrind").into());
         }
         match summary(&std::fs::read_to_string(out)?) {
-            None => return Err(format!("callgrind has no summary of {name}").into()),
-            Some(0) => {}
+            None | Some(0) => return Err(format!("callgrind has counted nothing of {name}").into()),
             Some(count) => _ = counts.insert(*name, count),
         }
     }
@@ -109,18 +121,10 @@ fn figures(text: &str) -> (BTreeMap<&str, u64>, &str) {
     (figures.collect(), compiler.trim())
 }
 
-fn compiler() -> String {
-    let told = Command::new("rustc").arg("--version").output();
-    told.map_or_else(
-        |error| error.to_string(),
-        |told| String::from_utf8_lossy(&told.stdout).trim().to_owned(),
-    )
-}
-
 fn write(counts: &BTreeMap<&str, u64>) -> Result<(), Failure> {
     let mut text =
         "# Instructions of one pass over each path: `just instructions --write`.\n".to_owned();
-    writeln!(text, "{:<16} {}", "compiler", compiler())?;
+    writeln!(text, "{:<16} {}", "compiler", compiler()?)?;
     for (name, count) in counts {
         writeln!(text, "{name:<16} {count:>11}")?;
     }
@@ -146,7 +150,7 @@ fn compare(counts: &BTreeMap<&str, u64>) -> Result<bool, Failure> {
         };
         println!("{does:<48} {verdict}");
     }
-    let ours = compiler();
+    let ours = compiler()?;
     if ours != taken_with {
         println!("the figures are of {taken_with}, these counts of {ours}");
     }

@@ -13,7 +13,7 @@ use criterion::Throughput;
 use ironlight::filters::FilterConfig;
 use ironlight::store::Backend;
 use ironlight::{BlockHeight, Network, Node, NodeConfig, Storage};
-use ironlight_benches::recorded::{Unit, record};
+use ironlight_benches::recorded::{Unit, peak_resident, record};
 use ironlight_benches::settings::{JOURNEYS, asked_for};
 use ironlight_tests::BitcoinCore;
 use tokio::runtime::Runtime;
@@ -168,13 +168,10 @@ fn measured(task: &str) {
     let way = Way::ALL.into_iter().find(|way| way.name() == name).unwrap();
     let what = What::ALL.into_iter().find(|known| known.name() == what).unwrap();
     way.sync(&runtime(), peer.parse().unwrap(), tip, what);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let told = |kind| format!("{name}, {}, {kind}", what.name());
     record(NAME, &told("handed out"), bytes(ALLOCATOR.max_allocated()), Unit::Bytes);
-    // Linux only.
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    if let Some(kib) = resident.and_then(|peak| peak.trim().strip_suffix(" kB")) {
-        record(NAME, &told("resident"), kib.parse::<f64>().unwrap() * 1024.0, Unit::Bytes);
+    if let Some(peak) = peak_resident("self") {
+        record(NAME, &told("resident"), peak, Unit::Bytes);
     }
 }
 

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use criterion::Throughput;
 use ironlight::spv::generate::Miner;
 use ironlight::{Network, Params};
-use ironlight_benches::recorded::{Unit, record};
+use ironlight_benches::recorded::{Unit, peak_resident, record};
 use ironlight_benches::settings::{JOURNEYS, asked_for};
 use ironlight_tests::Wire;
 
@@ -86,14 +86,6 @@ impl Node {
             }
             seen.push_str(&line);
         }
-    }
-
-    /// The most bytes that were resident; Linux only.
-    fn peak_resident(&self) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kib * 1024.0)
     }
 
     /// Ends it in order and gives the bytes that its allocator has handed out at most.
@@ -212,7 +204,7 @@ fn bench() {
         let (spent, node) = receive(directory, way, &tip);
         let told = |kind| format!("{}, {kind}", way.name);
         record(NAME, &told("once"), spent.as_secs_f64() * 1e9, Unit::Nanoseconds);
-        if let Some(bytes) = node.peak_resident() {
+        if let Some(bytes) = peak_resident(&node.process.id().to_string()) {
             record(NAME, &told("resident"), bytes, Unit::Bytes);
         }
         record(NAME, &told("handed out"), node.stop(), Unit::Bytes);

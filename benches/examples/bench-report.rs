@@ -7,11 +7,11 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use ironlight_benches::goals;
 use ironlight_benches::measured::{json, read};
-use ironlight_benches::recorded::home;
+use ironlight_benches::recorded::{compiler, home};
 use ironlight_benches::report::{Run, page};
 use ironlight_stress::report::{Machine, commit};
 
@@ -30,10 +30,9 @@ fn write() -> Result<(), Box<dyn Error>> {
     let [file, date, note] = arguments.as_slice() else {
         return Err("usage: bench-report FILE DATE NOTE".into());
     };
-    let compiler = Command::new("rustc").arg("--version").output()?;
     let run = Run {
         machine: Machine::here(),
-        rustc: String::from_utf8_lossy(&compiler.stdout).trim().to_owned(),
+        rustc: compiler()?,
         commit: commit(),
         date: date.clone(),
         note: note.clone(),

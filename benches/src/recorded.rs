@@ -2,6 +2,7 @@
 //! criterion's, until the same bench writes it anew.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -25,24 +26,22 @@ impl Unit {
     #[must_use]
     pub fn show(self, value: f64) -> String {
         match self {
-            Self::Nanoseconds => scaled(value, 1e3, &["ns", "us", "ms", "s"]),
-            Self::Bytes => scaled(value, 1e3, &["bytes", "kB", "MB", "GB"]),
-            Self::ASecond => {
-                scaled(value, 1e3, &["a second", "thousand a second", "million a second"])
-            }
+            Self::Nanoseconds => scaled(value, &["ns", "us", "ms", "s"]),
+            Self::Bytes => scaled(value, &["bytes", "kB", "MB", "GB"]),
+            Self::ASecond => scaled(value, &["a second", "thousand a second", "million a second"]),
             Self::Share => format!("{:.2} %", value * 100.0),
         }
     }
 }
 
-fn scaled(value: f64, step: f64, units: &[&str]) -> String {
+fn scaled(value: f64, units: &[&str]) -> String {
     let (mut value, mut shown) = (value, "");
     for (place, unit) in units.iter().enumerate() {
         shown = unit;
-        if value < step || place + 1 == units.len() {
+        if value < 1e3 || place + 1 == units.len() {
             break;
         }
-        value /= step;
+        value /= 1e3;
     }
     let digits = match value {
         ..10.0 if value.fract() != 0.0 => 2,
@@ -68,10 +67,29 @@ pub struct Figure {
 /// Where criterion keeps what it has measured, where cargo runs it.
 #[must_use]
 pub fn home() -> PathBuf {
-    let target = || std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    std::env::var_os("CRITERION_HOME")
-        .map_or_else(|| target().unwrap_or_else(beside).join("criterion"), PathBuf::from)
+    // Relative ones begin at the workspace's root for whoever sets them, and cargo runs benches below it.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let set = |name| std::env::var_os(name).map(PathBuf::from);
+    let beside = || set("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()).join("criterion");
+    root.join(set("CRITERION_HOME").unwrap_or_else(beside))
+}
+
+/// The compiler's name and version.
+///
+/// # Errors
+/// Where `rustc` cannot be run.
+pub fn compiler() -> io::Result<String> {
+    let told = Command::new("rustc").arg("--version").output()?;
+    Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+}
+
+/// The most bytes that were resident of a process, by its number or `self`; Linux only.
+#[must_use]
+pub fn peak_resident(process: &str) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024.0)
 }
 
 /// Where figures are kept in it.
@@ -101,16 +119,33 @@ pub fn replace(group: &str, name: &str, value: f64, unit: Unit) {
     }
 }
 
+/// Drops a figure that was kept: this run has none that counts.
+///
+/// # Panics
+/// As [`record`].
+#[allow(clippy::panic, reason = "a bench ends where it fails")]
+pub fn forget(group: &str, name: &str) {
+    match fs::remove_file(file(&figures_dir(&home()), group, name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            panic!("the figure {group}/{name} cannot be dropped: {error}")
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
 /// Writes a figure's file.
 ///
 /// # Errors
 /// If it cannot be written.
 pub(crate) fn keep(directory: &Path, figure: &Figure) -> io::Result<()> {
-    let directory = directory.join(&figure.group);
-    fs::create_dir_all(&directory)?;
+    fs::create_dir_all(directory.join(&figure.group))?;
+    fs::write(file(directory, &figure.group, &figure.name), serde_json::to_vec(figure)?)
+}
+
+fn file(directory: &Path, group: &str, name: &str) -> PathBuf {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
-    let file: String = figure.name.chars().map(plain).collect();
-    fs::write(directory.join(file + ".json"), serde_json::to_vec(figure)?)
+    let file: String = name.chars().map(plain).collect();
+    directory.join(group).join(file + ".json")
 }
 
 #[cfg(test)]

@@ -56,8 +56,8 @@ impl Settings {
     }
 }
 
-/// Whether a bench without criterion is asked for: `cargo bench -- merkle` leaves out whatever has no `merkle` in its
-/// name. Says so where it is left out.
+/// Whether what a bench does outside criterion's filter is asked for: `cargo bench -- merkle` leaves out whatever has no
+/// `merkle` in its name, and `-- stores/sync` asks for `stores`. Says so where it is left out.
 #[must_use]
 #[allow(clippy::print_stdout, reason = "figures are what a bench is for")]
 pub fn asked_for(name: &str) -> bool {
@@ -71,7 +71,8 @@ pub fn asked_for(name: &str) -> bool {
 /// Flags of criterion's are passed over; a value of one is taken for a filter, as criterion has no list of them.
 fn is_asked_for(name: &str, arguments: impl Iterator<Item = String>) -> bool {
     let mut filters = arguments.filter(|argument| !argument.starts_with('-')).peekable();
-    filters.peek().is_none() || filters.any(|filter| name.contains(&filter))
+    filters.peek().is_none()
+        || filters.any(|filter| name.contains(&filter) || filter.starts_with(name))
 }
 
 #[cfg(test)]
@@ -85,6 +86,7 @@ mod tests {
         };
         assert!(asked(&["--bench", "--quick"]));
         assert!(asked(&["--bench", "merkle"]));
+        assert!(asked(&["merkle_memory/root", "--bench"]));
         assert!(!asked(&["stores", "--bench"]));
     }
 }

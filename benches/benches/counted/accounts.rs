@@ -3,19 +3,16 @@
 use std::hint::black_box;
 
 use ironlight_spv::BlockHeight;
-use ironlight_spv::compress::state::{Account, Salt, StateCompressor};
+use ironlight_spv::compress::state::{Account, StateCompressor};
 use ironlight_stress::scenario::Accounts;
 
 use super::Work;
 
 const CHANGED: u32 = 100;
 
-/// 10,000 accounts at height 0.
 fn sealed() -> Option<(Accounts, StateCompressor<Account>)> {
     let accounts = Accounts::new(10_000, 1);
-    let mut states = StateCompressor::new(Salt::Bytes([7; 32]));
-    accounts.all.iter().for_each(|account| states.put(account.clone()));
-    states.seal(BlockHeight::GENESIS).ok()?;
+    let states = accounts.sealed().ok()?;
     Some((accounts, states))
 }
 

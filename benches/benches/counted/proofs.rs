@@ -47,10 +47,11 @@ pub(super) fn check() -> Option<Work> {
     }))
 }
 
+pub(super) fn by_avx2() -> bool {
+    siphash::report().fastest() == Way::Avx2x8
+}
+
 pub(super) fn match_scripts() -> Option<Work> {
-    if siphash::report().fastest() != Way::Avx2x8 {
-        return None;
-    }
     let block = block(&scripts(&mut SplitMix64::new(1), 5_000));
     let built = Filter::of_block(&block, []).ok()?;
     let filter = Filter::decode(FilterKey::new(block.block_hash()), built.into_bytes()).ok()?;
