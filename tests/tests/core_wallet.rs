@@ -22,8 +22,7 @@ use ironlight::{BlockHeight, Network, Node};
 use ironlight_tests::{BitcoinCore, Signer, Spendable};
 use serde_json::{Value, json};
 
-// Core's mock time makes it hang up now and then. Whoever comes back right after a reorg is asked about the
-// new branch only once it has told of it, or after half a minute.
+// Core's mock time makes it hang up now and then, and each redial waits longer.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Indices that Core looks at; ours are derived as they are used.
 const RANGE: u32 = 520;
@@ -324,6 +323,33 @@ async fn five_hundred_addresses(bench: &mut Bench, wallet: &WalletHandle) {
         bench.core.mine_to(&nowhere(), true);
         bench.compare(wallet).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Bitcoin Core (BITCOIND_EXE)"]
+async fn core_is_not_asked_about_the_branch_that_it_left_meanwhile() {
+    let mut bench = Bench::start();
+    let data_dir = tempfile::tempdir().unwrap();
+    bench.core.mine(20);
+    let node = self::node(&bench.core, data_dir.path()).await;
+    node.wallet().watch(bench.watched()).await.unwrap();
+    bench.synced(node.wallet()).await;
+    node.stop().await.unwrap();
+    for calls in 1..=5 {
+        node_again(&mut bench, data_dir.path(), calls).await;
+    }
+}
+
+/// Core hangs up on whoever asks it for filters of a block that it holds to be invalid.
+async fn node_again(bench: &mut Bench, data_dir: &Path, calls: u64) {
+    bench.core.reorg(5);
+    let node = node(&bench.core, data_dir).await;
+    bench.synced(node.wallet()).await;
+    let peers = bench.core.ask("getpeerinfo", json!([]));
+    let numbers: Vec<_> =
+        peers.as_array().unwrap().iter().map(|peer| peer["id"].as_u64()).collect();
+    assert_eq!(numbers, [Some(calls)], "one call was enough");
+    node.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use ironlight_spv::compress::HeaderBody;
 use ironlight_spv::generate::Miner;
 use ironlight_spv::peers::{NetworkGroup, Offence, PeerId};
 use ironlight_spv::sync::Unanswered;
-use ironlight_spv::{BlockHeight, Header, HeaderChain, Network, Params};
+use ironlight_spv::{Header, HeaderChain, Network, Params};
 
 use crate::chain::ChainHandle;
 use crate::clock::unix_now;
@@ -216,7 +216,6 @@ impl FakeLine {
             named: false,
             address: format!("peer {number}"),
             offers: Offers { blocks: true, ..Offers::default() },
-            height: BlockHeight::GENESIS,
             latest: None,
             line: Arc::<Self>::clone(self),
         };

@@ -569,8 +569,15 @@ impl FilterTask {
 }
 
 fn traits(entry: &DataPeer) -> FilterPeerTraits {
+    // The height that a full node says it has tells nothing of its branch, and it hangs up on whoever asks
+    // about a block that it lacks (Bitcoin Core, `PrepareBlockFilterRequest`): it is asked about what it has
+    // shown. A light node says what it does not have, so nothing is lost by asking.
+    let height = match entry.network {
+        PeerNetwork::Bitcoin => BlockHeight::GENESIS,
+        PeerNetwork::LibP2p => BlockHeight(u32::MAX),
+    };
     FilterPeerTraits {
-        height: entry.height,
+        height,
         called: entry.direction == Direction::Inbound,
         relays: entry.network == PeerNetwork::LibP2p,
     }

@@ -163,8 +163,6 @@ pub(crate) struct DataPeer {
     pub(crate) address: String,
     /// What it has.
     pub(crate) offers: Offers,
-    /// The height that it said it had when it connected.
-    pub(crate) height: BlockHeight,
     /// The last block that it has shown to have since.
     pub(crate) latest: Option<BlockHash>,
     /// Where it is asked.
@@ -173,12 +171,11 @@ pub(crate) struct DataPeer {
 
 impl fmt::Debug for DataPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { network, direction, owner, named, address, offers, height, latest, line: _ } =
-            self;
+        let Self { network, direction, owner, named, address, offers, latest, line: _ } = self;
         let mut shown = f.debug_struct("DataPeer");
         shown.field("network", network).field("direction", direction).field("owner", owner);
         shown.field("named", named).field("address", address);
-        shown.field("offers", offers).field("height", height).field("latest", latest);
+        shown.field("offers", offers).field("latest", latest);
         shown.finish_non_exhaustive()
     }
 }

@@ -37,6 +37,14 @@ impl HeaderChain {
         self.locator_below(self.tip().height)
     }
 
+    /// As [`locator`](Self::locator) without the tip, unless that is all there is: a peer that has the tip
+    /// answers with it.
+    #[must_use]
+    pub fn locator_before_tip(&self) -> BlockLocator {
+        let tip = self.tip().height;
+        self.locator_below(tip.minus(1).unwrap_or(tip).max(self.start_height()))
+    }
+
     /// A locator that starts at a known header on any branch: that header, then those before it.
     /// An unknown header gives the locator of the best chain.
     #[must_use]

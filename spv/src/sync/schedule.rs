@@ -146,14 +146,16 @@ impl HeaderSync {
         places.into_iter().map(|(_, id, at)| (id, at)).collect()
     }
 
-    /// Asks a peer to continue where another one is, or else from our tip. Whoever agrees with a
-    /// presync costs one message; whoever does not starts a download of its own.
+    /// Asks a peer to continue where another one is, or else from the header before our tip. Whoever agrees
+    /// with a presync costs one message; whoever does not starts a download of its own.
     fn ask_probe(&mut self, chain: &HeaderChain, peer: PeerId, now: Now) {
         let pace = self.peers.values().filter_map(|peer| peer.pace_at(now.elapsed)).min();
         let pace = pace.filter(|pace| *pace >= SLOW_PACE);
         let places = self.places();
         let mut locator: BlockLocator = places.iter().map(|(_, at)| *at).collect();
-        locator.extend(chain.locator());
+        // From before the tip, so that whoever has it says so (Bitcoin Core, `SendMessages`): an empty answer
+        // could as well come from a node that is behind, or on the branch that a reorg has left.
+        locator.extend(chain.locator_before_tip());
         self.ask(peer, locator, Some(Probe { places, pace }), now);
     }
 

@@ -271,6 +271,23 @@ fn a_locator_starts_with_the_newest_header() {
 }
 
 #[test]
+fn whoever_comes_is_asked_from_before_the_tip_so_that_it_shows_that_it_has_it() {
+    let mut setup = Setup::new();
+    setup.connect(ONE, 0);
+    setup.asked(0);
+    let headers = setup.on_tip(20);
+    setup.headers(ONE, &headers, 1);
+    setup.settle(1);
+    setup.connect(TWO, 2);
+    let (questions, _) = setup.settle(2);
+    let (asked, locator) = questions.last().unwrap();
+    assert_eq!((*asked, locator[0]), (TWO, headers[18].hash()));
+    setup.headers(TWO, &headers[19..], 3);
+    assert_eq!(setup.asked(3), [], "its tip is ours: there is no more to ask");
+    assert_eq!(setup.sync.status().peers[1].phase, PeerPhase::Done);
+}
+
+#[test]
 fn a_peer_that_repeats_itself_is_not_asked_for_ever() {
     let mut setup = Setup::new();
     setup.connect(ONE, 0);

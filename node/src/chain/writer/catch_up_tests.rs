@@ -98,7 +98,6 @@ fn list(peers: &DataPeers, number: u8, light: &Arc<Light>) {
         named: true,
         address: format!("light node {number}"),
         offers: Offers { snapshots: true, ..Offers::default() },
-        height: BlockHeight(0),
         latest: None,
         line: Arc::new(Line(Arc::clone(light))),
     };

@@ -14,9 +14,10 @@ use crate::peers::PeerId;
 /// What is known of a peer before it has said anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FilterPeerTraits {
-    /// The height that it says it has. It is not asked for blocks above that until it is told that it
-    /// has them, or until a new block has had time to reach it. Of [`u32::MAX`] it may be asked about
-    /// any block, whatever branch wins: it does not hang up on who asks for what it does not have.
+    /// The height up to which it is known to have the best chain's blocks: zero for one that only says how
+    /// high its own chain is. It is not asked for blocks above that until it has told of one, or until a
+    /// new block has had time to reach it. Of [`u32::MAX`] it may be asked about any block, whatever
+    /// branch wins: it does not hang up on who asks for what it does not have.
     pub height: BlockHeight,
     /// It called us: such peers are asked for filters last, since anybody can call.
     pub called: bool,

@@ -51,7 +51,6 @@ impl<C: Connect, R: Resolve> Pool<C, R> {
                 named: self.policy.is_manual(addr),
                 address: addr.to_string(),
                 offers,
-                height: version.start_height,
                 latest: None,
                 line: Arc::new(line),
             };

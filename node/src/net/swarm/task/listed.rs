@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ironlight_spv::BlockHeight;
 use ironlight_spv::peers::{NetworkGroup, PeerId};
 use libp2p::PeerId as LightPeerId;
 
@@ -59,8 +58,6 @@ impl Swarm {
             named: self.policy.is_manual(neighbour.socket),
             address: with_identity(&neighbour.address, id),
             offers,
-            // It says what it does not have, so nothing is lost by asking.
-            height: BlockHeight(u32::MAX),
             latest: None,
             line: Arc::new(line),
         };
