@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{ErrorKind, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -55,10 +56,11 @@ pub fn take_in<R: Read + Send, E: Into<Box<dyn Error + Send + Sync>>>(
     // The number is the file's word.
     chain.reserve(usize::try_from(head.count()).map_or(RESERVED, |count| count.min(RESERVED)));
     let (sender, receiver) = sync_channel(AHEAD);
+    let waiting = &AtomicUsize::new(0);
     thread::scope(|scope| {
         // Gone with whatever ends this, so that the other thread does not wait for room.
         let receiver = receiver;
-        let ahead = move || read_ahead(reader, &params, &sender);
+        let ahead = move || read_ahead(reader, &params, &sender, waiting);
         thread::Builder::new().name("snapshot-reader".to_owned()).spawn_scoped(scope, ahead)?;
         let log = Frontier::new();
         let mut taking =
@@ -66,6 +68,7 @@ pub fn take_in<R: Read + Send, E: Into<Box<dyn Error + Send + Sync>>>(
         let trailer = loop {
             match next(&receiver)? {
                 Ahead::Period(period) => {
+                    waiting.fetch_sub(1, Ordering::Relaxed);
                     let headers = u32::try_from(period.batch.len()).unwrap_or(u32::MAX);
                     let verified = taking.verify(period)?;
                     commit(taking.chain, &verified)
@@ -86,7 +89,8 @@ struct Period {
     /// Of the segment.
     bytes: u64,
     batch: LinkedBatch,
-    leaves: LeafHashes,
+    /// Where the reader had time for them.
+    leaves: Option<LeafHashes>,
 }
 
 /// What the other thread has read.
@@ -95,16 +99,22 @@ enum Ahead {
     End([u8; TRAILER_SIZE]),
 }
 
-/// Reads and hashes until the end, the first error, or nobody wants more.
+/// Reads and hashes until the end, the first error, or nobody wants more. Where no period waits, the other
+/// thread is the quicker one, and hashes the leaves itself.
 fn read_ahead<R: Read>(
     mut reader: SnapshotReader<R>,
     params: &Params,
     sender: &SyncSender<Result<Ahead, SnapshotFileError>>,
+    waiting: &AtomicUsize,
 ) {
     loop {
         let (frames, more) = two_frames(&mut reader);
-        for linked in link(&frames, params) {
+        for mut linked in link(&frames, params) {
             let failed = linked.is_err();
+            if let Ok(Ahead::Period(period)) = &mut linked {
+                let has_time = waiting.fetch_add(1, Ordering::Relaxed) > 0;
+                period.leaves = has_time.then(|| LeafHashes::of(period.batch.hashes()));
+            }
             // Whoever does not want it has met an error of its own.
             if sender.send(linked).is_err() || failed {
                 return;
@@ -148,8 +158,7 @@ fn link(frames: &[Frame], params: &Params) -> Vec<Result<Ahead, SnapshotFileErro
     let period = |(frame, batch): (&Frame, Result<LinkedBatch, CodecError>)| {
         let Frame { first, ref segment, .. } = *frame;
         let batch = batch.map_err(|source| SnapshotFileError::Segment { first, source })?;
-        let leaves = LeafHashes::of(batch.hashes());
-        Ok(Ahead::Period(Period { first, bytes: segment.len() as u64, batch, leaves }))
+        Ok(Ahead::Period(Period { first, bytes: segment.len() as u64, batch, leaves: None }))
     };
     frames.iter().zip::<Vec<_>>(batches).map(period).collect()
 }
@@ -203,7 +212,7 @@ impl Taking<'_> {
         }
         self.plain += bytes;
         // There are no more than heights, and there is room for each height.
-        let _full = self.log.append_all(leaves);
+        let _full = self.log.append_all(leaves.unwrap_or_else(|| LeafHashes::of(batch.hashes())));
         self.last = batch.hashes().next_back().or(self.last);
         let verified = self.chain.verify_linked(batch, self.now).map_err(|mut error| {
             error.prefix = None;

@@ -11,10 +11,11 @@ use bitcoin::BlockHash;
 use bitcoin::hashes::Hash as _;
 
 use crate::header::BlockHeight;
+use crate::lanes::prefetch;
 
 const SHARDS: usize = 64;
 const SMALLEST: usize = 8;
-/// Hashes whose places are fetched side by side: about as many loads as a core keeps in flight.
+/// Hashes whose places are fetched at once: about as many loads as a core keeps in flight.
 const TOGETHER: usize = 16;
 /// Slots in a cache line.
 const LINE: usize = 8;
@@ -76,29 +77,31 @@ impl HashIndex {
 
     /// Inserts the hashes of consecutive heights.
     ///
-    /// A long chain's table is larger than the caches, and a hash's place in it is random: one after the
-    /// other, each insertion would wait for memory. So the places of a few are read first.
+    /// A long chain's table is larger than the caches, and a hash's place in it is random: each insertion
+    /// would wait for memory. So the places of a group are on their way while the one before is inserted.
     pub(super) fn insert_run(&mut self, hashes: &[[u8; 32]], first: BlockHeight) {
         let mut height = first.0;
+        let mut coming = hashes.chunks(TOGETHER);
+        self.fetch(coming.next());
         for group in hashes.chunks(TOGETHER) {
-            let group = group.iter().map(|hash| BlockHash::from_byte_array(*hash));
-            let read = group.clone().fold(0, |read, hash| read ^ self.near_home(&hash));
-            // Else the compiler leaves out what nobody needs.
-            core::hint::black_box(read);
+            self.fetch(coming.next());
             for hash in group {
-                self.insert(&hash, height);
+                self.insert(&BlockHash::from_byte_array(*hash), height);
                 height = height.wrapping_add(1);
             }
         }
     }
 
-    /// Reads where the search for a hash begins, and a cache line further, where it mostly ends.
-    fn near_home(&self, hash: &BlockHash) -> u64 {
-        let (shard, fingerprint) = split(hash);
-        self.shards.get(shard).map_or(0, |shard| {
+    /// Has the caches fetch where the search for each hash begins, and a line further, where it mostly ends.
+    fn fetch(&self, hashes: Option<&[[u8; 32]]>) {
+        for hash in hashes.into_iter().flatten() {
+            let (shard, fingerprint) = split(&BlockHash::from_byte_array(*hash));
+            let Some(shard) = self.shards.get(shard) else { continue };
             let home = shard.home(u64::from(fingerprint));
-            shard.at(home) ^ shard.at(home + LINE)
-        })
+            for at in [home, home + LINE] {
+                shard.slots.get(at).into_iter().for_each(prefetch);
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, hash: &BlockHash, height: u32) {

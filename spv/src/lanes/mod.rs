@@ -12,9 +12,10 @@
 //! passes, and nothing is allocated.
 
 // The one place of the project where `unsafe` is allowed: the compiler cannot know which processor it will run on, and
-// loads and stores of vectors take pointers. It is needed for two things only. First, calling a function compiled for
+// loads and stores of vectors take pointers. It is needed for three things only. First, calling a function compiled for
 // instructions that may be missing: `Wide` and `Pair` are made by run-time detection alone and stand for its proof.
-// Second, reading and writing 16 bytes inside arrays of fixed size, at offsets checked at compile time.
+// Second, reading and writing 16 bytes inside arrays of fixed size, at offsets checked at compile time. Third, a hint to
+// the caches about a place that a reference stands for.
 #![allow(unsafe_code, reason = "vector instructions; audited, and tested against a portable twin")]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(
@@ -45,6 +46,19 @@ use absent::{Pair, Wide};
 use avx512::Wide;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use shani::Pair;
+
+/// Has the caches fetch a place that is needed soon, without waiting for it. It changes no result.
+pub(crate) fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the instruction is part of every x86-64 processor, and neither reads nor faults as far as
+        // a program can see, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(place).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
 
 /// Writes the double SHA-256 of each 80-byte input to the same place of `out`.
 ///
