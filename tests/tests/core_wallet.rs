@@ -340,6 +340,23 @@ async fn core_is_not_asked_about_the_branch_that_it_left_meanwhile() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Bitcoin Core (BITCOIND_EXE)"]
+async fn whoever_watches_nothing_fetches_no_filters() {
+    let mut bench = Bench::start();
+    bench.core.mine(20_000);
+    for _ in 0..10 {
+        let data_dir = tempfile::tempdir().unwrap();
+        let node = node(&bench.core, data_dir.path()).await;
+        node.chain().synced().await.unwrap();
+        let peers = bench.core.ask("getpeerinfo", json!([]));
+        let asked = &peers[0]["bytesrecv_per_msg"];
+        assert!(asked["getheaders"].is_u64(), "{asked}");
+        assert_eq!(asked["getcfilters"], Value::Null, "{asked}");
+        node.stop().await.unwrap();
+    }
+}
+
 /// Core hangs up on whoever asks it for filters of a block that it holds to be invalid.
 async fn node_again(bench: &mut Bench, data_dir: &Path, calls: u64) {
     bench.core.reorg(5);

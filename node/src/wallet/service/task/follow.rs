@@ -23,15 +23,19 @@ use crate::wallet::{
 };
 
 impl WalletTask {
+    /// Whether no block matters to the wallet.
+    fn is_idle(&self) -> bool {
+        self.shared.read(|wallet| wallet.watches().next().is_none()) && !self.is_bringing()
+    }
+
     /// With nothing watched, the wallet stands at the chain's tip: older blocks are for whoever is
     /// watched from an earlier birthday on.
     pub(in crate::wallet::service) async fn begin_at_tip(&mut self) -> Result<(), StoreError> {
-        let idle = self.shared.read(|wallet| wallet.watches().next().is_none());
         let tip = self.scanner.chain.tip();
         let tip = BlockId { height: tip.height, hash: tip.hash };
         // One that was salvaged has items and no tip.
         let begun = self.shared.read(Wallet::tip);
-        if begun.is_some() && (!idle || begun == Some(tip) || self.is_bringing()) {
+        if begun.is_some() && (!self.is_idle() || begun == Some(tip)) {
             return Ok(());
         }
         match self.shared.read(|wallet| wallet.plan_begin(tip)) {
@@ -152,7 +156,9 @@ impl WalletTask {
                 return Ok(());
             }
             self.begin_at_tip().await?;
-            let Some(range) = self.next_range() else {
+            // The chain may be higher already: then the task is woken, and begins there.
+            let range = if self.is_idle() { None } else { self.next_range() };
+            let Some(range) = range else {
                 self.scanner.filters.read_to(None);
                 return Ok(());
             };
