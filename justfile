@@ -187,9 +187,9 @@ package:
         exit 1
     fi
 
-# Compile the benches
+# Compile the benches, as quickly as that goes: `just bench` optimises them
 benches:
-    cargo bench -p ironlight-benches --no-run
+    cargo bench --workspace --bench '*' --no-run --profile dev
 
 # Run the benches, 12 minutes on two cores (with BITCOIND_EXE, else ../shared/tools/bitcoind, the sync from Bitcoin Core too)
 [script]
