@@ -205,12 +205,13 @@ impl FilterSync {
         let waiting = self.requests.values().filter(|asked| stalls && !asked.overdue);
         let deadlines = waiting.map(|asked| asked.sent.saturating_add(timeout));
         let backoffs = self.peers.values().filter_map(|peer| peer.backoff);
-        let settles = self.tip.filter(|tip| {
-            let behind = |peer: &super::peer::Peer| !peer.is_refused() && peer.has < tip.height;
-            self.peers.values().any(behind)
+        let settles = self.tip.into_iter().flat_map(|tip| {
+            let behind = self.peers.values().filter(move |peer| {
+                !peer.is_refused() && !peer.is_settled && peer.has < tip.height
+            });
+            behind
+                .map(move |peer| tip.since.max(peer.since).saturating_add(self.config.settle_after))
         });
-        let settles = settles.map(|tip| tip.since.saturating_add(self.config.settle_after));
-        let settles = settles.filter(|_| !self.is_settled);
         deadlines.chain(backoffs).chain(settles).chain(self.hold.ends()).min()
     }
 }

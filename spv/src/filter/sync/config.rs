@@ -11,8 +11,9 @@ pub struct FilterSyncConfig {
     /// A peer that did not answer is asked again after this, doubled with each time in a row up to
     /// sixteen-fold.
     pub retry_after: Duration,
-    /// A peer that has not said that it has a new block is taken to have it after this. Asking
-    /// earlier for a block that it does not have would make Bitcoin Core hang up.
+    /// A peer that has not said that it has the newest block is taken to have it after this, counted from
+    /// the later of its coming and the block's. Asking earlier for a block that it does not have would make
+    /// Bitcoin Core hang up.
     pub settle_after: Duration,
     /// Requests in flight with one peer at most.
     pub max_pipelined: usize,

@@ -62,8 +62,6 @@ pub struct FilterSync {
     pub(super) hold: Hold,
     /// The last block that the branch before the last reorg shared with ours, while that is news.
     pub(super) fork: Option<u32>,
-    /// Whether the tip is old enough for every peer to have it.
-    pub(super) is_settled: bool,
     /// The tip that was reported as synced.
     pub(super) synced: Option<BlockHash>,
     pub(super) questions: u64,
@@ -95,7 +93,6 @@ impl FilterSync {
             commits: VecDeque::new(),
             hold: Hold::None,
             fork: None,
-            is_settled: false,
             synced: None,
             questions: 0,
             unanswered: 0,
@@ -116,7 +113,7 @@ impl FilterSync {
         if self.peers.len() < self.config.max_peers {
             let (stand, span) = (self.first_stand(), self.config.first_filters);
             let lot = self.random.next_u64();
-            let mut new = Peer::new(traits, stand, span, lot);
+            let mut new = Peer::new(traits, stand, span, lot, now.elapsed);
             if let Some(fork) = self.fork {
                 // Its height may be that of another branch, shortly after a reorg.
                 new.leave_branch(fork);
@@ -343,7 +340,7 @@ impl FilterSync {
     /// The highest block that a peer can be asked about.
     pub(super) fn reach(&self, peer: &Peer) -> Option<u32> {
         let tip = self.tip?;
-        Some(if self.is_settled { tip.height } else { tip.height.min(peer.has) })
+        Some(if peer.is_settled { tip.height } else { tip.height.min(peer.has) })
     }
 
     /// Whether the chain has another tip than the one that was followed last.
@@ -364,7 +361,9 @@ impl FilterSync {
         self.note_fork(fork);
         let best = chain.tip();
         self.tip = Some(Tip { height: best.height.0, hash: best.hash, since: now.elapsed });
-        self.is_settled = false;
+        for peer in self.peers.values_mut() {
+            peer.is_settled = false;
+        }
         self.follow_reorg(chain);
     }
 

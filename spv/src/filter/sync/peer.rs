@@ -64,6 +64,10 @@ pub(super) struct Peer {
     pub(super) relays: bool,
     /// The height up to which it has the best chain's blocks.
     pub(super) has: u32,
+    /// When it connected.
+    pub(super) since: Duration,
+    /// Whether it is here, and the tip known, for so long that it is taken to have the tip.
+    pub(super) is_settled: bool,
     /// The last block that it told of.
     pub(super) told: Option<BlockHash>,
     pub(super) stand: Stand,
@@ -90,11 +94,19 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) const fn new(traits: FilterPeerTraits, stand: Stand, span: u32, lot: u64) -> Self {
+    pub(super) const fn new(
+        traits: FilterPeerTraits,
+        stand: Stand,
+        span: u32,
+        lot: u64,
+        since: Duration,
+    ) -> Self {
         Self {
             called: traits.called,
             relays: traits.relays,
             has: traits.height.0,
+            since,
+            is_settled: false,
             told: None,
             stand,
             query: None,

@@ -1,5 +1,7 @@
 //! Brings everything up to date after an event.
 
+use core::time::Duration;
+
 use super::action::FilterEvent;
 use super::machine::FilterSync;
 use super::peer::Peer;
@@ -13,10 +15,7 @@ impl FilterSync {
         self.catch_up(chain, now);
         let Some(tip) = self.tip else { return };
         self.note_told(chain);
-        self.is_settled = now.elapsed.saturating_sub(tip.since) >= self.config.settle_after;
-        if self.is_settled {
-            self.fork = None;
-        }
+        self.settle_peers(tip.since, now);
         self.end_backoffs(now);
         self.drive_cases(chain, now);
         self.drive_queries(chain, now);
@@ -26,6 +25,19 @@ impl FilterSync {
         let _delivered = self.deliver(chain);
         self.drive_filters(chain, now);
         self.note_synced();
+    }
+
+    /// Sees which peers have had time to get the tip, and to tell of it. One that has just come has not,
+    /// however old the tip: it may be on a branch that has left ours meanwhile.
+    fn settle_peers(&mut self, tip_since: Duration, now: Now) {
+        let after = self.config.settle_after;
+        let is_over = |since: Duration| now.elapsed.saturating_sub(since) >= after;
+        if is_over(tip_since) {
+            self.fork = None;
+        }
+        for peer in self.peers.values_mut() {
+            peer.is_settled = is_over(tip_since.max(peer.since));
+        }
     }
 
     /// The peer that is best asked next, of those that may be.

@@ -152,6 +152,21 @@ fn an_answer_that_breaks_off_is_used_as_far_as_it_goes() {
 }
 
 #[test]
+fn who_comes_long_after_the_last_block_has_the_same_time_to_tell_of_it() {
+    let mut setup = Setup::new(Ledger::new(30, &[]));
+    setup.stories.insert(ONE, setup.ledger.truth.clone());
+    let traits = FilterPeerTraits::default();
+    setup.sync.handle_connected(&setup.ledger.chain, ONE, traits, at(1_000));
+    setup.settle(1_000);
+    let delivered = |setup: &Setup| setup.seen.delivered.last().copied();
+    assert_eq!(delivered(&setup), Some(0), "which branch it is on nobody knows");
+    assert_eq!(setup.sync.poll_timeout(), Some(core::time::Duration::from_secs(1_030)));
+    setup.pass_time(1_030);
+    setup.settle(1_030);
+    assert_eq!(delivered(&setup), Some(30));
+}
+
+#[test]
 fn nothing_is_asked_about_a_block_that_a_peer_need_not_have() {
     let mut setup = Setup::new(Ledger::new(30, &[]));
     setup.honest(ONE, 0);
