@@ -209,8 +209,7 @@ impl FilterSync {
             let behind = self.peers.values().filter(move |peer| {
                 !peer.is_refused() && !peer.is_settled && peer.has < tip.height
             });
-            behind
-                .map(move |peer| tip.since.max(peer.since).saturating_add(self.config.settle_after))
+            behind.map(move |peer| peer.settles(tip.since, self.config.settle_after))
         });
         deadlines.chain(backoffs).chain(settles).chain(self.hold.ends()).min()
     }

@@ -122,6 +122,11 @@ impl Peer {
         }
     }
 
+    /// When it is taken to have a tip that is known since then.
+    pub(super) fn settles(&self, tip_since: Duration, after: Duration) -> Duration {
+        tip_since.max(self.since).saturating_add(after)
+    }
+
     /// Blocks above a fork that it had may be those of the branch that was left; one that may be asked
     /// about any is.
     pub(super) fn leave_branch(&mut self, fork: u32) {

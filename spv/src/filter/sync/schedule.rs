@@ -31,12 +31,11 @@ impl FilterSync {
     /// however old the tip: it may be on a branch that has left ours meanwhile.
     fn settle_peers(&mut self, tip_since: Duration, now: Now) {
         let after = self.config.settle_after;
-        let is_over = |since: Duration| now.elapsed.saturating_sub(since) >= after;
-        if is_over(tip_since) {
+        if tip_since.saturating_add(after) <= now.elapsed {
             self.fork = None;
         }
         for peer in self.peers.values_mut() {
-            peer.is_settled = is_over(tip_since.max(peer.since));
+            peer.is_settled = peer.settles(tip_since, after) <= now.elapsed;
         }
     }
 
