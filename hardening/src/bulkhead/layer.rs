@@ -15,8 +15,9 @@ use crate::stamp::Stamped;
 
 /// Puts a bulkhead in front of services; all of them share it.
 ///
-/// A request that finds no room waits, but not longer than the queue's time, nor than its deadline;
-/// then it is [`Rejected::Overloaded`]. One that waited is stamped anew.
+/// A request takes its place when it is handed over. One that finds none waits from its first poll on,
+/// but not longer than the queue's time, nor than its deadline; then it is [`Rejected::Overloaded`].
+/// One that waited is stamped anew.
 ///
 /// The layer is ready whenever the service is: with a bulkhead that made callers wait before they
 /// hand their request over, that wait would have no bounds. The service that was asked whether it
@@ -88,19 +89,21 @@ where
     }
 
     fn call(&mut self, stamped: Stamped<R>) -> Self::Future {
+        if let Some(place) = self.layer.bulkhead.enter_now() {
+            let running = self.inner.call(stamped);
+            return BulkheadFuture { step: Step::Inside { running, place } };
+        }
         // The instance that was polled ready goes along; a fresh one stays here.
         let fresh = self.inner.clone();
-        let inner = core::mem::replace(&mut self.inner, fresh);
+        let service = core::mem::replace(&mut self.inner, fresh);
         let layer = &self.layer;
-        BulkheadFuture {
+        let waiting = Waiting {
             enter: layer.bulkhead.enter(),
-            call: Some((inner, stamped)),
+            call: Some((service, stamped)),
             queue_time: layer.queue_time,
             timer: layer.timer.clone(),
-            sleep: None,
-            running: None,
-            place: None,
-        }
+        };
+        BulkheadFuture { step: Step::Outside { waiting, sleep: None } }
     }
 }
 
@@ -111,22 +114,72 @@ pin_project_lite::pin_project! {
         S: Service<Stamped<R>>,
         T: Timer,
     {
-        enter: Enter,
-        call: Option<(S, Stamped<R>)>,
-        queue_time: Duration,
-        timer: T,
         #[pin]
-        sleep: Option<T::Sleep>,
-        #[pin]
-        running: Option<S::Future>,
-        // After the call, so that the place is free only when the call is gone.
-        place: Option<Place>,
+        step: Step<S, R, T, S::Future, T::Sleep>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StepProjection]
+    enum Step<S, R, T, F, W> {
+        Outside {
+            waiting: Waiting<S, R, T>,
+            #[pin]
+            sleep: Option<W>,
+        },
+        Inside {
+            #[pin]
+            running: F,
+            // After the call, so that the place is free only when the call is gone.
+            place: Place,
+        },
+        Done,
+    }
+}
+
+/// The service, the request and their place.
+type Entered<S, R> = (S, Stamped<R>, Place);
+
+/// One that found no room.
+struct Waiting<S, R, T> {
+    enter: Enter,
+    /// Gone with the place.
+    call: Option<(S, Stamped<R>)>,
+    queue_time: Duration,
+    timer: T,
+}
+
+impl<S, R, T: Timer> Waiting<S, R, T> {
+    /// What is to be called, once there is a place.
+    fn poll(
+        &mut self,
+        mut sleep: Pin<&mut Option<T::Sleep>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Entered<S, R>, Rejected>> {
+        if let Poll::Ready(entered) = Pin::new(&mut self.enter).poll(context) {
+            let place = entered?;
+            let Some((service, mut stamped)) = self.call.take() else { return Poll::Pending };
+            if sleep.is_some() {
+                stamped.at = self.timer.now();
+            }
+            return Poll::Ready(Ok((service, stamped, place)));
+        }
+        if sleep.is_none() {
+            let left = self.call.as_ref().and_then(|(_, stamped)| stamped.left(self.timer.now()));
+            let longest = left.map_or(self.queue_time, |left| left.min(self.queue_time));
+            sleep.set(Some(self.timer.sleep(longest)));
+        }
+        if let Some(sleep) = sleep.as_pin_mut() {
+            ready!(sleep.poll(context));
+        }
+        Poll::Ready(Err(self.enter.refuse()))
     }
 }
 
 impl<S: Service<Stamped<R>>, R, T: Timer> core::fmt::Debug for BulkheadFuture<S, R, T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("BulkheadFuture").field("place", &self.place).finish_non_exhaustive()
+        let inside = matches!(self.step, Step::Inside { .. });
+        f.debug_struct("BulkheadFuture").field("inside", &inside).finish_non_exhaustive()
     }
 }
 
@@ -139,36 +192,29 @@ where
     type Output = Result<S::Response, S::Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let mut step = self.project().step;
         loop {
-            if let Some(running) = this.running.as_mut().as_pin_mut() {
-                let done = ready!(running.poll(context));
-                *this.place = None;
-                return Poll::Ready(done);
-            }
-            if let Poll::Ready(entered) = Pin::new(&mut *this.enter).poll(context) {
-                *this.place = Some(entered?);
-                // Gone only after the end, where it must not be polled again.
-                let Some((mut service, mut stamped)) = this.call.take() else {
-                    return Poll::Pending;
-                };
-                if this.sleep.is_some() {
-                    stamped.at = this.timer.now();
-                    this.sleep.set(None);
+            match step.as_mut().project() {
+                StepProjection::Outside { waiting, sleep } => {
+                    match ready!(waiting.poll(sleep, context)) {
+                        Ok((mut service, stamped, place)) => {
+                            let running = service.call(stamped);
+                            step.set(Step::Inside { running, place });
+                        }
+                        Err(rejected) => {
+                            step.set(Step::Done);
+                            return Poll::Ready(Err(rejected.into()));
+                        }
+                    }
                 }
-                this.running.set(Some(service.call(stamped)));
-                continue;
+                StepProjection::Inside { running, .. } => {
+                    let done = ready!(running.poll(context));
+                    step.set(Step::Done);
+                    return Poll::Ready(done);
+                }
+                // It must not be polled after its end.
+                StepProjection::Done => return Poll::Pending,
             }
-            if this.sleep.is_none() {
-                let left =
-                    this.call.as_ref().and_then(|(_, stamped)| stamped.left(this.timer.now()));
-                let longest = left.map_or(*this.queue_time, |left| left.min(*this.queue_time));
-                this.sleep.set(Some(this.timer.sleep(longest)));
-            }
-            if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
-                ready!(sleep.poll(context));
-            }
-            return Poll::Ready(Err(this.enter.refuse().into()));
         }
     }
 }

@@ -81,6 +81,11 @@ impl Bulkhead {
         Err(self.refused(limit))
     }
 
+    /// A place, if there is one; no refusal is counted where there is none.
+    pub(super) fn enter_now(&self) -> Option<Place> {
+        self.lock().enter_now().then(|| Place { bulkhead: self.clone() })
+    }
+
     /// Has each refusal told, with how many may be inside; also of those who waited for too long. One
     /// that panics harms nothing.
     pub fn on_refused(&self, listener: impl Fn(u32) + Send + Sync + 'static) {
