@@ -98,6 +98,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Bytes of blocks that are kept in memory: 32 MB where nothing is said. The least recently used go
+    /// first.
+    pub fn block_cache(mut self, bytes: usize) -> Self {
+        self.config.block_cache = bytes;
+        self
+    }
+
     /// Asks full nodes for every transaction that they relay, so that payments show before they are
     /// in a block, marked as unverified. It takes as much of the line as a full node's relay does.
     pub fn watch_mempool(mut self) -> Self {

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::audit::NodeAudit;
-use crate::blocks::BlocksReport;
+use crate::blocks::{self, BlocksReport};
 use crate::bridge::{BitcoinPeers, BitcoinPeersConfig, Networks, NetworksHandle};
 #[cfg(feature = "libp2p")]
 use crate::bridge::{LightPeers, ServedData, ServedFilters};
@@ -92,6 +92,9 @@ pub struct NodeConfig {
     pub requests: RequestConfig,
     /// Which compact filters are fetched and kept.
     pub filters: FilterConfig,
+    /// Bytes of blocks that are kept in memory, so that one is fetched once for a wallet and for those
+    /// who ask. The least recently used go first; with 0 none is kept.
+    pub block_cache: usize,
     /// Whether full nodes are asked for every transaction that they relay.
     pub watch_mempool: bool,
     /// Events kept for subscribers that fall behind; at least one is.
@@ -119,6 +122,7 @@ impl NodeConfig {
             sync: SyncConfig::default(),
             requests: RequestConfig::default(),
             filters: FilterConfig::default(),
+            block_cache: blocks::CACHE_BYTES,
             watch_mempool: false,
             events_kept: EVENTS_KEPT,
         }
@@ -252,18 +256,18 @@ impl Node {
         let mut network = join(&config, &opened, (&peers, &relay, &suspension), clock, &stop)?;
         let networks = network.handle();
         let snapshots = config.snapshot_peers(&peers);
-        let NodeConfig { params, start_point, sync, filters, events_kept, .. } = config;
-        let from = (params, start_point, clock);
+        let from = (config.params, config.start_point, clock);
         let (chain, joined) = opened_chain(opened.chain, &opened.store, &mut network, from).await?;
-        let sync = HeaderSync::new(sync, random_seed());
+        let sync = HeaderSync::new(config.sync, random_seed());
         let (of, store, audit) = (chain.params().network, Arc::clone(&opened.store), opened.audit);
         let kept = Kept { store: Arc::clone(&store), tracker: TaskTracker::new() };
         let (writer, chain) =
             Writer::new(chain, opened.store, sync, network, clock, audit.clone(), joined);
         let writer = writer.with_snapshots(snapshots);
-        chain.keep_events(events_kept);
+        chain.keep_events(config.events_kept);
         let services = ServicesStart {
-            filters,
+            filters: config.filters,
+            block_cache: config.block_cache,
             kept: kept.clone(),
             chain: chain.clone(),
             networks: networks.clone(),

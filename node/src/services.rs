@@ -70,6 +70,7 @@ pub(crate) struct Services {
 /// What the services start with.
 pub(crate) struct ServicesStart {
     pub(crate) filters: FilterConfig,
+    pub(crate) block_cache: usize,
     pub(crate) kept: Kept,
     pub(crate) chain: ChainHandle,
     pub(crate) networks: NetworksHandle,
@@ -104,7 +105,8 @@ impl ServicesStart {
     ) -> Result<(Services, Tasks, Vec<String>), NodeError> {
         let (mut tasks, store) = (Tasks::new(), Lent::from(&self.kept.store));
         let mut seeds = SplitMix64::new(self.seed);
-        let blocks = Blocks::new(self.chain.clone(), self.peers.clone(), BlocksConfig::default());
+        let bounds = BlocksConfig { cache_bytes: self.block_cache, ..BlocksConfig::default() };
+        let blocks = Blocks::new(self.chain.clone(), self.peers.clone(), bounds);
         let (task, filters) = FilterTask::open(FilterTaskConfig {
             config: self.filters,
             store: Arc::clone(&store),

@@ -483,6 +483,7 @@ fn commands_of_the_wallet_refuse_what_makes_no_sense_before_they_ask() {
     usage(&["rescan"], "FROM");
     usage(&["tx", "prove", "x", "--block", "zz"], "a height or a block hash");
     usage(&["run", "--filter-cache", "much"], "500M");
+    usage(&["run", "--block-cache", "much"], "500M");
     usage(&["run", "--filters-from", "top"], "a height");
 }
 

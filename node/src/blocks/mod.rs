@@ -54,6 +54,8 @@ use fetch::UnderWay;
 const OWN_AT_ONCE: usize = 8;
 /// Those that strangers want.
 const STRANGERS_AT_ONCE: usize = 4;
+/// Blocks kept, unless a node is told otherwise.
+pub(crate) const CACHE_BYTES: usize = 32_000_000;
 /// Txids of blocks that proofs were asked of: about 80 blocks of mainnet.
 const TXID_BYTES: usize = 8_000_000;
 
@@ -79,7 +81,7 @@ impl Default for BlocksConfig {
     /// 32 MB kept; for strangers 64 MB at once, then 64 KB a second, 5.5 GB a day.
     fn default() -> Self {
         let strangers = Quota { burst: 64_000_000, per: Duration::from_nanos(15_625) };
-        Self { cache_bytes: 32_000_000, strangers }
+        Self { cache_bytes: CACHE_BYTES, strangers }
     }
 }
 

@@ -221,6 +221,7 @@ impl Settings {
         }
         let dns_seeds = networks.bitcoin && !self.no_seeds && connect.is_empty();
         let libp2p = self.light.config(networks, self.chain.location.network_dir()?)?;
+        let defaults = NodeConfig::of(params);
         Ok(NodeConfig {
             storage,
             connect,
@@ -228,8 +229,9 @@ impl Settings {
             libp2p,
             start_point,
             filters: self.wallet.filters()?,
+            block_cache: self.wallet.block_cache()?.unwrap_or(defaults.block_cache),
             watch_mempool: self.wallet.watch_mempool,
-            ..NodeConfig::of(params)
+            ..defaults
         })
     }
 }
@@ -259,7 +261,8 @@ pub(super) fn parse_backend(name: &str) -> Result<Backend, String> {
 }
 
 /// Every setting, as files and (in capitals, behind `IRONLIGHT_`) the environment name it.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
+    "block_cache",
     "checkpoint",
     "connect",
     "data_dir",

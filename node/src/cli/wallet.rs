@@ -15,6 +15,10 @@ pub(super) struct WalletSettings {
     #[arg(long, value_name = "BYTES", value_parser = checked(parse_bytes))]
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     filter_cache: Option<String>,
+    /// Bytes of blocks that are kept in memory; the least recently used go first [default: 32M].
+    #[arg(long, value_name = "BYTES", value_parser = checked(parse_bytes))]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
+    block_cache: Option<String>,
     /// Fetch, keep and serve compact filters from this height on, whether or not anything is watched.
     #[arg(long, value_name = "HEIGHT", value_parser = checked(parse_height))]
     #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
@@ -36,6 +40,14 @@ impl WalletSettings {
             config.from = Some(value("filters-from", height, parse_height)?);
         }
         Ok(config)
+    }
+
+    /// What is said of the cache of blocks.
+    pub(super) fn block_cache(&self) -> Result<Option<usize>, ConfigError> {
+        let bytes = self.block_cache.as_deref();
+        let bytes = bytes.map(|bytes| value("block-cache", bytes, parse_bytes)).transpose()?;
+        // More than there are addresses for is no bound.
+        Ok(bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)))
     }
 }
 
@@ -91,11 +103,14 @@ mod tests {
     fn what_is_set_becomes_the_nodes() {
         let settings = WalletSettings {
             filter_cache: Some("1M".to_owned()),
+            block_cache: Some("2M".to_owned()),
             filters_from: Some("7".to_owned()),
             watch_mempool: true,
         };
         let config = settings.filters().unwrap();
         assert_eq!((config.cache_bytes, config.from), (1_000_000, Some(BlockHeight(7))));
+        assert_eq!(settings.block_cache().unwrap(), Some(2_000_000));
         assert_eq!(WalletSettings::default().filters().unwrap(), FilterConfig::default());
+        assert_eq!(WalletSettings::default().block_cache().unwrap(), None);
     }
 }

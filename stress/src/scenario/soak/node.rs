@@ -20,6 +20,8 @@ pub(crate) const NODE: &str = "soak-node";
 /// Events that it keeps for subscribers: so few that the ring is full within minutes, and not an hour
 /// later, when it would look like a leak.
 const EVENTS: usize = 256;
+/// Bytes of blocks that it keeps, for the same reason: some forty of the devnet's.
+const BLOCKS_KEPT: usize = 100_000;
 /// Threads of its runtime.
 const WORKERS: usize = 2;
 
@@ -94,6 +96,7 @@ async fn start(
         storage: Storage::Disk { data_dir: directory, backend: None },
         libp2p: Some(libp2p),
         events_kept: EVENTS,
+        block_cache: BLOCKS_KEPT,
         ..Rig::config(connect)
     };
     let mut node = Box::pin(Node::start(config)).await?;
