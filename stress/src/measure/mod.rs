@@ -12,6 +12,8 @@ mod tally;
 mod timeline;
 
 pub use crowd::{Crowd, Remaining};
+#[cfg(feature = "program")]
+pub use memory::Counts;
 pub use memory::MemoryProbe;
 pub use meter::{Meter, Progress, Silent, Surroundings, Work, Worker};
 pub use tally::{Class, Tally};

@@ -1,16 +1,20 @@
 //! An allocator that counts, and a runner.
 
+use std::alloc::System;
 use std::time::{Duration, Instant};
 
-use ironlight_stress::measure::{Silent, Surroundings};
+use cap::Cap;
+use ironlight_stress::measure::{Counts, Silent, Surroundings};
 use ironlight_stress::report::{Machine, Report, ScenarioResult};
 use ironlight_stress::runner::{Order, RunError, run};
 use ironlight_stress::scenario::{Registry, Scenario};
-use peak_alloc::PeakAlloc;
+use peakmem_alloc::PeakMemAlloc;
 
-/// What all tests of the process have asked for together.
+static PEAK: PeakMemAlloc<System> = PeakMemAlloc::new(System);
 #[global_allocator]
-pub(crate) static ALLOCATED: PeakAlloc = PeakAlloc;
+static ALLOCATOR: Cap<&PeakMemAlloc<System>> = Cap::new(&PEAK, usize::MAX);
+/// What all tests of the process have asked for together.
+pub(crate) static ALLOCATED: Counts<System> = Counts::new(&ALLOCATOR, &PEAK);
 
 /// Bounds that are about time: a test does not look at them.
 pub(crate) const TIMED: [&str; 5] =
