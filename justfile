@@ -191,7 +191,7 @@ package:
 benches:
     cargo bench --workspace --bench '*' --no-run --profile dev
 
-# Run the benches, 12 minutes on two cores (with BITCOIND_EXE, else ../shared/tools/bitcoind, the sync from Bitcoin Core too)
+# Run the benches, 8 minutes on two cores (with BITCOIND_EXE, else ../shared/tools/bitcoind, the sync from Bitcoin Core too)
 [script]
 bench *args:
     if [[ -z ${BITCOIND_EXE:-} && -x ../shared/tools/bitcoind ]]; then
