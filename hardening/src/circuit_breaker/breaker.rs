@@ -1,6 +1,6 @@
 //! One breaker that many share.
 //!
-//! While it is closed and nothing fails, a permit is one atomic load and a success one
+//! While it is closed, a permit is one atomic load, and a success that cannot open it one
 //! compare-and-swap, see [`word`](super::word). All else is done under a lock that is held for
 //! nanoseconds.
 
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::config::BreakerConfig;
 use super::state::{BreakerState, Pass, Worth};
 use super::status::{BreakerStatus, CircuitState, Outcome, Transition};
-use super::word::{CLEAN, CLOSED, Word};
+use super::word::{CLOSED, COUNTS, Word};
 use crate::chance::fresh_seed;
 use crate::clock::Clock;
 use crate::clock::nanos;
@@ -54,9 +54,9 @@ impl fmt::Debug for Shared {
     }
 }
 
-const fn flags(state: &BreakerState) -> u64 {
+fn flags(state: &BreakerState) -> u64 {
     match state.state() {
-        CircuitState::Closed if state.is_clean() => CLOSED | CLEAN,
+        CircuitState::Closed if state.only_counts_successes() => CLOSED | COUNTS,
         CircuitState::Closed => CLOSED,
         CircuitState::Open | CircuitState::HalfOpen => 0,
     }

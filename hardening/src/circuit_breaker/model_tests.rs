@@ -306,6 +306,7 @@ fn shared_without_a_lock_it_counts_as_the_state_does() {
     for seed in 0..100 {
         let mut numbers = Numbers(seed);
         let config = config(&mut numbers);
+        let failing = 2 + numbers.below(40);
         let (shared, mut alone) =
             (CircuitBreaker::new(config, seed), BreakerState::new(config, seed));
         let mut now = 0;
@@ -316,7 +317,8 @@ fn shared_without_a_lock_it_counts_as_the_state_does() {
             assert_eq!(ours.is_ok(), theirs.is_ok());
             now += numbers.below(2_000);
             let ended = Duration::from_nanos(now + 15_000 * (numbers.below(20) / 19));
-            let outcome = if numbers.below(40) == 0 { Outcome::Failure } else { Outcome::Success };
+            let outcome =
+                if numbers.below(failing) == 0 { Outcome::Failure } else { Outcome::Success };
             if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
                 ours.finish(outcome, ended);
                 alone.record(theirs, outcome, ended);

@@ -219,6 +219,18 @@ impl BreakerState {
             && tally.slow == 0
     }
 
+    /// Whether a success, as long as the window does not slide, changes nothing but the count of calls:
+    /// nothing bad is there, or calls enough for a judgement, which it can only make better.
+    pub(super) fn only_counts_successes(&self) -> bool {
+        let tally = self.window.total();
+        let enough = tally.calls >= u64::from(self.config.minimum_calls);
+        self.is_clean()
+            || matches!(self.phase, Phase::Closed)
+                && self.consecutive == 0
+                && enough
+                && self.judge(tally).is_none()
+    }
+
     /// From then on the window slides when a call is counted.
     pub(super) const fn slice_ends(&self) -> u64 {
         self.window.slice_ends()

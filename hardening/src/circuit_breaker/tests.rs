@@ -72,6 +72,25 @@ fn the_window_of_time_slides_by_slices_and_not_at_once() {
 }
 
 #[test]
+fn a_success_is_judged_by_a_window_that_slid_when_somebody_looked() {
+    let window = Window::Time { length: 2 * SECOND, slices: 2 };
+    let config =
+        BreakerConfig { minimum_calls: 2, failure_percent: Some(60), ..only_rates(window) };
+    let breaker = CircuitBreaker::new(config, 1);
+    succeed(&breaker, 3, SECOND / 2);
+    fail(&breaker, 3, SECOND * 3 / 2);
+    succeed(&breaker, 1, SECOND * 3 / 2);
+    let seen = breaker.status(SECOND * 21 / 10);
+    assert_eq!(
+        (seen.state, seen.window),
+        (CircuitState::Closed, Tally { calls: 4, failures: 3, slow: 0 })
+    );
+    // Three of five: the first successes are not in the window any more.
+    succeed(&breaker, 1, SECOND * 22 / 10);
+    assert_eq!(breaker.state(), CircuitState::Open);
+}
+
+#[test]
 fn few_calls_are_no_rate_and_many_slow_ones_open() {
     let slow_calls = Some(SlowCalls { from: SECOND, percent: 40 });
     let config = BreakerConfig { slow_calls, ..only_rates(Window::Calls(20)) };

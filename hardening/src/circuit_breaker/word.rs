@@ -1,8 +1,8 @@
-//! One word that spares the lock while nothing is wrong.
+//! One word that spares the lock while calls succeed.
 //!
-//! It says which generation it is, whether calls go through, and whether the window holds successes
-//! only. As long as that is so, a further success is counted here, by one compare-and-swap that
-//! also compares the generation; who takes the lock takes these successes into the state first.
+//! It says which generation it is, whether calls go through, and whether a further success changes
+//! nothing but the count of calls. As long as that is so, it is counted here, by one compare-and-swap
+//! that also compares the generation; who takes the lock takes these successes into the state first.
 //! Between [`Word::take`] and [`Word::publish`] nothing can be counted here, so that no success is
 //! lost, and none of one generation is counted in another.
 
@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Calls go through.
 pub(super) const CLOSED: u64 = 1;
-/// Nothing but successes is in the window: one more can be counted here.
-pub(super) const CLEAN: u64 = 2;
+/// A success can be counted here.
+pub(super) const COUNTS: u64 = 2;
 
 const ONE: u64 = 4;
 const COUNTED_BITS: u32 = 24;
@@ -66,7 +66,7 @@ impl<A: Atomic> Word<A> {
         let mut word = self.0.load();
         loop {
             let full = (word + ONE) >> GENERATION_AT != generation;
-            if word & CLEAN == 0 || word >> GENERATION_AT != generation || full {
+            if word & COUNTS == 0 || word >> GENERATION_AT != generation || full {
                 return false;
             }
             match self.0.compare_exchange(word, word + ONE) {
@@ -80,8 +80,8 @@ impl<A: Atomic> Word<A> {
     /// Only for who has the lock.
     pub(super) fn take(&self) -> u64 {
         let word = self.0.load();
-        let unclean = word & (CLOSED | (GENERATIONS - 1) << GENERATION_AT);
-        (self.0.swap(unclean) >> 2) & ((1 << COUNTED_BITS) - 1)
+        let rest = word & (CLOSED | (GENERATIONS - 1) << GENERATION_AT);
+        (self.0.swap(rest) >> 2) & ((1 << COUNTED_BITS) - 1)
     }
 
     /// Says how it is now. Only for who has the lock.
@@ -132,13 +132,13 @@ mod tests {
             let mut state = self.state.lock().unwrap();
             state.1 += self.word.take();
             let done = with(&mut state);
-            self.word.publish(state.0, CLOSED | CLEAN);
+            self.word.publish(state.0, CLOSED | COUNTS);
             done
         }
     }
 
     fn shared() -> Arc<Shared> {
-        let word = Word(Loom::new(CLOSED | CLEAN));
+        let word = Word(Loom::new(CLOSED | COUNTS));
         Arc::new(Shared { word, state: Mutex::new((0, 0)) })
     }
 
@@ -177,9 +177,9 @@ mod tests {
 
     #[test]
     fn when_it_is_full_the_lock_is_needed() {
-        let word = Word::new(7, CLOSED | CLEAN);
+        let word = Word::new(7, CLOSED | COUNTS);
         let most = (1_u64 << COUNTED_BITS) - 1;
-        word.publish(7, CLOSED | CLEAN | (most - 1) << 2);
+        word.publish(7, CLOSED | COUNTS | (most - 1) << 2);
         assert!(word.count_success(7));
         assert!(!word.count_success(7), "one more would change the generation");
         assert!(!word.count_success(8), "nor may it be counted in the next one");
