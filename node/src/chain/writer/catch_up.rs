@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ironlight_spv::chain::Blame;
+use ironlight_spv::chain::{Blame, HeaderError, TipChange};
 use ironlight_spv::compress::snapshot::{FRAME_HEADERS, period_heights};
 use ironlight_spv::peers::{Offence, PeerId};
 use ironlight_spv::sync::Unanswered;
@@ -361,15 +361,16 @@ impl<N: HeaderNetwork> Writer<N> {
         Ok(Done::Waits)
     }
 
-    /// What was handed out together is taken in whole, or nothing of it.
+    /// What was handed out together is taken in whole, or else the periods before the one that breaks a
+    /// rule.
     async fn take_chunks(
         &self,
         phase: &mut CatchUp,
         first: u32,
         chunks: Vec<(BlockHash, Kept)>,
     ) -> Result<(), StoreError> {
-        let params = Arc::clone(&phase.params);
-        let Joined { batch, bytes } = match blocking(move || join(&params, first, chunks)).await {
+        let (params, joining) = (Arc::clone(&phase.params), Arc::clone(&phase.params));
+        let Joined { batch, bytes } = match blocking(move || join(&joining, first, chunks)).await {
             Ok(joined) => joined,
             Err(period) => {
                 phase.fetch.handle_refused(period, false);
@@ -390,9 +391,30 @@ impl<N: HeaderNetwork> Writer<N> {
                 warn!(period, %error, "refused a period of a snapshot");
                 self.write().remember_invalid(&error);
                 phase.fetch.handle_refused(period, error.blame() == Blame::Peer);
+                phase.headers += self.keep_before(&params, &error).await?;
             }
         }
         Ok(())
+    }
+
+    /// Commits the whole periods before the header that breaks a rule, and says how many headers that are.
+    async fn keep_before(&self, params: &Params, error: &HeaderError) -> Result<u64, StoreError> {
+        let Some(TipChange::Extended { connected }) = error.prefix.as_ref().map(|it| it.change())
+        else {
+            return Ok(0);
+        };
+        let within = error.index % usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX);
+        let whole = connected.len().saturating_sub(within);
+        if whole == 0 {
+            return Ok(0);
+        }
+        let headers = connected.headers().iter().take(whole).copied().collect();
+        // They have passed once: it is a rare case, and a batch cannot be cut.
+        let batch = LinkedBatch::new(params, headers);
+        let verdict = self.chain().verify_linked(batch, self.clock.now().unix);
+        let Ok(batch) = verdict else { return Ok(0) };
+        self.commit(batch).await?;
+        Ok(u64::try_from(whole).unwrap_or(u64::MAX))
     }
 
     /// Where the chain ends; none where there is nothing to gain, or it begins within a period.

@@ -204,19 +204,33 @@ async fn who_sends_a_false_chunk_is_blamed_and_the_others_go_on() {
     bench.stop().await;
 }
 
-#[tokio::test]
-async fn of_a_period_that_breaks_a_rule_nothing_is_kept_and_all_who_offered_it_are_blamed() {
+/// Two periods, a third with a header that is not later than the median of the eleven before it, and
+/// two more.
+fn chain_with_a_false_third() -> Vec<Header> {
     let mut headers = chain(2 * 2016 + 1000);
-    // Not later than the median of the eleven before it.
     let (parent, old) = (headers[headers.len() - 1], headers[3000].time());
     headers.push(Miner::new(4).mine(parent.hash(), old, parent.compact_target()));
     let rest = Miner::new(5).run(headers.last().unwrap(), 2 * 2016, 2_000_000);
-    headers.extend(rest);
-    let bench = bench(&headers, &[false, false], no_work());
-    bench.follows().await;
-    assert_eq!(bench.handle.tip().height, BlockHeight(2 * 2016 - 1));
-    assert_eq!(bench.blamed(), [vec![Offence::InvalidHeader], vec![Offence::InvalidHeader]]);
-    bench.stop().await;
+    [headers, rest].concat()
+}
+
+fn work_of(headers: &[Header]) -> Work {
+    headers.iter().fold(no_work(), |sum, header| {
+        sum + Target::from_compact(header.compact_target()).to_work()
+    })
+}
+
+#[tokio::test]
+async fn of_a_period_that_breaks_a_rule_nothing_is_kept_and_all_who_offered_it_are_blamed() {
+    let headers = chain_with_a_false_third();
+    // One by one as they come, and all together once they have shown their work.
+    for minimum in [no_work(), work_of(&headers[..4 * 2016])] {
+        let bench = bench(&headers, &[false, false], minimum);
+        bench.follows().await;
+        assert_eq!(bench.handle.tip().height, BlockHeight(2 * 2016 - 1));
+        assert_eq!(bench.blamed(), [vec![Offence::InvalidHeader], vec![Offence::InvalidHeader]]);
+        bench.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -234,9 +248,7 @@ async fn a_chain_that_does_not_show_the_minimum_of_work_is_left_to_presync() {
 #[tokio::test]
 async fn a_chain_that_shows_the_minimum_of_work_is_taken_in_from_within_a_period_on() {
     let headers = chain(5 * 2016);
-    let all = headers[..5 * 2016].iter().fold(no_work(), |sum, header| {
-        sum + Target::from_compact(header.compact_target()).to_work()
-    });
+    let all = work_of(&headers[..5 * 2016]);
     let bench = bench_on(3000, &headers, &[false, false], all, 2);
     bench.reaches(5 * 2016 - 1).await;
     bench.follows().await;
