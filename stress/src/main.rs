@@ -9,7 +9,7 @@ use ironlight_stress::scenario::Registry;
 use peakmem_alloc::PeakMemAlloc;
 #[cfg(target_env = "msvc")]
 use std::alloc::System as Allocator;
-/// The one of the program `ironlight`.
+// The one of the program `ironlight`.
 #[cfg(not(target_env = "msvc"))]
 use tikv_jemallocator::Jemalloc as Allocator;
 

@@ -219,16 +219,13 @@ impl BreakerState {
             && tally.slow == 0
     }
 
-    /// Whether a success, as long as the window does not slide, changes nothing but the count of calls:
-    /// nothing bad is there, or calls enough for a judgement, which it can only make better.
+    /// Of one that is closed: whether a success, as long as the window does not slide, changes nothing but
+    /// the count of calls. Nothing bad is there, or calls enough for a judgement, which it can only make
+    /// better.
     pub(super) fn only_counts_successes(&self) -> bool {
         let tally = self.window.total();
-        let enough = tally.calls >= u64::from(self.config.minimum_calls);
-        self.is_clean()
-            || matches!(self.phase, Phase::Closed)
-                && self.consecutive == 0
-                && enough
-                && self.judge(tally).is_none()
+        let judged = self.consecutive == 0 && self.is_enough(tally);
+        self.is_clean() || judged && self.judge(tally).is_none()
     }
 
     /// From then on the window slides when a call is counted.
@@ -273,12 +270,17 @@ impl BreakerState {
         }
     }
 
+    /// Whether there are calls enough to judge rates.
+    fn is_enough(&self, tally: Tally) -> bool {
+        tally.calls >= u64::from(self.config.minimum_calls.max(1))
+    }
+
     fn judge(&self, tally: Tally) -> Option<Cause> {
         let config = &self.config;
         if config.consecutive_failures.is_some_and(|limit| self.consecutive >= limit.max(1)) {
             return Some(Cause::ConsecutiveFailures);
         }
-        let enough = tally.calls >= u64::from(config.minimum_calls.max(1));
+        let enough = self.is_enough(tally);
         let over = |part: u64, percent: u8| {
             enough && part > 0 && part * 100 >= u64::from(percent) * tally.calls
         };

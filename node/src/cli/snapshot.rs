@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use ironlight_spv::compress::decode;
 use ironlight_spv::compress::log::LogRoot;
-use ironlight_spv::compress::snapshot::{FRAME_HEADERS, SnapshotHead};
+use ironlight_spv::compress::snapshot::SnapshotHead;
 use ironlight_spv::{BlockHeight, HeaderChain, Params, TrustedStart, VerifiedBatch};
 
 use super::config::{ChainSettings, NetworkArgs, parse_point};
@@ -18,7 +18,7 @@ use super::new_file::write_new;
 use super::progress::Progress;
 use super::{Failure, short_work};
 use crate::node::StartPoint;
-use crate::snapshot::{self, SnapshotFileError, SnapshotReader, TakenIn};
+use crate::snapshot::{self, SnapshotFileError, SnapshotReader, TakenIn, frame_headers};
 use crate::store;
 
 #[derive(Debug, Subcommand)]
@@ -165,8 +165,7 @@ fn chain_for(path: &Path, params: Params, trust: &Trust) -> Result<HeaderChain, 
     }
     let frame = reader.frame().map_err(in_file(path))?;
     let segment = frame.map(|frame| frame.segment).unwrap_or_default();
-    let headers = decode(&segment, usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX))
-        .map_err(|error| path_of(error.to_string()))?;
+    let headers = decode(&segment, frame_headers()).map_err(|error| path_of(error.to_string()))?;
     let first = headers.first().copied().filter(|first| first.hash() == start.hash);
     let first =
         first.ok_or_else(|| path_of("its first header is another one than it says".to_owned()))?;

@@ -72,8 +72,8 @@ impl Chunk {
         bytes: &[u8],
     ) -> Result<Self, ChunkError> {
         let segment = unframe(period, bytes)?;
-        let batch = LinkedBatch::decode(params, &segment, headers())?;
-        if batch.len() != headers() {
+        let batch = LinkedBatch::decode(params, &segment, frame_headers())?;
+        if batch.len() != frame_headers() {
             return Err(ChunkError::Count { got: batch.len() });
         }
         let got = batch.hashes().next_back().unwrap_or_else(BlockHash::all_zeros);
@@ -115,7 +115,8 @@ impl Chunk {
     }
 }
 
-fn headers() -> usize {
+/// Headers of a period, as a length.
+pub(crate) fn frame_headers() -> usize {
     usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX)
 }
 
@@ -135,7 +136,7 @@ fn unframe(period: u32, bytes: &[u8]) -> Result<Vec<u8>, ChunkError> {
     let (sizes, rest) =
         bytes.split_first_chunk::<FRAME_HEAD_SIZE>().ok_or(short(FRAME_HEAD_SIZE))?;
     let head = FrameHead::decode(*sizes, first, FRAME_HEADERS)?;
-    let large = Columns::large_size(headers());
+    let large = Columns::large_size(frame_headers());
     let expected = head.frame_size(FRAME_HEADERS);
     if bytes.len() != expected {
         return Err(short(expected));

@@ -18,6 +18,7 @@ mod write;
 
 #[cfg(feature = "libp2p")]
 pub(crate) use chunk::frame;
+pub(crate) use chunk::frame_headers;
 pub use chunk::{Chunk, ChunkError};
 pub use error::SnapshotFileError;
 pub use read::{Frame, SnapshotReader};

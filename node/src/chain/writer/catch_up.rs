@@ -29,8 +29,8 @@ use crate::clock::Clock;
 use crate::net::data::{DataLine, DataPeers, Query, Reply};
 use crate::net::swarm::wire::SnapshotOffer;
 use crate::net::{Direction, PeerNetwork};
-use crate::snapshot::Chunk;
 use crate::snapshot::fetch::{End, Fetch, FetchStart, MAX_REMEMBERED, Opened, Outcome, Step};
+use crate::snapshot::{Chunk, frame_headers};
 use crate::store::StoreError;
 use crate::tasks::{blocking, sleep_until};
 
@@ -403,7 +403,7 @@ impl<N: HeaderNetwork> Writer<N> {
         else {
             return Ok(0);
         };
-        let within = error.index % usize::try_from(FRAME_HEADERS).unwrap_or(usize::MAX);
+        let within = error.index % frame_headers();
         let whole = connected.len().saturating_sub(within);
         if whole == 0 {
             return Ok(0);

@@ -30,7 +30,8 @@ use crate::report::{Bound, Figure};
 pub(crate) use node::NODE;
 pub use node::{SoakNodeError, run_soak_node};
 
-/// Blocks that are there at first: with what they leave in it, the store's cache of 2 MB is full.
+/// Blocks that are there at first: the devnet's coins are mature below any reorg, and what the store's cache of
+/// 2 MB keeps of them leaves it little room to grow.
 const BLOCKS: u32 = 3_000;
 /// Lines to the full node: while one is cut there is the other.
 const LINES: usize = 2;
