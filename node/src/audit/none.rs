@@ -13,14 +13,14 @@ use super::Penalty;
 use crate::clock::Clock;
 use crate::net::PeerNetwork;
 
-/// See the [module](super).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct NodeAudit;
+/// See the [module](super). Not a unit, nor `Copy`: it is used as the one that keeps a log is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeAudit(());
 
 #[allow(clippy::unused_self, reason = "the other one needs it")]
 impl NodeAudit {
     pub(crate) const fn open(_dir: &Path, _network: Network, _clock: Clock) -> (Self, Vec<String>) {
-        (Self, Vec::new())
+        (Self(()), Vec::new())
     }
 
     pub(crate) const fn misbehaved(
