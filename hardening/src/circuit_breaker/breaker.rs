@@ -200,6 +200,11 @@ impl CircuitBreaker {
         self.update(|state| state.worth(now))
     }
 
+    /// Counts a call that was refused without having been asked for: its service was not ready for it.
+    pub(super) fn count_refused(&self) {
+        self.lock().count_refused();
+    }
+
     /// Whether the end of a call that succeeded has to be read from the clock.
     fn times_successes(&self) -> bool {
         self.shared.slow_from != u64::MAX

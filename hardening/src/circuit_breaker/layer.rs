@@ -122,7 +122,10 @@ where
 
     fn call(&mut self, stamped: Stamped<R>) -> Self::Future {
         let permit = match self.refusal.take() {
-            Some(rejected) => Err(rejected),
+            Some(rejected) => {
+                self.breaker.count_refused();
+                Err(rejected)
+            }
             None => self.breaker.permit_owned(stamped.at),
         };
         let inner = permit.is_ok().then(|| self.inner.call(stamped));

@@ -34,7 +34,7 @@ fn only_failures_of_the_other_side_count() {
         let breaker = CircuitBreaker::new(BreakerConfig::default(), 1);
         let asked = AtomicU32::new(0);
         let mut service =
-            BreakerLayer::new(breaker, clock).layer(BareLayer.layer(service_fn(|()| {
+            BreakerLayer::new(breaker.clone(), clock).layer(BareLayer.layer(service_fn(|()| {
                 asked.fetch_add(1, Ordering::Relaxed);
                 core::future::ready(Err::<(), _>(std::io::Error::from(kind)))
             })));
@@ -43,6 +43,7 @@ fn only_failures_of_the_other_side_count() {
             assert!(matches!(done, Poll::Ready(Err(_))));
         }
         assert_eq!(asked.load(Ordering::Relaxed), calls);
+        assert_eq!(breaker.status(ZERO).refused, u64::from(20 - calls));
     }
 }
 
@@ -118,6 +119,7 @@ async fn opens_probes_and_closes_as_time_goes_by() {
     let (one, two, three, four) = tokio::join!(ask(true), ask(true), ask(true), ask(true));
     assert!(one.is_ok() && two.is_ok() && three.is_ok());
     assert!(matches!(four, Err(Error::Rejected(_))), "more than the permits");
+    assert_eq!(breaker.status(timer.now()).refused, 2);
     assert!(breaker.is_closed());
 }
 

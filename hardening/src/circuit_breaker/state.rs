@@ -128,7 +128,7 @@ impl BreakerState {
             *granted_at = at.max(*granted_at);
             return Ok(Pass { generation: self.generation, at, probe: true });
         }
-        self.refused += 1;
+        self.count_refused();
         Err(self.retry_after(at).unwrap_or_default())
     }
 
@@ -136,6 +136,11 @@ impl BreakerState {
     #[must_use]
     pub fn refuses(&self, now: Duration) -> Option<Duration> {
         self.retry_after(nanos(now)).filter(|wait| !wait.is_zero())
+    }
+
+    /// Counts a call that was refused.
+    pub(super) const fn count_refused(&mut self) {
+        self.refused += 1;
     }
 
     /// Counts how a call ended. A result from an earlier generation changes nothing.
