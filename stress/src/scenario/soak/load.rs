@@ -15,8 +15,9 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use super::super::ScenarioError;
 use super::super::chains::below;
 use super::super::rig::{Rig, class_of};
-use super::books;
+use super::books::{self, Books};
 use super::line::Line;
+use super::node::Standing;
 use super::process::Process;
 use super::system;
 use super::watched::{SAMPLES, Sample, Watched};
@@ -75,6 +76,26 @@ pub(super) struct Done {
     pub(super) slowest_block: Cell<Duration>,
 }
 
+/// The node does not answer any more: when, and what was heard instead.
+#[derive(Debug, thiserror::Error)]
+#[error("gone after {after:.1?}: {heard}")]
+pub(super) struct NodeGone {
+    after: Duration,
+    heard: String,
+}
+
+/// Why the load ended before its time.
+enum Interrupted {
+    Node(NodeGone),
+    Around(ScenarioError),
+}
+
+impl From<ScenarioError> for Interrupted {
+    fn from(error: ScenarioError) -> Self {
+        Self::Around(error)
+    }
+}
+
 fn one_more(count: &Cell<u64>) -> u64 {
     count.set(count.get() + 1);
     count.get()
@@ -88,12 +109,30 @@ fn paced(every: Duration) -> Interval {
 }
 
 impl Load<'_, '_> {
-    /// All of it until the time is over, and then until the wallet is where the chain is.
-    pub(super) async fn run(&self) -> Result<(), ScenarioError> {
+    /// All of it until the time is over, and then until the wallet is where the chain is: what the node
+    /// has in its books then, or that it has gone.
+    pub(super) async fn run(&self) -> Result<Result<Books, NodeGone>, ScenarioError> {
+        match self.to_the_end().await {
+            Ok(told) => Ok(Ok(told)),
+            Err(Interrupted::Node(gone)) => Ok(Err(gone)),
+            Err(Interrupted::Around(error)) => Err(error),
+        }
+    }
+
+    async fn to_the_end(&self) -> Result<Books, Interrupted> {
         tokio::try_join!(self.mine(), self.ask(), self.visit(), self.cut(), self.look())?;
         let settled = timeout(SETTLED, self.settle()).await;
         // Where it is not, the wallet's bounds say so.
-        settled.unwrap_or(Ok(()))
+        settled.unwrap_or(Ok(()))?;
+        Books::of_node(&self.directory()).await.map_err(|error| self.gone(&error))
+    }
+
+    fn gone(&self, heard: &dyn core::error::Error) -> Interrupted {
+        Interrupted::Node(NodeGone { after: self.crowd.now(), heard: heard.to_string() })
+    }
+
+    async fn standing(&self) -> Result<Standing, Interrupted> {
+        self.process.look().await.map_err(|error| self.gone(&error))
     }
 
     fn goes_on(&self) -> bool {
@@ -105,7 +144,7 @@ impl Load<'_, '_> {
     }
 
     /// Blocks, payments and reorgs; each is waited for.
-    async fn mine(&self) -> Result<(), ScenarioError> {
+    async fn mine(&self) -> Result<(), Interrupted> {
         let (mut ticks, mut random) = (paced(BLOCK), Miner::new(self.seed));
         let failed = ScenarioError::preparing::<ironlight::devnet::DevnetError>;
         while self.goes_on() {
@@ -151,7 +190,7 @@ impl Load<'_, '_> {
     }
 
     /// Requests of all kinds, one after the other.
-    async fn ask(&self) -> Result<(), ScenarioError> {
+    async fn ask(&self) -> Result<(), Interrupted> {
         let (mut ticks, mut random) = (paced(REQUEST), Miner::new(self.seed.wrapping_add(1)));
         let directory = self.directory();
         while self.goes_on() {
@@ -177,11 +216,11 @@ impl Load<'_, '_> {
     }
 
     /// Light nodes that come, fetch the chain, and go.
-    async fn visit(&self) -> Result<(), ScenarioError> {
+    async fn visit(&self) -> Result<(), Interrupted> {
         let mut ticks = paced(VISIT);
         while self.goes_on() {
             ticks.tick().await;
-            let standing = self.process.look().await.map_err(ScenarioError::preparing("a look"))?;
+            let standing = self.standing().await?;
             let Some(peer) = standing.listening.first() else { continue };
             let visit =
                 async { timeout(FOLLOWED, self.one_visit(peer)).await.unwrap_or(Err(LATE)) };
@@ -205,7 +244,7 @@ impl Load<'_, '_> {
     }
 
     /// The lines to the full node, in turn.
-    async fn cut(&self) -> Result<(), ScenarioError> {
+    async fn cut(&self) -> Result<(), Interrupted> {
         let mut ticks = paced(CUT);
         ticks.tick().await;
         for line in self.lines.iter().cycle() {
@@ -220,11 +259,11 @@ impl Load<'_, '_> {
     }
 
     /// Looks at the process.
-    async fn look(&self) -> Result<(), ScenarioError> {
+    async fn look(&self) -> Result<(), Interrupted> {
         let mut ticks = paced((self.length / SAMPLES).max(Duration::from_millis(100)));
         while self.goes_on() {
             ticks.tick().await;
-            let standing = self.process.look().await.map_err(ScenarioError::preparing("a look"))?;
+            let standing = self.standing().await?;
             let system = system::of(self.process.id());
             self.watched.borrow_mut().push(Sample {
                 at: self.crowd.now(),
@@ -238,12 +277,12 @@ impl Load<'_, '_> {
         Ok(())
     }
 
-    async fn settle(&self) -> Result<(), ScenarioError> {
+    async fn settle(&self) -> Result<(), Interrupted> {
         let (mut ticks, directory) = (paced(LOOK), self.directory());
         loop {
             ticks.tick().await;
             let done = books::is_done(&directory, self.rig.devnet()).await;
-            if done.map_err(ScenarioError::preparing("the wallet"))? {
+            if done.map_err(|error| self.gone(&error))? {
                 return Ok(());
             }
         }

@@ -13,13 +13,14 @@ mod system;
 mod watched;
 
 use core::cell::{Cell, RefCell};
+use core::fmt::Display;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use self::books::Books;
 use self::line::Line;
-use self::load::{Done, FOLLOWED, Load};
+use self::load::{Done, FOLLOWED, Load, NodeGone};
 use self::process::{Process, Warnings};
 use self::watched::Watched;
 use super::rig::Rig;
@@ -91,7 +92,6 @@ impl Scenario for Soak {
 
     fn run(&self, plan: &Plan, meter: &mut Meter<'_>) -> Result<Findings, ScenarioError> {
         let rig = Rig::start(plan.seed, BLOCKS)?;
-        let directory = rig.network_dir();
         let (lines, process) = rig.within(meter.remaining(), self.begin(&rig))?;
         let length = self.length(plan.count);
         let load = Load {
@@ -105,16 +105,16 @@ impl Scenario for Soak {
             done: Done::default(),
             slowest: Cell::default(),
         };
-        let told = rig.within(load.crowd.remaining(), async {
-            load.run().await?;
-            Books::of_node(&directory).await.map_err(ScenarioError::preparing("the wallet"))
-        })?;
+        let told = rig.within(load.crowd.remaining(), load.run())?;
         let Load { watched, done, .. } = load;
         let watched = watched.into_inner();
         let (stopped, warnings) = process.stop();
         let mut bounds = watched.bounds();
         bounds.push(Bound::within("slowest block followed", FOLLOWED, done.slowest_block.get()));
-        bounds.extend(Books::of_devnet(rig.devnet()).bounds(&told));
+        bounds.push(goes_on(&told));
+        if let Ok(told) = told {
+            bounds.extend(Books::of_devnet(rig.devnet()).bounds(&told));
+        }
         bounds.push(unexplained(&meter.tally().errors, &warnings));
         bounds.push(stopped);
         Ok(Findings {
@@ -145,6 +145,14 @@ impl Soak {
         watching.map_err(ScenarioError::preparing("the wallet"))?;
         Ok((lines, process))
     }
+}
+
+fn goes_on(told: &Result<Books, NodeGone>) -> Bound {
+    let how: &dyn Display = match told {
+        Ok(_) => &"to the end",
+        Err(gone) => gone,
+    };
+    Bound::judged("the node goes on", &"to the end", how, told.is_ok())
 }
 
 /// Errors of operations and warnings of the log that [`EXPLAINED`] does not have.
