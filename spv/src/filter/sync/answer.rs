@@ -13,6 +13,8 @@ use crate::time::Now;
 pub(super) enum Useful {
     Yes,
     No,
+    /// It answers what is not asked any more: that says nothing of the peer.
+    Outdated,
 }
 
 impl FilterSync {
@@ -72,6 +74,7 @@ impl FilterSync {
                 }
             }
             Useful::No => self.strike(peer, asked.overdue, now),
+            Useful::Outdated => {}
         }
     }
 }

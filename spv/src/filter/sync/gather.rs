@@ -120,9 +120,12 @@ impl FilterSync {
             None => self.filters.commits_to(BlockHeight(height), &got),
         };
         if !right {
+            if !claims {
+                // Its claim has gone since, with the case that it was of.
+                return Useful::Outdated;
+            }
             // What is only stored may be what is wrong.
-            let implied = hash.is_some() || self.filters.is_linked(height);
-            if claims && implied {
+            if hash.is_some() || self.filters.is_linked(height) {
                 let height = BlockHeight(height);
                 self.blame(asked.peer, FilterOffence::WrongFilter { height, block_hash }, now);
             }

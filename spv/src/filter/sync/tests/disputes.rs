@@ -123,6 +123,31 @@ fn a_filter_that_is_not_the_one_of_its_header_is_a_lie() {
 }
 
 #[test]
+fn an_answer_about_a_case_that_was_settled_meanwhile_puts_nobody_off() {
+    let mut setup = Setup::new(Ledger::new(30, &[20]));
+    setup.connect(ONE, setup.ledger.omitting(20), 0);
+    setup.settle(0);
+    // It serves what is true, under a header that is not.
+    let truth = setup.ledger.truth.clone();
+    let other = truth.with(20, filter_of(&setup.ledger.blocks[20], &[script(77)], None));
+    setup.connect(TWO, Story { filters: truth.filters, ..other }, 1);
+    // Its filter is slow to come: the case is settled without it, and its headers are asked for again.
+    setup.settle_but(1, |peer, request| match request {
+        FilterRequest::Filters { .. } => peer == TWO,
+        FilterRequest::Headers { start, .. } => peer == TWO && *start == BlockHeight(20),
+        FilterRequest::Checkpoints { .. } | FilterRequest::Block { .. } => false,
+    });
+    assert_eq!(setup.blamed(), [ONE]);
+    assert_eq!(setup.seen.asked.len(), 2);
+    setup.settle(1);
+    assert_eq!(setup.blamed(), [ONE, TWO], "it was asked for filters at once");
+    setup.honest(THREE, 1);
+    setup.settle(1);
+    assert!(setup.is_synced());
+    assert_eq!(setup.sync.headers().tip().unwrap().header, setup.ledger.truth.headers[30]);
+}
+
+#[test]
 fn a_peer_that_contradicts_itself_is_a_liar() {
     let mut setup = Setup::new(Ledger::new(30, &[20]));
     setup.honest(ONE, 0);
