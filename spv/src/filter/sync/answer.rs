@@ -13,8 +13,6 @@ use crate::time::Now;
 pub(super) enum Useful {
     Yes,
     No,
-    /// It answers what is not asked any more: that says nothing of the peer.
-    Outdated,
 }
 
 impl FilterSync {
@@ -74,7 +72,6 @@ impl FilterSync {
                 }
             }
             Useful::No => self.strike(peer, asked.overdue, now),
-            Useful::Outdated => {}
         }
     }
 }

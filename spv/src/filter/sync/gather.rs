@@ -121,8 +121,8 @@ impl FilterSync {
         };
         if !right {
             if !claims {
-                // Its claim has gone since, with the case that it was of.
-                return Useful::Outdated;
+                // Its claim has gone since, with the case that it was of: no fault of who answers.
+                return Useful::Yes;
             }
             // What is only stored may be what is wrong.
             if hash.is_some() || self.filters.is_linked(height) {
