@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// In nanoseconds; saturates after 584 years.
+#[inline]
 pub(crate) const fn nanos(time: Duration) -> u64 {
     let below = time.subsec_nanos() as u64;
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(below)

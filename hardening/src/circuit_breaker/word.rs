@@ -27,19 +27,24 @@ pub(super) trait Atomic {
     fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64>;
 }
 
+// Each is one instruction, in the middle of what is inlined into other crates.
 impl Atomic for AtomicU64 {
+    #[inline]
     fn load(&self) -> u64 {
         self.load(Ordering::Acquire)
     }
 
+    #[inline]
     fn swap(&self, new: u64) -> u64 {
         self.swap(new, Ordering::AcqRel)
     }
 
+    #[inline]
     fn store(&self, new: u64) {
         self.store(new, Ordering::Release);
     }
 
+    #[inline]
     fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
         self.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
     }
@@ -56,12 +61,14 @@ impl Word {
 
 impl<A: Atomic> Word<A> {
     /// The generation, if calls go through.
+    #[inline]
     pub(super) fn closed(&self) -> Option<u64> {
         let word = self.0.load();
         (word & CLOSED != 0).then_some(word >> GENERATION_AT)
     }
 
     /// Counts a success of this generation; false if that is to be done under the lock.
+    #[inline]
     pub(super) fn count_success(&self, generation: u64) -> bool {
         let mut word = self.0.load();
         loop {
